@@ -1,0 +1,163 @@
+//! The segment's format, version 1: what lies where in the one mapped region of a queue.
+//!
+//! ```text
+//!  offset            size             content
+//!  0                 256              Header: written once, before anyone else can see the segment
+//!  256               320              Control: cursors, hint, shutdown flag, two wake-up words; a cache line each
+//!  640               128 * P          participants: P entries
+//!  640 + 128 * P     64 * capacity    slots: state word and metadata, a cache line each
+//!  ...               schema_nbytes    schema: UTF-8 JSON, `Schema::to_json`
+//!  ...                                leaves: one array [capacity, *shape] a leaf, its base aligned to 64 bytes, to 4096
+//!                                     for a leaf of 64 KiB and more; row stride exactly the leaf's bytes
+//! ```
+//!
+//! All numbers are little-endian. `layout::Layout` computes every offset from the schema, the capacity and P, so the
+//! header holds no offset that could point elsewhere.
+//!
+//! A segment is valid when
+//! F1. magic, version and `header_nbytes` are those of this file;
+//! F2. `checksum` is the FNV-1a hash of the header's bytes before it;
+//! F3. the file is `total_nbytes` long, and that is what the layout of schema, capacity and P needs;
+//! F4. the schema parses, and its fingerprint is `fingerprint`.
+//! All four are checked once, at attach, into plain values; later only atomics are read from the mapping.
+//!
+//! What a crash leaves behind: nothing before the header is complete (an anonymous segment dies with its last
+//! descriptor); afterwards each slot in one of the phases of `ring`, which a sweep returns.
+
+use crate::sync::{AtomicU32, AtomicU64};
+
+/// The first bytes of every segment.
+pub(crate) const MAGIC: [u8; 8] = *b"TREEQ\r\n\x1a";
+/// This format's version: any change of a byte's meaning is a new one.
+pub(crate) const VERSION: u32 = 1;
+
+/// F1 to F4. Plain bytes: copied out of the mapping before a field is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Header {
+    pub(crate) magic: [u8; 8],
+    pub(crate) version: u32,
+    pub(crate) header_nbytes: u32,
+    /// 128 random bits: what a handle names.
+    pub(crate) id: [u8; 16],
+    pub(crate) total_nbytes: u64,
+    pub(crate) capacity: u64,
+    pub(crate) schema_nbytes: u64,
+    pub(crate) fingerprint: u64,
+    /// Nanoseconds since the Unix epoch; for people.
+    pub(crate) created_at_ns: u64,
+    /// For people.
+    pub(crate) creator_pid: u32,
+    pub(crate) participants: u32,
+    pub(crate) reserved: [u8; 168],
+    pub(crate) checksum: u64,
+}
+
+/// A cache line of its own.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Line<T>(pub(crate) T);
+
+impl<T> std::ops::Deref for Line<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// What all participants share beside the slots.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Control {
+    /// A ticket at or before the first one not used up.
+    pub(crate) head: Line<AtomicU64>,
+    /// A ticket at or before the first one that a borrow may take.
+    pub(crate) tail: Line<AtomicU64>,
+    /// Raises and answered raises, 32 bits each: see `ring`.
+    pub(crate) hint: Line<AtomicU64>,
+    /// The wake-up word of consumers. Bit 0: waiters; above: a sequence.
+    pub(crate) not_empty: Line<AtomicU32>,
+    pub(crate) not_full: Line<NotFull>,
+}
+
+/// The wake-up word of producers, and beside it the flag that a producer reads anyway.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct NotFull {
+    /// Bit 0: waiters; above: a sequence.
+    pub(crate) event: AtomicU32,
+    /// `SHUTDOWN_*`.
+    pub(crate) shutdown: AtomicU32,
+}
+
+/// Open for puts and gets.
+pub(crate) const SHUTDOWN_NONE: u32 = 0;
+/// Puts end at once, gets when the queue is drained.
+pub(crate) const SHUTDOWN_DRAIN: u32 = 1;
+/// Puts and gets end at once. It has the bit of `SHUTDOWN_DRAIN` too, so that shutting down is one `fetch_or`.
+pub(crate) const SHUTDOWN_IMMEDIATE: u32 = 3;
+
+/// One participant's place.
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub(crate) struct Entry {
+    /// Generation * 2 + (1 if in use).
+    pub(crate) state: AtomicU64,
+    /// For people: decisions rest on the lock of byte p alone.
+    pub(crate) pid: AtomicU32,
+    reserved: [u32; 29],
+}
+
+/// One slot's state and metadata.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Slot {
+    /// `word::Word`.
+    pub(crate) state: AtomicU64,
+    /// The ticket of the item, from its reserve until the slot is free.
+    pub(crate) ticket: AtomicU64,
+    /// CLOCK_REALTIME in nanoseconds at the commit.
+    pub(crate) put_time_ns: AtomicU64,
+    pub(crate) producer_pid: AtomicU32,
+    /// Borrows of this item so far.
+    pub(crate) delivery_count: AtomicU32,
+}
+
+#[cfg(any(loom, test))]
+impl Control {
+    /// As fresh memory is: all zero.
+    pub(crate) fn fresh() -> Self {
+        Self {
+            head: Line(AtomicU64::new(0)),
+            tail: Line(AtomicU64::new(0)),
+            hint: Line(AtomicU64::new(0)),
+            not_empty: Line(AtomicU32::new(0)),
+            not_full: Line(NotFull { event: AtomicU32::new(0), shutdown: AtomicU32::new(SHUTDOWN_NONE) }),
+        }
+    }
+}
+
+#[cfg(any(loom, test))]
+impl Slot {
+    /// As fresh memory is: all zero.
+    pub(crate) fn fresh() -> Self {
+        Self {
+            state: AtomicU64::new(0),
+            ticket: AtomicU64::new(0),
+            put_time_ns: AtomicU64::new(0),
+            producer_pid: AtomicU32::new(0),
+            delivery_count: AtomicU32::new(0),
+        }
+    }
+}
+
+#[cfg(not(loom))]
+const _: () = {
+    assert!(size_of::<Header>() == 256);
+    assert!(size_of::<Control>() == 320);
+    assert!(size_of::<Entry>() == 128);
+    assert!(size_of::<Slot>() == 64);
+    assert!(size_of::<Header>().is_multiple_of(align_of::<Control>()));
+    assert!(cfg!(target_endian = "little"), "the format is little-endian");
+};

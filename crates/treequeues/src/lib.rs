@@ -1,0 +1,77 @@
+//! Queues that carry trees of arrays between processes through preallocated shared memory.
+//!
+//! A [`Queue`] has a fixed number of slots, each with room for one item: one row for every leaf of the [`Schema`].
+//! A producer *reserves* a slot, fills its rows in place and *commits*; a consumer *borrows* the oldest item, reads its
+//! rows in place and *releases*. Nothing is serialized, and any participant may be killed at any instruction: the others
+//! go on, and what the dead one held comes back.
+//!
+//! # A tour in reading order
+//!
+//! | module | what it is | unsafe |
+//! |---|---|---|
+//! | `error` | what can go wrong, one enum an operation | |
+//! | `dtype`, `schema` | what an item consists of | |
+//! | `sync` | the only door to the atomics | |
+//! | `word` | a slot's state in one u64 | |
+//! | `layout`, `format` | where everything lies in a segment, byte by byte | |
+//! | `ring` | the protocol: who may touch which slot | |
+//! | `segment` | the mapped memory: anonymous, or on the heap for tests | yes |
+//! | `fork` | what a forked child inherits, and what is taken from it | yes |
+//! | `participant` | who this process is, and who else lives | yes |
+//! | `sweep` | returning what the dead held | |
+//! | `wait` | spinning, sleeping and waking across processes | |
+//! | `loan` | access to one slot's rows | yes |
+//! | `queue` | the public type | yes |
+//! | `monitor` | a look at a queue for people and tools | |
+#![deny(unsafe_code)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("treequeues needs Linux: memory files, futexes and open-file-description locks");
+
+mod dtype;
+mod error;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+mod fork;
+mod format;
+mod layout;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+mod loan;
+#[cfg(not(loom))]
+mod monitor;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+mod participant;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+mod queue;
+mod ring;
+mod schema;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+mod segment;
+#[cfg(not(loom))]
+mod sweep;
+mod sync;
+#[cfg(not(loom))]
+mod wait;
+mod word;
+
+#[cfg(test)]
+mod tests;
+
+pub use dtype::*;
+pub use error::{AttachError, BorrowError, Corrupted, CreateError, ReserveError};
+pub use layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS};
+#[cfg(not(loom))]
+pub use loan::{ReadLoan, WriteLoan};
+#[cfg(not(loom))]
+pub use monitor::Snapshot;
+#[cfg(not(loom))]
+pub use queue::{Handle, Queue};
+pub use schema::*;
+#[cfg(not(loom))]
+pub use segment::SegmentId;
+#[cfg(not(loom))]
+pub use wait::Wait;

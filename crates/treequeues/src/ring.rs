@@ -1,0 +1,517 @@
+//! The ring: who may touch which slot, decided by one compare-and-swap on the slot's state word.
+//!
+//! All truth is in the slots' state words (`word`). The two cursors and the hint only help to find it: anyone may
+//! advance them, and whoever dies before advancing them delays nobody.
+//!
+//! | phase | who holds it | next |
+//! |---|---|---|
+//! | FREE(reach) | nobody; its next ticket is that of lap `reach` | WRITING |
+//! | WRITING(owner, reach) | a producer, its ticket not yet passed by the ring | READY, LATE, FREE |
+//! | LATE(owner, reach) | a producer whose ticket the ring has passed | RETURNED, FREE |
+//! | READY(reach) | nobody, in order: its ticket is that of lap `reach` | READING, RETURNED |
+//! | READING(owner, reach) | a consumer | FREE, RETURNED, LINGERING |
+//! | RETURNED(reach) | nobody, out of order: comes first, lowest ticket first | READING |
+//! | LINGERING(owner, reach) | a consumer that is done, whose views still live | FREE |
+//!
+//! A ticket t belongs to slot t % capacity in lap t / capacity. A slot that cannot serve its ticket of this lap has the
+//! ticket *burned*: its reach grows by one, the ring passes it by, and what it holds becomes LATE or RETURNED.
+//!
+//! R1. A slot's ticket of lap L is used up at most once: by a reserve (FREE(L) to WRITING(L)) or by a burn.
+//! R2. `head` never passes a ticket that is not used up; `tail` never passes a WRITING or READY ticket of its lap.
+//! R3. Only the owner, or a sweeper after the owner's death, moves a held slot to another holder; others may only burn.
+//! R4. The hint is up while RETURNED slots may exist. Who makes one raises the hint before and after, and who finds no
+//!     item looks at every slot before saying so: a raiser may have died in between.
+//! R5. An item keeps the ticket that it was reserved under until its slot is free.
+//!
+//! The same steps, one shared access each, are explored exhaustively in `tests/model`.
+//!
+//! Orderings. O1: a slot's rows and metadata are published by the Release half of the compare-and-swap that leaves a
+//! phase, and seen through the Acquire half of the load or compare-and-swap that finds it. O2: compare-and-swaps that
+//! make a slot available are SeqCst, as is the load of the waiters bit that follows (`wait::Event::notify`): either the
+//! waker sees the bit, or the sleeper's last look sees the slot. O3: cursors are Relaxed where a stale value only costs
+//! a restart.
+
+use crate::error::Corrupted;
+use crate::format::{Control, Slot};
+use crate::sync::{AtomicU64, Ordering, spin_loop};
+use crate::word::{Owner, Phase, Word};
+
+/// Restarts before an operation calls the ring corrupted. Each honest restart means that another participant moved on;
+/// a million in one call is not contention but a cursor that contradicts the words.
+const MAX_RESTARTS: u32 = 1 << 20;
+
+const LOST: Corrupted = Corrupted("the cursors and state words of the ring contradict each other");
+const MEANINGLESS: Corrupted = Corrupted("a slot's state word has no meaning");
+const NOT_MINE: Corrupted = Corrupted("a slot held by this participant was taken by another");
+
+/// The right to a slot, won by a compare-and-swap. Spent by exactly one of `commit`, `abort`, `release`, `give_back`.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Claim {
+    /// The slot's index.
+    pub(crate) slot: usize,
+    /// The ticket of the item that is in the slot or goes there.
+    pub(crate) ticket: u64,
+    /// The word that won the claim.
+    word: Word,
+    /// Whether some other slot's holder was in the way: a reason to look whether it still lives.
+    pub(crate) met_hold: bool,
+}
+
+/// What a ticket's slot means to a reserve.
+enum Outlook {
+    /// FREE for this very ticket.
+    Candidate,
+    /// The ticket is used up; the flag tells whether the slot is FREE, for a later ticket.
+    UsedUp { free: bool },
+    /// Something of the lap before is still there.
+    InTheWay(Phase),
+    /// The cursor was read too long ago.
+    Stale,
+}
+
+/// A walk along consecutive tickets, with one division at its start.
+#[derive(Clone, Copy)]
+struct Position {
+    ticket: u64,
+    slot: usize,
+    lap: u64,
+}
+
+/// A view of one segment's ring: safe code over references to atomics.
+#[derive(Clone, Copy)]
+pub(crate) struct Ring<'s> {
+    control: &'s Control,
+    slots: &'s [Slot],
+}
+
+impl<'s> Ring<'s> {
+    pub(crate) fn new(control: &'s Control, slots: &'s [Slot]) -> Self {
+        debug_assert!(!slots.is_empty());
+        Self { control, slots }
+    }
+
+    pub(crate) fn capacity(self) -> usize {
+        self.slots.len()
+    }
+
+    /// Claims a slot to write: the lowest free ticket. `None` when no slot is free.
+    pub(crate) fn reserve(self, me: Owner) -> Result<Option<Claim>, Corrupted> {
+        for _ in 0..MAX_RESTARTS {
+            let head = self.position(self.control.head.load(Ordering::Relaxed));
+            let mut leading_used_up = 0;
+            let mut met_hold = false;
+            let mut saw_free = false;
+            let mut candidate = None;
+            let mut stale = false;
+            for at in self.lap_from(head) {
+                match Self::outlook(self.word(at.slot), at.lap)? {
+                    Outlook::Candidate => candidate = Some(at),
+                    Outlook::UsedUp { free } => {
+                        saw_free |= free;
+                        leading_used_up += u64::from(!met_hold);
+                        continue;
+                    }
+                    Outlook::InTheWay(_) => {
+                        met_hold = true;
+                        continue;
+                    }
+                    Outlook::Stale => stale = true,
+                }
+                break;
+            }
+            if let Some(at) = candidate {
+                if met_hold && !self.burn(head, at)? {
+                    continue;
+                }
+                let free = Word::new(Phase::Free, Owner::NOBODY, at.lap);
+                let word = free.with(Phase::Writing, me);
+                // Acquire: pairs with the release of the slot's last holder, whose reads of the rows are over.
+                if self.swap(at.slot, free, word) {
+                    // Relaxed: published by the compare-and-swap of the commit.
+                    self.slots[at.slot].ticket.store(at.ticket, Ordering::Relaxed);
+                    self.advance(&self.control.head, head.ticket, at.ticket + 1);
+                    return Ok(Some(Claim { slot: at.slot, ticket: at.ticket, word, met_hold }));
+                }
+            } else if !stale {
+                // A claimer that died before moving the head must not freeze it for everyone (R2).
+                self.advance(&self.control.head, head.ticket, head.ticket.wrapping_add(leading_used_up));
+                if !saw_free {
+                    return Ok(None);
+                }
+            }
+            spin_loop();
+        }
+        Err(LOST)
+    }
+
+    /// Publishes a written slot. The item comes in order, or first if the ring had to pass its ticket.
+    pub(crate) fn commit(self, claim: Claim) -> Result<(), Corrupted> {
+        // Release: publishes the rows and the slot's metadata (O1). SeqCst: O2.
+        if self.swap(claim.slot, claim.word, claim.word.with(Phase::Ready, Owner::NOBODY)) {
+            return Ok(());
+        }
+        self.raise_hint();
+        self.leave(&claim, &[Phase::Late], |late| late.with(Phase::Returned, Owner::NOBODY))?;
+        self.raise_hint();
+        Ok(())
+    }
+
+    /// Frees a reserved slot unwritten: its ticket is used up, and no reader sees anything.
+    pub(crate) fn abort(self, claim: Claim) -> Result<(), Corrupted> {
+        self.leave(&claim, &[Phase::Writing, Phase::Late], Word::freed)
+    }
+
+    /// Claims the oldest item: a RETURNED one first, else the lowest READY ticket. `None` when there is none.
+    ///
+    /// `look_everywhere` is the look at every slot before saying so (R4); a caller with a large ring may leave it out,
+    /// for a bounded time, after a look that found nothing.
+    pub(crate) fn borrow(self, me: Owner, look_everywhere: bool) -> Result<Option<Claim>, Corrupted> {
+        for _ in 0..MAX_RESTARTS {
+            // Acquire: pairs with `raise_hint`, so that what was returned before is seen as RETURNED.
+            let hint = self.control.hint.load(Ordering::Acquire);
+            if is_up(hint) {
+                match self.borrow_returned(me, hint)? {
+                    Returned::Claimed(claim) => return Ok(Some(claim)),
+                    Returned::Moved => {
+                        spin_loop();
+                        continue;
+                    }
+                    Returned::None => {}
+                }
+            }
+            match self.borrow_in_order(me)? {
+                InOrder::Claimed(claim) => return Ok(Some(claim)),
+                InOrder::None if !look_everywhere || !self.any_returned()? => return Ok(None),
+                InOrder::None => self.raise_hint(),
+                InOrder::Moved => {}
+            }
+            spin_loop();
+        }
+        Err(LOST)
+    }
+
+    /// Ends a read: the slot is free for its next ticket.
+    pub(crate) fn release(self, claim: Claim) -> Result<(), Corrupted> {
+        let word = claim.word;
+        // Release: the reads of the rows are over before a producer's Acquire sees FREE (O1). SeqCst: O2.
+        if self.swap(claim.slot, word, word.freed()) {
+            return Ok(());
+        }
+        self.leave(&claim, &[Phase::Reading], Word::freed)
+    }
+
+    /// Puts a borrowed item back: it comes first again.
+    pub(crate) fn give_back(self, claim: Claim) -> Result<(), Corrupted> {
+        self.raise_hint();
+        self.leave(&claim, &[Phase::Reading], |word| word.with(Phase::Returned, Owner::NOBODY))?;
+        self.raise_hint();
+        Ok(())
+    }
+
+    /// Returns what `dead` held: unwritten and finished slots become free, unfinished reads are redelivered.
+    ///
+    /// Any number of sweepers may do this at once, and each may die half-way. Returns how many slots it moved.
+    pub(crate) fn recover(self, dead: Owner) -> Result<usize, Corrupted> {
+        let mut moved = 0;
+        for index in 0..self.slots.len() {
+            for restart in 0.. {
+                let word = self.word(index);
+                let phase = word.phase().ok_or(MEANINGLESS)?;
+                if word.owner() != dead || !phase.is_held() {
+                    break;
+                }
+                let to = match phase {
+                    Phase::Reading => word.with(Phase::Returned, Owner::NOBODY),
+                    _ => word.freed(),
+                };
+                if self.swap(index, word, to) {
+                    moved += 1;
+                    break;
+                }
+                if restart == MAX_RESTARTS {
+                    return Err(LOST);
+                }
+            }
+        }
+        self.raise_hint();
+        Ok(moved)
+    }
+
+    /// Whether a reserve is worth trying: a cheap look at the head's slot, for busy loops.
+    pub(crate) fn may_reserve(self) -> bool {
+        let at = self.position(self.control.head.load(Ordering::Relaxed));
+        let word = self.word(at.slot);
+        word.phase() == Some(Phase::Free) || word.laps_ahead_of(at.lap) >= 0
+    }
+
+    /// Whether a borrow is worth trying: a cheap look at the hint and the tail's slot, for busy loops.
+    pub(crate) fn may_borrow(self) -> bool {
+        let at = self.position(self.control.tail.load(Ordering::Relaxed));
+        let word = self.word(at.slot);
+        let ahead = word.laps_ahead_of(at.lap);
+        is_up(self.control.hint.load(Ordering::Relaxed))
+            || ahead > 0
+            || (ahead == 0 && !matches!(word.phase(), Some(Phase::Free | Phase::Writing)))
+    }
+
+    /// Whether, once the queue is shut down, no item is left or can still come from another participant.
+    pub(crate) fn is_drained(self, me: Owner) -> Result<bool, Corrupted> {
+        for index in 0..self.slots.len() {
+            let word = self.word(index);
+            match word.phase().ok_or(MEANINGLESS)? {
+                Phase::Ready | Phase::Returned => return Ok(false),
+                Phase::Writing | Phase::Late | Phase::Reading if word.owner() != me => return Ok(false),
+                _ => {}
+            }
+        }
+        Ok(true)
+    }
+
+    /// Every slot's word, one look each.
+    pub(crate) fn words(self) -> impl Iterator<Item = Word> + 's {
+        (0..self.slots.len()).map(move |index| self.word(index))
+    }
+
+    /// Burns the tickets in the way from `head` up to `candidate`; false when the ring has moved on meanwhile.
+    #[cold]
+    fn burn(self, head: Position, candidate: Position) -> Result<bool, Corrupted> {
+        for at in self.lap_from(head).take_while(|at| at.ticket != candidate.ticket) {
+            let word = self.word(at.slot);
+            let burned = match Self::outlook(word, at.lap)? {
+                Outlook::UsedUp { .. } => continue,
+                Outlook::Candidate | Outlook::Stale => return Ok(false),
+                Outlook::InTheWay(Phase::Ready) => {
+                    self.raise_hint();
+                    let burned =
+                        self.swap(at.slot, word, word.with(Phase::Returned, Owner::NOBODY).one_lap_further());
+                    self.raise_hint();
+                    burned
+                }
+                Outlook::InTheWay(Phase::Writing) => {
+                    self.swap(at.slot, word, word.with(Phase::Late, word.owner()).one_lap_further())
+                }
+                Outlook::InTheWay(_) => self.swap(at.slot, word, word.one_lap_further()),
+            };
+            if !burned {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Claims the RETURNED item with the lowest ticket, or clears the hint that was read as `hint`.
+    #[cold]
+    fn borrow_returned(self, me: Owner, hint: u64) -> Result<Returned, Corrupted> {
+        let mut lowest: Option<(u64, usize, Word)> = None;
+        for index in 0..self.slots.len() {
+            let word = self.word(index);
+            if word.phase().ok_or(MEANINGLESS)? == Phase::Returned {
+                // Relaxed: written before the word that `self.word` acquired; a later tenant fails the swap (W2).
+                let ticket = self.slots[index].ticket.load(Ordering::Relaxed);
+                if lowest.is_none_or(|(lowest, ..)| ticket < lowest) {
+                    lowest = Some((ticket, index, word));
+                }
+            }
+        }
+        let Some((ticket, slot, word)) = lowest else {
+            // Only from the value read before looking: an item returned since then has changed it.
+            let _ =
+                self.control.hint.compare_exchange(hint, cleared(hint), Ordering::AcqRel, Ordering::Relaxed);
+            return Ok(Returned::None);
+        };
+        // A lower ticket may have been returned behind the look; then the hint has moved.
+        // Acquire: keeps this load before the swap, and pairs with `raise_hint`.
+        if self.control.hint.load(Ordering::Acquire) != hint {
+            return Ok(Returned::Moved);
+        }
+        let taken = word.with(Phase::Reading, me);
+        if !self.swap(slot, word, taken) {
+            return Ok(Returned::Moved);
+        }
+        Ok(Returned::Claimed(Claim { slot, ticket, word: taken, met_hold: false }))
+    }
+
+    /// Claims the lowest READY ticket.
+    fn borrow_in_order(self, me: Owner) -> Result<InOrder, Corrupted> {
+        let tail = self.position(self.control.tail.load(Ordering::Relaxed));
+        let mut first_writing: Option<Position> = None;
+        let mut candidate = None;
+        let mut end = None;
+        for at in self.lap_from(tail) {
+            let word = self.word(at.slot);
+            let ahead = word.laps_ahead_of(at.lap);
+            match word.phase().ok_or(MEANINGLESS)? {
+                Phase::Returned => {
+                    self.raise_hint();
+                    return Ok(InOrder::Moved);
+                }
+                _ if ahead < 0 => end = Some(at.ticket),
+                Phase::Free if ahead == 0 => end = Some(at.ticket),
+                Phase::Ready if ahead == 0 => candidate = Some((at, word)),
+                Phase::Writing if ahead == 0 => {
+                    first_writing = first_writing.or(Some(at));
+                    continue;
+                }
+                _ => continue,
+            }
+            break;
+        }
+        let Some((at, word)) = candidate else {
+            let passable = first_writing
+                .map(|at| at.ticket)
+                .or(end)
+                .unwrap_or_else(|| tail.ticket.wrapping_add(self.slots.len() as u64));
+            if passable == tail.ticket {
+                return Ok(InOrder::None);
+            }
+            self.advance(&self.control.tail, tail.ticket, passable);
+            return Ok(if end.is_some() { InOrder::None } else { InOrder::Moved });
+        };
+        // The second look: a producer passed on the way may have committed since, and then this item is not its first.
+        if let Some(first) = first_writing
+            && self.any_committed_since(first, at)?
+        {
+            return Ok(InOrder::Moved);
+        }
+        // Acquire: pairs with `raise_hint`; what was returned before this candidate was committed comes first.
+        if is_up(self.control.hint.load(Ordering::Acquire)) {
+            return Ok(InOrder::Moved);
+        }
+        let taken = word.with(Phase::Reading, me);
+        // Acquire: pairs with the Release of `commit` (O1).
+        if !self.swap(at.slot, word, taken) {
+            return Ok(InOrder::Moved);
+        }
+        let passable = first_writing.map_or(at.ticket + 1, |first| first.ticket);
+        self.advance(&self.control.tail, tail.ticket, passable);
+        Ok(InOrder::Claimed(Claim {
+            slot: at.slot,
+            ticket: at.ticket,
+            word: taken,
+            met_hold: first_writing.is_some(),
+        }))
+    }
+
+    /// Whether a ticket between `first` and `candidate`, none of them READY a moment ago, holds an item now.
+    #[cold]
+    fn any_committed_since(self, first: Position, candidate: Position) -> Result<bool, Corrupted> {
+        for at in self.lap_from(first).take_while(|at| at.ticket != candidate.ticket) {
+            let word = self.word(at.slot);
+            match word.phase().ok_or(MEANINGLESS)? {
+                Phase::Returned => {
+                    self.raise_hint();
+                    return Ok(true);
+                }
+                Phase::Ready if word.laps_ahead_of(at.lap) == 0 => return Ok(true),
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+
+    fn any_returned(self) -> Result<bool, Corrupted> {
+        for index in 0..self.slots.len() {
+            if self.word(index).phase().ok_or(MEANINGLESS)? == Phase::Returned {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Leaves a claimed slot although its ticket may be burned again and again meanwhile (R3).
+    fn leave(self, claim: &Claim, from: &[Phase], to: impl Fn(Word) -> Word) -> Result<(), Corrupted> {
+        for _ in 0..MAX_RESTARTS {
+            let word = self.word(claim.slot);
+            let mine =
+                word.owner() == claim.word.owner() && word.phase().is_some_and(|phase| from.contains(&phase));
+            if !mine {
+                return Err(NOT_MINE);
+            }
+            if self.swap(claim.slot, word, to(word)) {
+                return Ok(());
+            }
+            spin_loop();
+        }
+        Err(LOST)
+    }
+
+    fn outlook(word: Word, lap: u64) -> Result<Outlook, Corrupted> {
+        let phase = word.phase().ok_or(MEANINGLESS)?;
+        Ok(match (phase, word.laps_ahead_of(lap)) {
+            (Phase::Free, 0) => Outlook::Candidate,
+            (Phase::Free, 1..) => Outlook::UsedUp { free: true },
+            (_, 0..) => Outlook::UsedUp { free: false },
+            (Phase::Free, _) => Outlook::Stale,
+            (phase, -1) => Outlook::InTheWay(phase),
+            _ => Outlook::Stale,
+        })
+    }
+
+    fn word(self, index: usize) -> Word {
+        // Acquire: pairs with every `swap` (O1).
+        Word(self.slots[index].state.load(Ordering::Acquire))
+    }
+
+    fn swap(self, index: usize, from: Word, to: Word) -> bool {
+        // SeqCst: O1 (its Acquire and Release halves) and O2. Relaxed on failure: the caller looks again.
+        self.slots[index].state.compare_exchange(from.0, to.0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    }
+
+    fn advance(self, cursor: &AtomicU64, from: u64, to: u64) {
+        if from != to {
+            // Relaxed: O3. Failure means that somebody else advanced it.
+            let _ = cursor.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts the hint up, and makes it other than before, so that a clearing that began earlier fails (R4).
+    fn raise_hint(self) {
+        // Release: pairs with the Acquire loads in `borrow`. Acquire: keeps what follows behind it.
+        self.control.hint.fetch_add(HINT_RAISE, Ordering::AcqRel);
+    }
+
+    fn position(self, ticket: u64) -> Position {
+        let capacity = self.slots.len() as u64;
+        Position { ticket, slot: (ticket % capacity) as usize, lap: ticket / capacity }
+    }
+
+    /// `capacity` consecutive tickets from `first` on.
+    fn lap_from(self, first: Position) -> impl Iterator<Item = Position> {
+        let capacity = self.slots.len();
+        let mut next = first;
+        (0..capacity).map(move |_| {
+            let this = next;
+            next.ticket = next.ticket.wrapping_add(1);
+            next.slot += 1;
+            if next.slot == capacity {
+                next.slot = 0;
+                next.lap += 1;
+            }
+            this
+        })
+    }
+}
+
+enum Returned {
+    Claimed(Claim),
+    Moved,
+    None,
+}
+
+enum InOrder {
+    Claimed(Claim),
+    Moved,
+    None,
+}
+
+/// The hint counts raises in its upper half, and in its lower half those that a fruitless look has answered.
+const HINT_RAISE: u64 = 1 << 32;
+
+fn is_up(hint: u64) -> bool {
+    hint >> 32 != hint & (HINT_RAISE - 1)
+}
+
+fn cleared(hint: u64) -> u64 {
+    hint & !(HINT_RAISE - 1) | hint >> 32
+}

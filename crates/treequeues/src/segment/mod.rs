@@ -1,0 +1,290 @@
+//! The segment: the one shared region of a queue, mapped into this process.
+//!
+//! Two backings stand behind the same type: an anonymous memory file (`memfd`), and plain heap memory for tests, which
+//! needs no operating system and runs under an interpreter.
+//!
+//! S1. `base` points to `layout.total_nbytes` bytes that stay readable and writable until the segment is dropped.
+//! S2. Header and schema were checked against the layout (F1 to F4 of `format`) before a `Segment` exists, and nobody
+//!     writes to them afterwards.
+//! S3. Control, entries and slots are only ever accessed as the atomics that they are.
+//! S4. A row is read or written only by a claim's holder (`ring` R1, R3), through `row`.
+
+mod available;
+mod heap;
+mod memfd;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::error::{AttachError, Corrupted, CreateError};
+use crate::format::{Control, Entry, Header, MAGIC, Slot, VERSION};
+use crate::layout::{Layout, LayoutError};
+use crate::ring::Ring;
+use crate::schema::Schema;
+
+pub(crate) use heap::Heap;
+pub(crate) use memfd::map_private_over;
+
+/// 128 random bits that name a segment.
+pub type SegmentId = [u8; 16];
+
+/// One mapped segment.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    base: NonNull<u8>,
+    layout: Layout,
+    schema: Arc<Schema>,
+    id: SegmentId,
+    backing: Backing,
+}
+
+#[derive(Debug)]
+enum Backing {
+    Memfd(Arc<OwnedFd>),
+    Heap(Arc<Heap>),
+}
+
+// SAFETY: by S2 to S4 everything reached through `base` is immutable, atomic, or guarded by the ring protocol.
+unsafe impl Send for Segment {}
+// SAFETY: as for Send.
+unsafe impl Sync for Segment {}
+
+impl Segment {
+    /// Creates an anonymous segment, all its memory reserved, and maps it.
+    pub(crate) fn create(schema: Schema, capacity: u64, participants: u64) -> Result<Self, CreateError> {
+        Self::create_in(schema, capacity, participants, |layout, item_nbytes| {
+            let fd = Arc::new(memfd::create(layout, item_nbytes)?);
+            let base = memfd::map_shared(&fd, layout.total_nbytes)
+                .map_err(|source| CreateError::System { action: "map the segment", source: source.into() })?;
+            Ok((base, Backing::Memfd(fd)))
+        })
+    }
+
+    /// Creates a segment in heap memory: for threads and simulated participants of this process alone.
+    pub(crate) fn create_on_heap(
+        schema: Schema,
+        capacity: u64,
+        participants: u64,
+    ) -> Result<Self, CreateError> {
+        Self::create_in(schema, capacity, participants, |layout, _| {
+            let heap = Arc::new(Heap::new(layout));
+            Ok((heap.base(), Backing::Heap(heap)))
+        })
+    }
+
+    /// Maps the segment behind a descriptor, after checking F1 to F4.
+    pub(crate) fn attach(fd: Arc<OwnedFd>) -> Result<Self, AttachError> {
+        let nbytes = memfd::sealed_nbytes(&fd)?;
+        if nbytes < size_of::<Header>() {
+            return Err(AttachError::Foreign("the file is shorter than a header"));
+        }
+        let header = memfd::read_header(&fd)?;
+        header.check(nbytes)?;
+        let schema_nbytes = usize::try_from(header.schema_nbytes).unwrap_or(usize::MAX);
+        let schema_offset = Layout::schema_offset(header.capacity, u64::from(header.participants))
+            .filter(|offset| offset.checked_add(schema_nbytes).is_some_and(|end| end <= nbytes))
+            .ok_or(AttachError::Corrupted(Corrupted("the header's sizes do not fit the file")))?;
+        let json = memfd::read_at(&fd, schema_offset, schema_nbytes)?;
+        let json = String::from_utf8(json).map_err(|_| Corrupted("the schema is not UTF-8"))?;
+        let schema = Schema::from_json(&json)?;
+        if schema.fingerprint() != header.fingerprint {
+            return Err(Corrupted("the schema does not match its fingerprint").into());
+        }
+        let layout = Layout::new(&schema, schema_nbytes, header.capacity, u64::from(header.participants))
+            .map_err(|_| Corrupted("the header's sizes are out of range"))?;
+        if layout.total_nbytes != nbytes {
+            return Err(Corrupted("the schema needs another size than the file has").into());
+        }
+        let base = memfd::map_shared(&fd, layout.total_nbytes)
+            .map_err(|source| AttachError::System { action: "map the segment", source: source.into() })?;
+        Ok(Self { base, layout, schema: Arc::new(schema), id: header.id, backing: Backing::Memfd(fd) })
+    }
+
+    /// Maps the same segment once more: for a forked child, whose inherited mapping became private.
+    pub(crate) fn map_again(&self) -> Result<Self, AttachError> {
+        let (base, backing) = match &self.backing {
+            Backing::Memfd(fd) => {
+                let base = memfd::map_shared(fd, self.layout.total_nbytes).map_err(|source| {
+                    AttachError::System { action: "map the segment again", source: source.into() }
+                })?;
+                (base, Backing::Memfd(Arc::clone(fd)))
+            }
+            Backing::Heap(heap) => (heap.base(), Backing::Heap(Arc::clone(heap))),
+        };
+        Ok(Self { base, layout: self.layout.clone(), schema: Arc::clone(&self.schema), id: self.id, backing })
+    }
+
+    pub(crate) fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(crate) fn id(&self) -> SegmentId {
+        self.id
+    }
+
+    /// The segment's descriptor; none on the heap.
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.backing {
+            Backing::Memfd(fd) => Some(fd.as_fd()),
+            Backing::Heap(_) => None,
+        }
+    }
+
+    /// The stand-in for file locks on the heap.
+    pub(crate) fn heap_locks(&self) -> Option<Arc<Heap>> {
+        match &self.backing {
+            Backing::Heap(heap) => Some(Arc::clone(heap)),
+            Backing::Memfd(_) => None,
+        }
+    }
+
+    /// Where the mapping lies, for the fork handlers.
+    pub(crate) fn range(&self) -> (NonNull<u8>, usize) {
+        (self.base, self.layout.total_nbytes)
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        // SAFETY: S1 and L1 put the offset in bounds, L2 aligns it, S3 makes shared references sound.
+        unsafe { self.base.add(self.layout.control_offset).cast().as_ref() }
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        let first = self.at(self.layout.entries_offset).cast::<Entry>();
+        // SAFETY: as in `control`, for `participants` consecutive entries.
+        unsafe { std::slice::from_raw_parts(first.as_ptr(), self.layout.participants as usize) }
+    }
+
+    pub(crate) fn slots(&self) -> &[Slot] {
+        let first = self.at(self.layout.slots_offset).cast::<Slot>();
+        // SAFETY: as in `control`, for `capacity` consecutive slots.
+        unsafe { std::slice::from_raw_parts(first.as_ptr(), self.layout.capacity) }
+    }
+
+    pub(crate) fn ring(&self) -> Ring<'_> {
+        Ring::new(self.control(), self.slots())
+    }
+
+    /// The row of one leaf in one slot: its address and bytes. What may be done with it is S4.
+    pub(crate) fn row(&self, leaf: usize, slot: usize) -> (NonNull<u8>, usize) {
+        let place = self.layout.leaves[leaf];
+        assert!(slot < self.layout.capacity);
+        (self.at(place.offset + slot * place.nbytes), place.nbytes)
+    }
+
+    fn at(&self, offset: usize) -> NonNull<u8> {
+        debug_assert!(offset <= self.layout.total_nbytes);
+        // SAFETY: S1 and L1: the offset is within the one mapped region.
+        unsafe { self.base.add(offset) }
+    }
+
+    fn create_in(
+        schema: Schema,
+        capacity: u64,
+        participants: u64,
+        reserve: impl FnOnce(&Layout, usize) -> Result<(NonNull<u8>, Backing), CreateError>,
+    ) -> Result<Self, CreateError> {
+        let json = schema.to_json();
+        let item_nbytes = schema.item_nbytes();
+        let layout =
+            Layout::new(&schema, json.len(), capacity, participants).map_err(|error| match error {
+                LayoutError::Capacity => CreateError::Capacity { got: capacity },
+                LayoutError::Participants => CreateError::Participants { got: participants },
+                LayoutError::TooLarge => CreateError::TooLarge { capacity, item_nbytes },
+            })?;
+        let id = random_id()?;
+        let (base, backing) = reserve(&layout, item_nbytes)?;
+        let header = Header {
+            magic: MAGIC,
+            version: VERSION,
+            header_nbytes: size_of::<Header>() as u32,
+            id,
+            total_nbytes: layout.total_nbytes as u64,
+            capacity,
+            schema_nbytes: json.len() as u64,
+            fingerprint: schema.fingerprint(),
+            created_at_ns: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_nanos() as u64),
+            creator_pid: std::process::id(),
+            participants: layout.participants,
+            reserved: [0; 168],
+            checksum: 0,
+        }
+        .with_checksum();
+        // SAFETY: S1; nobody else sees the fresh region yet, and L1 and L2 leave the header's place to it alone.
+        unsafe { base.cast().write(header) };
+        let schema_place = base.as_ptr().wrapping_add(layout.schema_offset);
+        // SAFETY: S1, L1 and L2: `schema_nbytes` bytes of the fresh region; the JSON lies elsewhere.
+        unsafe { std::ptr::copy_nonoverlapping(json.as_ptr(), schema_place, json.len()) };
+        Ok(Self { base, layout, schema: Arc::new(schema), id, backing })
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if let Backing::Memfd(_) = self.backing {
+            memfd::unmap(self.base, self.layout.total_nbytes);
+        }
+    }
+}
+
+impl Header {
+    fn with_checksum(mut self) -> Self {
+        self.checksum = self.expected_checksum();
+        self
+    }
+
+    /// FNV-1a over the fields before the checksum (F2).
+    fn expected_checksum(&self) -> u64 {
+        let numbers = [
+            u64::from_le_bytes(self.magic),
+            u64::from(self.version) << 32 | u64::from(self.header_nbytes),
+            u64::from_le_bytes(self.id[..8].try_into().expect("8 of 16 bytes")),
+            u64::from_le_bytes(self.id[8..].try_into().expect("8 of 16 bytes")),
+            self.total_nbytes,
+            self.capacity,
+            self.schema_nbytes,
+            self.fingerprint,
+            self.created_at_ns,
+            u64::from(self.creator_pid) << 32 | u64::from(self.participants),
+        ];
+        numbers
+            .iter()
+            .flat_map(|number| number.to_le_bytes())
+            .chain(self.reserved)
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            })
+    }
+
+    /// F1 to F3, as far as the header alone can tell.
+    fn check(&self, file_nbytes: usize) -> Result<(), AttachError> {
+        if self.magic != MAGIC {
+            return Err(AttachError::Foreign("it does not begin with the magic bytes"));
+        }
+        if self.version != VERSION || self.header_nbytes as usize != size_of::<Header>() {
+            return Err(AttachError::Foreign("it has another format version"));
+        }
+        if self.checksum != self.expected_checksum() {
+            return Err(Corrupted("the header does not match its checksum").into());
+        }
+        if self.total_nbytes != file_nbytes as u64 {
+            return Err(Corrupted("the file has another size than its header says").into());
+        }
+        Ok(())
+    }
+}
+
+fn random_id() -> Result<SegmentId, CreateError> {
+    let mut id = [0; 16];
+    let filled = rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
+        .map_err(|source| CreateError::System { action: "draw a random id", source: source.into() })?;
+    debug_assert_eq!(filled, id.len(), "up to 256 bytes come whole");
+    Ok(id)
+}

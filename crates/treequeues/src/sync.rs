@@ -1,0 +1,141 @@
+//! The only door to the atomics.
+//!
+//! Everything that other processes can see goes through these types, so that the very same ring code runs on the
+//! standard library's atomics, under `loom`, and in tests that abandon an operation between any two of its accesses.
+
+#[cfg(not(any(loom, test)))]
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+#[cfg(any(loom, test))]
+pub(crate) use stepped::{AtomicU32, AtomicU64, Ordering, abandon_after};
+
+/// A pause of a busy loop.
+pub(crate) fn spin_loop() {
+    #[cfg(not(loom))]
+    std::hint::spin_loop();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
+/// The word as the kernel's futex calls take it.
+#[cfg(not(loom))]
+pub(crate) fn futex_word(word: &AtomicU32) -> &std::sync::atomic::AtomicU32 {
+    #[cfg(not(test))]
+    return word;
+    #[cfg(test)]
+    return word.inner();
+}
+
+/// Atomics that can "die": a thread may be told to unwind just before its n-th access from now.
+///
+/// What a killed process leaves behind is exactly the shared memory as it stood between two of its accesses. The ring
+/// holds nothing that an unwinding would put in order, so unwinding out of it leaves the same.
+#[cfg(any(loom, test))]
+mod stepped {
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    #[cfg(loom)]
+    use loom::sync::atomic as inner;
+    #[cfg(not(loom))]
+    use std::sync::atomic as inner;
+
+    pub(crate) use inner::Ordering;
+
+    // Under loom all threads of a model run on one thread of the system, so it has thread locals of its own.
+    #[cfg(loom)]
+    loom::thread_local! {
+        static STEPS_LEFT: Cell<Option<u32>> = Cell::new(None);
+    }
+    #[cfg(not(loom))]
+    std::thread_local! {
+        static STEPS_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    /// What the unwinding carries.
+    struct Abandoned;
+
+    /// Runs `operation` and abandons it just before its access number `steps` (counted from 0); `None` when it was.
+    pub(crate) fn abandon_after<T>(steps: u32, operation: impl FnOnce() -> T) -> Option<T> {
+        set_steps_left(Some(steps));
+        let outcome = catch_unwind(AssertUnwindSafe(operation));
+        set_steps_left(None);
+        match outcome {
+            Ok(value) => Some(value),
+            Err(payload) if payload.is::<Abandoned>() => None,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    fn set_steps_left(steps: Option<u32>) {
+        STEPS_LEFT.with(|left| left.set(steps));
+    }
+
+    fn step() {
+        match STEPS_LEFT.with(Cell::get) {
+            None => {}
+            Some(0) => {
+                set_steps_left(None);
+                resume_unwind(Box::new(Abandoned))
+            }
+            Some(left) => set_steps_left(Some(left - 1)),
+        }
+    }
+
+    macro_rules! stepped {
+        ($name:ident, $value:ty) => {
+            /// The inner atomic, with a step before each access.
+            #[derive(Debug)]
+            #[repr(transparent)]
+            pub(crate) struct $name(inner::$name);
+
+            impl $name {
+                pub(crate) fn new(value: $value) -> Self {
+                    Self(inner::$name::new(value))
+                }
+
+                pub(crate) fn load(&self, order: Ordering) -> $value {
+                    step();
+                    self.0.load(order)
+                }
+
+                pub(crate) fn store(&self, value: $value, order: Ordering) {
+                    step();
+                    self.0.store(value, order);
+                }
+
+                pub(crate) fn compare_exchange(
+                    &self,
+                    current: $value,
+                    new: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    step();
+                    self.0.compare_exchange(current, new, success, failure)
+                }
+
+                pub(crate) fn fetch_or(&self, bits: $value, order: Ordering) -> $value {
+                    step();
+                    self.0.fetch_or(bits, order)
+                }
+
+                pub(crate) fn fetch_add(&self, addend: $value, order: Ordering) -> $value {
+                    step();
+                    self.0.fetch_add(addend, order)
+                }
+            }
+        };
+    }
+
+    stepped!(AtomicU32, u32);
+
+    #[cfg(not(loom))]
+    impl AtomicU32 {
+        pub(crate) fn inner(&self) -> &inner::AtomicU32 {
+            &self.0
+        }
+    }
+
+    stepped!(AtomicU64, u64);
+}

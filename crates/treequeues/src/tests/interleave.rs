@@ -1,0 +1,194 @@
+//! The real ring code under `loom`: every interleaving of its accesses up to a bound of preemptions, with the weak
+//! memory orderings that the code asks for.
+
+use loom::sync::Arc;
+use loom::thread;
+
+use super::{Rig, owner};
+use crate::sync::abandon_after;
+use crate::word::Owner;
+
+/// Unforced switches between threads per execution. Bugs of concurrent code need few, and each more costs tenfold.
+const PREEMPTIONS: usize = 4;
+/// With three threads.
+const PREEMPTIONS_OF_THREE: usize = 3;
+const NEWCOMER: u32 = 7;
+
+fn explore(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 20_000;
+    builder.check(body);
+}
+
+/// Takes up to `n` items, looking at most `looks` times.
+fn take_some(rig: &Rig, me: Owner, n: usize, looks: usize) -> Vec<u64> {
+    let mut taken = Vec::new();
+    for _ in 0..looks {
+        if taken.len() < n {
+            taken.extend(rig.take(me));
+        }
+    }
+    taken
+}
+
+/// Every ticket of `all` exactly once among `parts` and what is left, and all capacity.
+fn assert_exactly_once(rig: &Rig, mut all: Vec<u64>, parts: &[Vec<u64>]) {
+    let mut found: Vec<u64> = parts.concat();
+    found.extend(rig.drain(owner(NEWCOMER)));
+    found.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(found, all);
+    rig.assert_whole(owner(NEWCOMER));
+}
+
+#[test]
+fn one_producer_and_one_consumer_keep_order() {
+    explore(PREEMPTIONS, || {
+        let rig = Arc::new(Rig::new(2));
+        let producer = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || [rig.put(owner(1)), rig.put(owner(1)), rig.put(owner(1))]
+        });
+        let taken = take_some(&rig, owner(2), 3, 3);
+        assert!(taken.is_sorted());
+        let put = producer.join().expect("no panic").into_iter().flatten().collect();
+        assert_exactly_once(&rig, put, &[taken]);
+    });
+}
+
+#[test]
+fn two_producers_never_share_a_slot() {
+    explore(PREEMPTIONS, || {
+        let rig = Arc::new(Rig::new(2));
+        let other = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || [rig.put(owner(1)), rig.put(owner(1))]
+        });
+        let mine = [rig.put(owner(2))];
+        let put: Vec<u64> = other.join().expect("no panic").into_iter().chain(mine).flatten().collect();
+        assert_eq!(put.len(), 2, "three puts, two slots");
+        assert_exactly_once(&rig, put, &[]);
+    });
+}
+
+#[test]
+fn two_consumers_never_share_an_item() {
+    explore(PREEMPTIONS, || {
+        let rig = Arc::new(Rig::new(2));
+        let put = vec![rig.put(owner(1)).expect("free"), rig.put(owner(1)).expect("free")];
+        let other = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || take_some(&rig, owner(3), 2, 2)
+        });
+        let taken = take_some(&rig, owner(2), 1, 1);
+        assert_exactly_once(&rig, put, &[taken, other.join().expect("no panic")]);
+    });
+}
+
+#[test]
+fn an_item_given_back_is_taken_once() {
+    explore(PREEMPTIONS, || {
+        let rig = Arc::new(Rig::new(2));
+        let put = vec![rig.put(owner(1)).expect("free"), rig.put(owner(1)).expect("free")];
+        let giver = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || {
+                if let Some(claim) = rig.ring().borrow(owner(3), true).expect("sound") {
+                    rig.ring().give_back(claim).expect("sound");
+                }
+            }
+        });
+        let taken = take_some(&rig, owner(2), 2, 2);
+        giver.join().expect("no panic");
+        assert_exactly_once(&rig, put, &[taken]);
+    });
+}
+
+#[test]
+fn a_writer_that_the_ring_passes_commits_late() {
+    explore(PREEMPTIONS, || {
+        let rig = Arc::new(Rig::new(2));
+        let slow = rig.ring().reserve(owner(1)).expect("sound").expect("free");
+        let first = slow.ticket;
+        let producer = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || {
+                let second = rig.put(owner(2));
+                let taken = rig.take(owner(2));
+                (second, taken, rig.put(owner(2)))
+            }
+        });
+        rig.ring().commit(slow).expect("sound");
+        let (second, taken, third) = producer.join().expect("no panic");
+        let put = [Some(first), second, third].into_iter().flatten().collect();
+        assert_exactly_once(&rig, put, &[taken.into_iter().collect()]);
+    });
+}
+
+#[test]
+fn two_producers_and_a_consumer() {
+    explore(PREEMPTIONS_OF_THREE, || {
+        let rig = Arc::new(Rig::new(2));
+        let producers = [1, 2].map(|id| {
+            let rig = Arc::clone(&rig);
+            thread::spawn(move || rig.put(owner(id)))
+        });
+        let taken = take_some(&rig, owner(3), 2, 2);
+        let put = producers.into_iter().filter_map(|producer| producer.join().expect("no panic")).collect();
+        assert_exactly_once(&rig, put, &[taken]);
+    });
+}
+
+/// The victim runs `operation` and is abandoned before access `steps`; a sweeper returns what it held while a third
+/// participant puts and takes.
+fn explore_abandoned(steps: u32, operation: fn(&Rig, Owner)) {
+    explore(PREEMPTIONS_OF_THREE, move || {
+        let rig = Arc::new(Rig::new(2));
+        rig.put(owner(1)).expect("free");
+        let _ = abandon_after(steps, || operation(&rig, owner(2)));
+        let sweeper = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || rig.ring().recover(owner(2)).map(drop).expect("sound")
+        });
+        let put = rig.put(owner(3));
+        let taken = rig.take(owner(3));
+        sweeper.join().expect("no panic");
+        let left = rig.drain(owner(NEWCOMER));
+        let mut all: Vec<u64> = taken.into_iter().chain(left).collect();
+        let delivered = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), delivered, "nothing twice");
+        assert!(put.is_none_or(|put| all.contains(&put)), "the survivor's item is not lost");
+        rig.assert_whole(owner(NEWCOMER));
+    });
+}
+
+/// More accesses than one operation makes on a ring of two slots.
+const STEPS: u32 = 16;
+
+#[test]
+fn a_put_abandoned_at_each_access_is_swept() {
+    for steps in 0..STEPS {
+        explore_abandoned(steps, |rig, victim| _ = rig.put(victim));
+    }
+}
+
+#[test]
+fn a_take_abandoned_at_each_access_is_swept() {
+    for steps in 0..STEPS {
+        explore_abandoned(steps, |rig, victim| _ = rig.take(victim));
+    }
+}
+
+#[test]
+fn a_give_back_abandoned_at_each_access_is_swept() {
+    for steps in 0..STEPS {
+        explore_abandoned(steps, |rig, victim| {
+            if let Some(claim) = rig.ring().borrow(victim, true).expect("sound") {
+                rig.ring().give_back(claim).expect("sound");
+            }
+        });
+    }
+}

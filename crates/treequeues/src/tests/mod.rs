@@ -1,0 +1,69 @@
+//! Tests that need private access: the real ring code, without an operating system.
+//!
+//! | file | evidence |
+//! |---|---|
+//! | `steps` | each operation is abandoned before each of its shared accesses, in many states of the ring, then swept |
+//! | `oracle` | random operations of several participants against a `VecDeque` and a set of holds |
+//! | `interleave` | all interleavings of two and three threads, under `loom`, abandoned claims included |
+
+#[cfg(loom)]
+mod interleave;
+#[cfg(not(loom))]
+mod oracle;
+#[cfg(not(loom))]
+mod steps;
+
+use crate::format::{Control, Slot};
+use crate::ring::Ring;
+use crate::word::Owner;
+
+/// Bits of an id in these tests.
+const ID_BITS: u32 = 3;
+
+/// A ring in plain memory.
+struct Rig {
+    control: Control,
+    slots: Vec<Slot>,
+}
+
+impl Rig {
+    fn new(capacity: usize) -> Self {
+        Self { control: Control::fresh(), slots: (0..capacity).map(|_| Slot::fresh()).collect() }
+    }
+
+    fn ring(&self) -> Ring<'_> {
+        Ring::new(&self.control, &self.slots)
+    }
+
+    /// Puts one item and returns its ticket; `None` when full.
+    fn put(&self, me: Owner) -> Option<u64> {
+        let claim = self.ring().reserve(me).expect("sound")?;
+        let ticket = claim.ticket;
+        self.ring().commit(claim).expect("sound");
+        Some(ticket)
+    }
+
+    /// Takes one item and returns its ticket; `None` when empty.
+    fn take(&self, me: Owner) -> Option<u64> {
+        let claim = self.ring().borrow(me, true).expect("sound")?;
+        let ticket = claim.ticket;
+        self.ring().release(claim).expect("sound");
+        Some(ticket)
+    }
+
+    fn drain(&self, me: Owner) -> Vec<u64> {
+        std::iter::from_fn(|| self.take(me)).collect()
+    }
+
+    /// All capacity is there, and a full lap of it goes in and comes out in order.
+    fn assert_whole(&self, me: Owner) {
+        let put: Vec<u64> = std::iter::from_fn(|| self.put(me)).collect();
+        assert_eq!(put.len(), self.slots.len(), "capacity was lost");
+        assert!(put.is_sorted(), "tickets grow");
+        assert_eq!(self.drain(me), put);
+    }
+}
+
+fn owner(id: u32) -> Owner {
+    Owner::new(id, 0, ID_BITS)
+}

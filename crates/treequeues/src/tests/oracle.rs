@@ -1,0 +1,142 @@
+//! Random operations of several participants against the simplest thing that could be right.
+//!
+//! One operation at a time, so the ring's order is fully determined: given-back and late items come first, lowest
+//! ticket first, then the others in the order of their tickets.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use proptest::prelude::*;
+
+use super::{Rig, owner};
+use crate::ring::Claim;
+
+const PARTICIPANTS: u32 = 4;
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Reserve(u32),
+    Commit(usize),
+    Abort(usize),
+    Borrow(u32),
+    Release(usize),
+    GiveBack(usize),
+    Kill(u32),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0..PARTICIPANTS).prop_map(Step::Reserve),
+        4 => any::<usize>().prop_map(Step::Commit),
+        1 => any::<usize>().prop_map(Step::Abort),
+        4 => (0..PARTICIPANTS).prop_map(Step::Borrow),
+        3 => any::<usize>().prop_map(Step::Release),
+        1 => any::<usize>().prop_map(Step::GiveBack),
+        1 => (0..PARTICIPANTS).prop_map(Step::Kill),
+    ];
+    prop::collection::vec(step, 1..200)
+}
+
+/// What the ring should do.
+#[derive(Default)]
+struct Oracle {
+    capacity: usize,
+    first: BTreeSet<u64>,
+    in_order: VecDeque<u64>,
+    writing: BTreeMap<u64, u32>,
+    reading: BTreeMap<u64, u32>,
+}
+
+impl Oracle {
+    fn is_full(&self) -> bool {
+        self.first.len() + self.in_order.len() + self.writing.len() + self.reading.len() == self.capacity
+    }
+
+    fn commit(&mut self, ticket: u64, was_late: bool) {
+        self.writing.remove(&ticket);
+        if was_late {
+            self.first.insert(ticket);
+        } else {
+            self.in_order.push_back(ticket);
+            self.in_order.make_contiguous().sort_unstable();
+        }
+    }
+
+    fn next(&mut self) -> Option<u64> {
+        self.first.pop_first().or_else(|| self.in_order.pop_front())
+    }
+}
+
+/// Claims that are open, the n-th chosen by any number.
+fn pick(claims: &mut Vec<(u32, Claim)>, number: usize) -> Option<(u32, Claim)> {
+    if claims.is_empty() { None } else { Some(claims.swap_remove(number % claims.len())) }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_ring_is_a_queue_with_holds(capacity in 1_usize..6, steps in steps()) {
+        let rig = Rig::new(capacity);
+        let mut oracle = Oracle { capacity, ..Oracle::default() };
+        let (mut writes, mut reads): (Vec<(u32, Claim)>, Vec<(u32, Claim)>) = Default::default();
+        let mut passed = 0;
+        for step in steps {
+            match step {
+                Step::Reserve(id) => match rig.ring().reserve(owner(id)).expect("sound") {
+                    Some(claim) => {
+                        prop_assert!(!oracle.is_full());
+                        prop_assert!(claim.ticket >= passed, "tickets grow");
+                        passed = claim.ticket + 1;
+                        // What the ring passed comes first from now on.
+                        let horizon = passed.saturating_sub(capacity as u64);
+                        while oracle.in_order.front().is_some_and(|&ticket| ticket < horizon) {
+                            oracle.first.extend(oracle.in_order.pop_front());
+                        }
+                        oracle.writing.insert(claim.ticket, id);
+                        writes.push((id, claim));
+                    }
+                    None => prop_assert!(oracle.is_full()),
+                },
+                Step::Commit(number) => if let Some((_, claim)) = pick(&mut writes, number) {
+                    oracle.commit(claim.ticket, claim.ticket + (capacity as u64) < passed);
+                    rig.ring().commit(claim).expect("sound");
+                },
+                Step::Abort(number) => if let Some((_, claim)) = pick(&mut writes, number) {
+                    oracle.writing.remove(&claim.ticket);
+                    rig.ring().abort(claim).expect("sound");
+                },
+                Step::Borrow(id) => {
+                    let claim = rig.ring().borrow(owner(id), true).expect("sound");
+                    prop_assert_eq!(claim.as_ref().map(|claim| claim.ticket), oracle.next());
+                    if let Some(claim) = claim {
+                        oracle.reading.insert(claim.ticket, id);
+                        reads.push((id, claim));
+                    }
+                }
+                Step::Release(number) => if let Some((_, claim)) = pick(&mut reads, number) {
+                    oracle.reading.remove(&claim.ticket);
+                    rig.ring().release(claim).expect("sound");
+                },
+                Step::GiveBack(number) => if let Some((_, claim)) = pick(&mut reads, number) {
+                    oracle.reading.remove(&claim.ticket);
+                    oracle.first.insert(claim.ticket);
+                    rig.ring().give_back(claim).expect("sound");
+                },
+                Step::Kill(id) => {
+                    writes.retain(|(holder, _)| *holder != id);
+                    reads.retain(|(holder, _)| *holder != id);
+                    oracle.writing.retain(|_, holder| *holder != id);
+                    let returned = oracle.reading.extract_if(.., |_, holder| *holder == id);
+                    oracle.first.extend(returned.map(|(ticket, _)| ticket));
+                    rig.ring().recover(owner(id)).expect("sound");
+                }
+            }
+        }
+        for id in 0..PARTICIPANTS {
+            rig.ring().recover(owner(id)).expect("sound");
+        }
+        oracle.first.extend(oracle.reading.keys());
+        prop_assert_eq!(rig.drain(owner(0)), std::iter::from_fn(|| oracle.next()).collect::<Vec<_>>());
+        rig.assert_whole(owner(0));
+    }
+}

@@ -1,0 +1,215 @@
+//! Waiting: a short adaptive spin, then a futex that processes share.
+//!
+//! An event is one word: bit 0 says that somebody may sleep on it, the rest is a sequence. A bit and not a counter: a
+//! counter stays up when a waiter is killed, and then every later call pays a system call.
+//!
+//! E1. A waiter sets the bit, looks once more, and only then sleeps. A waker makes its slot available, and only then
+//!     looks at the bit. All four accesses are SeqCst, so the waker sees the bit or the waiter sees the slot.
+//! E2. A waker that sees the bit clears it, moves the sequence, and wakes one. Whoever wakes up sets the bit again for
+//!     the others, and passes the wake-up on if there is more to take.
+//! E3. No sleep is longer than `MAX_SLEEP`: a lost wake-up, a peer that died after its commit and before its wake, and a
+//!     pending signal all cost that much at most.
+//! E4. Nobody waiting: no system call, no store.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::thread::futex;
+
+use crate::sync::{AtomicU32, Ordering, futex_word, spin_loop};
+
+/// The longest uninterrupted sleep (E3).
+pub(crate) const MAX_SLEEP: Duration = Duration::from_millis(100);
+const WAITERS: u32 = 1;
+const SEQUENCE: u32 = 2;
+
+/// The most looks of one spin: with a pause each, some tens of microseconds, about what a sleep and a wake-up cost.
+const MAX_SPINS: u32 = 2000;
+/// A spin so short that it cannot hurt.
+const MIN_SPINS: u32 = 20;
+/// A sleep shorter than this would have been better spent spinning.
+const SHORT_SLEEP: Duration = Duration::from_micros(100);
+
+/// A wake-up word in the segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Event<'s>(pub(crate) &'s AtomicU32);
+
+/// How long one call may wait, and what may end the wait early.
+pub struct Wait<'w> {
+    deadline: Option<Instant>,
+    interrupted: Option<&'w mut dyn FnMut() -> bool>,
+}
+
+/// How many looks a spin is worth, learnt from the waits of this process. Never shared.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    spins: std::sync::atomic::AtomicU32,
+    max_spins: u32,
+}
+
+/// How a wait ended.
+pub(crate) enum Waited<T> {
+    Got(T),
+    TimedOut,
+    Interrupted,
+}
+
+impl<'w> Wait<'w> {
+    /// For ever.
+    pub fn forever() -> Self {
+        Self { deadline: None, interrupted: None }
+    }
+
+    /// Until `timeout` from now has passed; zero means not at all.
+    pub fn at_most(timeout: Duration) -> Self {
+        // A deadline that the clock cannot express is for ever.
+        Self { deadline: Instant::now().checked_add(timeout), interrupted: None }
+    }
+
+    /// Calls `interrupted` after each sleep that brought nothing: about every 100 ms, and when a signal came. The wait
+    /// ends when it returns true.
+    pub fn or_until(self, interrupted: &'w mut dyn FnMut() -> bool) -> Self {
+        Self { interrupted: Some(interrupted), ..self }
+    }
+
+    fn left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn is_interrupted(&mut self) -> bool {
+        self.interrupted.as_mut().is_some_and(|interrupted| interrupted())
+    }
+}
+
+impl Event<'_> {
+    /// Wakes up to `count` sleepers, if there are any.
+    pub(crate) fn notify(self, count: u32) {
+        // SeqCst: E1, pairs with `set_waiters`.
+        let seen = self.0.load(Ordering::SeqCst);
+        if seen & WAITERS != 0 {
+            self.wake(seen, count);
+        }
+    }
+
+    #[cold]
+    fn wake(self, seen: u32, count: u32) {
+        let moved = seen.wrapping_add(SEQUENCE) & !WAITERS;
+        // AcqRel: orders the waker's slot before the moved sequence. If it fails, another waker has moved it since, or
+        // one more waiter has come (the bit was set already, so the word is the same then).
+        if self.0.compare_exchange(seen, moved, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            // The only error is a bad address, and the word is mapped.
+            let _ = futex::wake(futex_word(self.0), futex::Flags::empty(), count);
+        }
+    }
+
+    /// Tells wakers that somebody may sleep, and returns the word to sleep on.
+    fn set_waiters(self) -> u32 {
+        // SeqCst: E1, pairs with the load in `notify`.
+        self.0.fetch_or(WAITERS, Ordering::SeqCst) | WAITERS
+    }
+
+    /// Sleeps while the word is `seen`; false when a signal or the time ended the sleep.
+    fn sleep(self, seen: u32, at_most: Duration) -> bool {
+        let timeout = at_most.try_into().expect("at most MAX_SLEEP");
+        match futex::wait(futex_word(self.0), futex::Flags::empty(), seen, Some(&timeout)) {
+            Ok(()) | Err(Errno::AGAIN) => true,
+            Err(_) => false,
+        }
+    }
+}
+
+impl Patience {
+    pub(crate) fn new() -> Self {
+        // With one processor, spinning only keeps the peer from running.
+        let alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
+        let max_spins = if alone { 0 } else { MAX_SPINS };
+        Self { spins: std::sync::atomic::AtomicU32::new(max_spins / 4), max_spins }
+    }
+
+    /// Looks until `ready`, as often as it was worth lately.
+    fn spin(&self, ready: impl Fn() -> bool) -> bool {
+        let spins = self.spins.load(Ordering::Relaxed);
+        for spun in 0..spins {
+            if ready() {
+                // Twice what was needed leaves room for the next one to take longer.
+                self.learn((spins - spins / 8 + spun / 4).max(MIN_SPINS));
+                return true;
+            }
+            spin_loop();
+        }
+        self.learn((spins / 2).max(MIN_SPINS));
+        false
+    }
+
+    /// A sleep ended by a wake-up after `slept`: a longer spin would have saved it if it was short.
+    fn slept(&self, slept: Duration) {
+        if slept < SHORT_SLEEP {
+            self.learn(self.spins.load(Ordering::Relaxed).max(MIN_SPINS) * 2);
+        }
+    }
+
+    fn learn(&self, spins: u32) {
+        self.spins.store(spins.min(self.max_spins), Ordering::Relaxed);
+    }
+}
+
+/// Waits on `event` until `attempt` succeeds.
+///
+/// `ready` is a cheap look that says whether an attempt is worth it; `before_sleep` may end the wait with an error and
+/// is told whether a whole sleep has just brought nothing.
+pub(crate) fn wait_for<T, E>(
+    event: Event<'_>,
+    patience: &Patience,
+    wait: &mut Wait<'_>,
+    ready: impl Fn() -> bool,
+    mut attempt: impl FnMut() -> Result<Option<T>, E>,
+    mut before_sleep: impl FnMut(bool) -> Result<ControlFlow<()>, E>,
+) -> Result<Waited<T>, E> {
+    if patience.spin(&ready)
+        && let Some(got) = attempt()?
+    {
+        return Ok(Waited::Got(got));
+    }
+    let mut woken = false;
+    let mut fruitless = false;
+    let outcome = loop {
+        let seen = event.set_waiters();
+        match attempt() {
+            Ok(Some(got)) => break Ok(Waited::Got(got)),
+            Ok(None) => {}
+            Err(error) => break Err(error),
+        }
+        match before_sleep(fruitless) {
+            Ok(ControlFlow::Continue(())) => {}
+            // Something changed meanwhile: attempt again.
+            Ok(ControlFlow::Break(())) => {
+                fruitless = false;
+                continue;
+            }
+            Err(error) => break Err(error),
+        }
+        let left = wait.left().unwrap_or(MAX_SLEEP).min(MAX_SLEEP);
+        if left.is_zero() {
+            break Ok(Waited::TimedOut);
+        }
+        let before = Instant::now();
+        fruitless = !event.sleep(seen, left);
+        if fruitless {
+            if wait.is_interrupted() {
+                break Ok(Waited::Interrupted);
+            }
+        } else {
+            woken = true;
+            patience.slept(before.elapsed());
+        }
+    };
+    if woken {
+        // E2. The wake-up may have been meant for what is still there, whatever this call comes back with.
+        event.set_waiters();
+        if ready() {
+            event.notify(1);
+        }
+    }
+    outcome
+}
