@@ -324,6 +324,12 @@ impl Structured {
         &self.fields
     }
 
+    /// Bytes of one element.
+    #[must_use]
+    pub fn itemsize(&self) -> usize {
+        self.itemsize
+    }
+
     /// Whether NumPy treats it as aligned like a C struct.
     #[must_use]
     pub fn aligned(&self) -> bool {

@@ -12,10 +12,11 @@
 use std::cell::UnsafeCell;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use crate::segment::{Segment, map_private_over};
+use crate::sync::Ordering;
+use crate::sync::local::AtomicU64;
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 static TABLE: Mutex<Vec<Inherited>> = Mutex::new(Vec::new());

@@ -28,7 +28,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("treequeues needs Linux: memory files, futexes and open-file-description locks");
 
-mod dtype;
+pub mod dtype;
 mod error;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
@@ -47,7 +47,7 @@ mod participant;
 #[allow(unsafe_code)]
 mod queue;
 mod ring;
-mod schema;
+pub mod schema;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 mod segment;
@@ -61,7 +61,7 @@ mod word;
 #[cfg(test)]
 mod tests;
 
-pub use dtype::*;
+pub use dtype::{Dtype, Element};
 pub use error::{AttachError, BorrowError, Corrupted, CreateError, ReserveError};
 pub use layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS};
 #[cfg(not(loom))]
@@ -70,7 +70,7 @@ pub use loan::{ReadLoan, WriteLoan};
 pub use monitor::Snapshot;
 #[cfg(not(loom))]
 pub use queue::{Handle, Queue};
-pub use schema::*;
+pub use schema::{LeafKind, LeafSpec, Schema, SchemaError, Structure};
 #[cfg(not(loom))]
 pub use segment::SegmentId;
 #[cfg(not(loom))]

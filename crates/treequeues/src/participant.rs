@@ -130,6 +130,15 @@ impl Participant {
         self.fork_generation == fork::generation()
     }
 
+    /// Drops the lock and nothing else, as the kernel does.
+    #[cfg(test)]
+    pub(crate) fn die(&self) {
+        match &self.locks {
+            Locks::Heap(heap) => heap.unlock(self.id),
+            Locks::File(_) => self.locks.close(),
+        }
+    }
+
     /// Returns everything that was still held, frees the entry, and drops the lock (P1, P2).
     ///
     /// In a forked child it only forgets: lock and slots are the parent's, and the descriptor is closed already.

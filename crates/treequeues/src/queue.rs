@@ -8,7 +8,6 @@
 use std::fs::OpenOptions;
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU64 as LocalU64, Ordering as LocalOrdering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -23,7 +22,7 @@ use crate::ring::{Claim, Ring};
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentId};
 use crate::sweep;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, local};
 use crate::wait::{Event, Patience, Wait, Waited, wait_for};
 
 /// Up to this many slots, every borrow that finds nothing looks at all of them before it says so (`ring` R4).
@@ -41,10 +40,10 @@ const BUSY_SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 /// becomes a participant of its own at its first call.
 ///
 /// ```
-/// use treequeues::{LeafSpec, Queue, Schema};
+/// use treequeues::{Dtype, LeafKind, LeafSpec, Queue, Schema, Structure};
 ///
-/// let schema = Schema::array("float32", &[3])?;
-/// let queue = Queue::create(schema, 8)?;
+/// let leaf = LeafSpec::new(Dtype::from_name("float32")?, vec![3], LeafKind::Array);
+/// let queue = Queue::create(Schema::new(Structure::leaf(), vec![leaf])?, 8)?;
 ///
 /// let mut loan = queue.reserve()?;
 /// loan.leaf_bytes_mut(0).fill(0);
@@ -81,8 +80,8 @@ pub(crate) struct Attached {
     producers: Patience,
     consumers: Patience,
     started: Instant,
-    last_look_ns: LocalU64,
-    last_sweep_ns: LocalU64,
+    last_look_ns: local::AtomicU64,
+    last_sweep_ns: local::AtomicU64,
 }
 
 static ATTACHED: Mutex<Vec<Weak<Attached>>> = Mutex::new(Vec::new());
@@ -102,6 +101,15 @@ impl Queue {
     /// As `create`, and if `participants` is out of range.
     pub fn create_for(schema: Schema, capacity: u64, participants: u64) -> Result<Self, CreateError> {
         let segment = Segment::create(schema, capacity, participants)?;
+        Ok(Self::new(Attached::to(segment, &mut fork::hold_off())?))
+    }
+
+    /// Creates a queue in this process's own memory, for its threads alone: no descriptor, no other participants.
+    ///
+    /// # Errors
+    /// If the capacity is out of range.
+    pub fn create_local(schema: Schema, capacity: u64) -> Result<Self, CreateError> {
+        let segment = Segment::create_on_heap(schema, capacity, 1)?;
         Ok(Self::new(Attached::to(segment, &mut fork::hold_off())?))
     }
 
@@ -175,10 +183,10 @@ impl Queue {
     /// What another process can attach by: see `Handle`.
     ///
     /// # Errors
-    /// In a forked child that could not join the queue.
+    /// For a local queue, and in a forked child that could not join the queue.
     pub fn handle(&self) -> Result<Handle, AttachError> {
         let attached = self.attached()?;
-        let fd = attached.fd().expect("queues of this type have a descriptor");
+        let fd = attached.fd().ok_or(AttachError::Foreign("a local queue has no descriptor"))?;
         Ok(Handle { pid: attached.participant.pid(), fd: fd.as_raw_fd(), id: attached.segment.id() })
     }
 
@@ -346,8 +354,8 @@ impl Attached {
             producers: Patience::new(),
             consumers: Patience::new(),
             started: Instant::now(),
-            last_look_ns: LocalU64::new(0),
-            last_sweep_ns: LocalU64::new(0),
+            last_look_ns: local::AtomicU64::new(0),
+            last_sweep_ns: local::AtomicU64::new(0),
         });
         let mut all = all_attached(no_fork);
         all.retain(|other| other.strong_count() > 0);
@@ -553,11 +561,11 @@ impl Attached {
     }
 
     /// Whether `interval` has passed since `last` was set here; sets it if so.
-    fn is_time(&self, last: &LocalU64, interval: Duration) -> bool {
+    fn is_time(&self, last: &local::AtomicU64, interval: Duration) -> bool {
         let now = self.started.elapsed().as_nanos() as u64;
-        let due = now >= last.load(LocalOrdering::Relaxed).saturating_add(interval.as_nanos() as u64);
+        let due = now >= last.load(Ordering::Relaxed).saturating_add(interval.as_nanos() as u64);
         if due {
-            last.store(now, LocalOrdering::Relaxed);
+            last.store(now, Ordering::Relaxed);
         }
         due
     }
@@ -568,6 +576,28 @@ impl Drop for Attached {
         let mut no_fork = fork::hold_off();
         // A damaged word keeps its entry in use; there is nobody left to tell.
         let _ = self.participant.deregister(&self.segment, &mut no_fork);
+    }
+}
+
+/// Stand-ins for other processes, in tests without any.
+#[cfg(test)]
+impl Queue {
+    /// A queue on the heap with room for several participants.
+    pub(crate) fn create_crowded(schema: Schema, capacity: u64, participants: u64) -> Self {
+        let segment = Segment::create_on_heap(schema, capacity, participants).expect("small");
+        Self::new(Attached::to(segment, &mut fork::hold_off()).expect("a free place"))
+    }
+
+    /// Another participant of the same segment.
+    pub(crate) fn join(&self) -> Result<Self, AttachError> {
+        let segment = self.attached.segment.map_again()?;
+        Attached::to(segment, &mut fork::hold_off()).map(Self::new)
+    }
+
+    /// What a SIGKILL of this participant leaves: everything as it is, but its lock is gone.
+    pub(crate) fn die(self) {
+        self.attached.participant.die();
+        std::mem::forget(self);
     }
 }
 

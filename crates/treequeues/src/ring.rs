@@ -91,10 +91,6 @@ impl<'s> Ring<'s> {
         Self { control, slots }
     }
 
-    pub(crate) fn capacity(self) -> usize {
-        self.slots.len()
-    }
-
     /// Claims a slot to write: the lowest free ticket. `None` when no slot is free.
     pub(crate) fn reserve(self, me: Owner) -> Result<Option<Claim>, Corrupted> {
         for _ in 0..MAX_RESTARTS {

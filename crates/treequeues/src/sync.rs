@@ -9,6 +9,12 @@ pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 #[cfg(any(loom, test))]
 pub(crate) use stepped::{AtomicU32, AtomicU64, Ordering, abandon_after};
 
+/// Plain atomics for what only this process sees: how patient it is, when it last looked, how often it was forked.
+#[cfg(not(loom))]
+pub(crate) mod local {
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+}
+
 /// A pause of a busy loop.
 pub(crate) fn spin_loop() {
     #[cfg(not(loom))]
@@ -19,7 +25,7 @@ pub(crate) fn spin_loop() {
 
 /// The word as the kernel's futex calls take it.
 #[cfg(not(loom))]
-pub(crate) fn futex_word(word: &AtomicU32) -> &std::sync::atomic::AtomicU32 {
+pub(crate) fn futex_word(word: &AtomicU32) -> &local::AtomicU32 {
     #[cfg(not(test))]
     return word;
     #[cfg(test)]

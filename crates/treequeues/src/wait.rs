@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::thread::futex;
 
-use crate::sync::{AtomicU32, Ordering, futex_word, spin_loop};
+use crate::sync::{AtomicU32, Ordering, futex_word, local, spin_loop};
 
 /// The longest uninterrupted sleep (E3).
 pub(crate) const MAX_SLEEP: Duration = Duration::from_millis(100);
@@ -44,7 +44,7 @@ pub struct Wait<'w> {
 /// How many looks a spin is worth, learnt from the waits of this process. Never shared.
 #[derive(Debug)]
 pub(crate) struct Patience {
-    spins: std::sync::atomic::AtomicU32,
+    spins: local::AtomicU32,
     max_spins: u32,
 }
 
@@ -124,7 +124,7 @@ impl Patience {
         // With one processor, spinning only keeps the peer from running.
         let alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
         let max_spins = if alone { 0 } else { MAX_SPINS };
-        Self { spins: std::sync::atomic::AtomicU32::new(max_spins / 4), max_spins }
+        Self { spins: local::AtomicU32::new(max_spins / 4), max_spins }
     }
 
     /// Looks until `ready`, as often as it was worth lately.

@@ -58,11 +58,6 @@ impl Owner {
         debug_assert!(id_bits < OWNER_BITS && id >> id_bits == 0);
         Self((((generation as u32) << id_bits) | id) & OWNER_MASK as u32)
     }
-
-    /// The participant's id, given how many bits ids have in this segment.
-    pub(crate) fn id(self, id_bits: u32) -> u32 {
-        self.0 & ((1 << id_bits) - 1)
-    }
 }
 
 /// One slot's state.
@@ -146,7 +141,6 @@ mod tests {
         let word = Word::new(Phase::Writing, owner, 7);
         assert_eq!(word.phase(), Some(Phase::Writing));
         assert_eq!(word.owner(), owner);
-        assert_eq!(word.owner().id(8), 200);
         assert_eq!(word.laps_ahead_of(7), 0);
         let freed = word.freed();
         assert_eq!(

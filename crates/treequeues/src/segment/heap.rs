@@ -2,9 +2,10 @@
 
 use std::alloc::{Layout as AllocLayout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::layout::{Layout, PAGE_NBYTES};
+use crate::sync::Ordering;
+use crate::sync::local::AtomicBool;
 
 /// The memory of one heap segment, shared by the mappings of its simulated participants.
 #[derive(Debug)]

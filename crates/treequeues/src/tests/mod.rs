@@ -4,8 +4,11 @@
 //! |---|---|
 //! | `steps` | each operation is abandoned before each of its shared accesses, in many states of the ring, then swept |
 //! | `oracle` | random operations of several participants against a `VecDeque` and a set of holds |
+//! | `death` | whole queues: participants that die, and what the others find |
 //! | `interleave` | all interleavings of two and three threads, under `loom`, abandoned claims included |
 
+#[cfg(not(loom))]
+mod death;
 #[cfg(loom)]
 mod interleave;
 #[cfg(not(loom))]

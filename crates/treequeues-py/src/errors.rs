@@ -1,0 +1,130 @@
+//! The exceptions that Python users meet, beside the built-in ones and those of the module `queue`.
+//!
+//! A tree that does not fit raises `SchemaError`, a `ValueError`. Where it is a matter of type (a list instead of a
+//! dict, a string instead of an array) the exception is also a `TypeError`: that takes a second class, which is shown
+//! and pickled as `SchemaError` because to users there is only one.
+
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyOSError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+create_exception!(
+    treequeues,
+    SchemaError,
+    PyValueError,
+    "A tree does not fit the schema of the queue.\n\nThe message names the path of the misfit, what was expected \
+     there, and what came. Where a container or a leaf has the wrong type, the exception is also a TypeError."
+);
+
+create_exception!(
+    treequeues,
+    CorruptedError,
+    PyOSError,
+    "The shared memory of the queue is damaged: something that does not run the queue's protocol wrote into it."
+);
+
+static SCHEMA_TYPE_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static SHUT_DOWN: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// Adds the exception classes to the extension module.
+pub fn add_to_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("SchemaError", py.get_type::<SchemaError>())?;
+    module.add("CorruptedError", py.get_type::<CorruptedError>())?;
+    module.add("ShutDown", shut_down_type(py)?)?;
+    module.add("_SchemaTypeError", schema_type_error_type(py)?)?;
+    module.add_function(wrap_pyfunction!(_unpickle_schema_type_error, module)?)?;
+    // The class is shown under a name where pickle would find another class, so pickle is told what to do instead.
+    let copyreg = py.import("copyreg")?;
+    let reduce = wrap_pyfunction!(_pickle_schema_type_error, module)?;
+    copyreg.call_method1("pickle", (schema_type_error_type(py)?, reduce))?;
+    Ok(())
+}
+
+/// A tree does not fit: its shape, dtype, keys, length or value.
+pub fn schema_error(message: impl Into<String>) -> PyErr {
+    SchemaError::new_err(message.into())
+}
+
+/// A tree does not fit: the type of a container or of a leaf.
+pub fn schema_type_error(py: Python<'_>, message: impl Into<String>) -> PyErr {
+    match schema_type_error_type(py) {
+        Ok(class) => PyErr::from_type(class, (message.into(),)),
+        Err(error) => error,
+    }
+}
+
+/// The shared memory is damaged.
+pub fn corrupted_error(message: impl Into<String>) -> PyErr {
+    CorruptedError::new_err(message.into())
+}
+
+/// `queue.Full`.
+pub fn full(py: Python<'_>) -> PyErr {
+    from_queue_module(py, "Full")
+}
+
+/// `queue.Empty`.
+pub fn empty(py: Python<'_>) -> PyErr {
+    from_queue_module(py, "Empty")
+}
+
+/// `treequeues.ShutDown`.
+pub fn shut_down(py: Python<'_>) -> PyErr {
+    match shut_down_type(py) {
+        Ok(class) => PyErr::from_type(class, ()),
+        Err(error) => error,
+    }
+}
+
+fn from_queue_module(py: Python<'_>, name: &str) -> PyErr {
+    let class = py.import(intern!(py, "queue")).and_then(|queue| queue.getattr(name));
+    match class.and_then(|class| Ok(class.cast_into::<PyType>()?)) {
+        Ok(class) => PyErr::from_type(class, ()),
+        Err(error) => error,
+    }
+}
+
+/// The standard library's `queue.ShutDown` where it has one (from Python 3.13 on), and a class of our own before.
+fn shut_down_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    let class = SHUT_DOWN.get_or_try_init(py, || -> PyResult<_> {
+        if let Some(class) = py.import("queue")?.getattr_opt("ShutDown")? {
+            return Ok(class.cast_into::<PyType>()?.unbind());
+        }
+        let doc = c"The queue was shut down: nothing can be put, and nothing is left to get.";
+        PyErr::new_type(py, c"treequeues.ShutDown", Some(doc), Some(&py.get_type::<PyException>()), None)
+    })?;
+    Ok(class.bind(py).clone())
+}
+
+fn schema_type_error_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    let class = SCHEMA_TYPE_ERROR.get_or_try_init(py, || -> PyResult<_> {
+        let bases = (py.get_type::<SchemaError>(), py.get_type::<PyTypeError>());
+        let names = PyDict::new(py);
+        names.set_item("__module__", "treequeues")?;
+        names.set_item("__doc__", py.get_type::<SchemaError>().getattr("__doc__")?)?;
+        let class = py.get_type::<PyType>().call1(("SchemaError", bases, names))?;
+        Ok(class.cast_into::<PyType>()?.unbind())
+    })?;
+    Ok(class.bind(py).clone())
+}
+
+/// What pickle stores of a `SchemaError` that is also a `TypeError`.
+#[pyfunction]
+fn _pickle_schema_type_error<'py>(
+    error: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let py = error.py();
+    let core = py.import("treequeues._core")?;
+    Ok((core.getattr("_unpickle_schema_type_error")?, error.getattr("args")?))
+}
+
+/// Makes again what `_pickle_schema_type_error` took apart.
+#[pyfunction]
+#[pyo3(signature = (*args))]
+fn _unpickle_schema_type_error<'py>(args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    schema_type_error_type(args.py())?.call1(args.clone())
+}

@@ -1,0 +1,375 @@
+//! `TreeQueue` as Python sees it: arguments in, exceptions out, and when to let other threads run.
+//!
+//! B1. What a call needs to fail early, it finds out before it takes a slot; what fails later gives the slot back.
+//! B2. A `Py` reference is only dropped, and Python only called, while attached to the interpreter. Waiting, and copying
+//!     much, is done detached.
+//! B3. `opened` is locked only while attached and never across a wait, so a fork, which is made by a thread that is
+//!     attached, never copies it locked.
+
+use std::os::fd::RawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+use treequeues::{BorrowError, DEFAULT_PARTICIPANTS, Handle, Queue, ReadLoan, ReserveError, SegmentId, Snapshot, Wait, WriteLoan};
+
+use crate::errors;
+use crate::outcome;
+use crate::tree::Tree;
+
+/// From this many bytes on, an item is copied without the interpreter's lock: below, giving it up and taking it again
+/// costs other threads more than the copy does.
+const DETACHED_COPY_NBYTES: usize = 256 * 1024;
+/// Leaves named by `repr`.
+const REPR_LEAVES: usize = 4;
+
+/// A queue of trees of arrays between processes. See `_core.pyi` for its documentation.
+#[pyclass(subclass, frozen, generic, weakref, module = "treequeues", name = "TreeQueue")]
+pub struct TreeQueue {
+    opened: Mutex<State>,
+}
+
+/// What a queue object is at.
+enum State {
+    /// `__new__` ran, `__init__` did not yet.
+    Fresh,
+    Open(Arc<Opened>),
+    Closed,
+}
+
+/// A queue, and its schema bound to this process's Python classes.
+struct Opened {
+    queue: Queue,
+    tree: Tree,
+}
+
+#[pymethods]
+impl TreeQueue {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { opened: Mutex::new(State::Fresh) }
+    }
+
+    #[pyo3(signature = (nested_array, maxsize, *, participants = None))]
+    fn __init__(
+        &self,
+        py: Python<'_>,
+        nested_array: &Bound<'_, PyAny>,
+        maxsize: &Bound<'_, PyAny>,
+        participants: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let capacity = count("maxsize", maxsize)?;
+        let participants = participants
+            .map_or(Ok(u64::from(DEFAULT_PARTICIPANTS)), |participants| count("participants", participants))?;
+        let tree = Tree::from_example(py, nested_array)?;
+        let schema = tree.schema().clone();
+        let queue = py
+            .detach(|| Queue::create_for(schema, capacity, participants))
+            .map_err(outcome::create_error)?;
+        self.open(Opened { queue, tree })
+    }
+
+    /// Attaches a fresh object to the queue behind a handle: what unpickling calls.
+    fn _attach(&self, py: Python<'_>, pid: u32, fd: RawFd, segment: &[u8], passed: Option<RawFd>) -> PyResult<()> {
+        let id: SegmentId =
+            segment.try_into().map_err(|_| PyValueError::new_err("a segment is named by 16 bytes"))?;
+        let queue = match passed {
+            // SAFETY: the number was passed on to this process for this queue, and nobody else is told it.
+            Some(fd) => unsafe { Queue::attach_raw_fd(fd, id) },
+            None => Queue::attach_handle(Handle { pid, fd, id }),
+        }
+        .map_err(|error| outcome::unreachable(error, pid))?;
+        let tree = Tree::from_schema(py, queue.schema().as_ref().clone())?;
+        self.open(Opened { queue, tree })
+    }
+
+    /// The process, descriptor and segment that another process can attach by.
+    fn _handle<'py>(&self, py: Python<'py>) -> PyResult<(u32, RawFd, Bound<'py, PyBytes>)> {
+        let handle = self.opened()?.queue.handle().map_err(outcome::attach_error)?;
+        Ok((handle.pid, handle.fd, PyBytes::new(py, &handle.id)))
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        py.import(intern!(py, "treequeues._pickling"))?.call_method1(intern!(py, "reduce"), (slf,))
+    }
+
+    #[pyo3(signature = (obj, block = None, timeout = None))]
+    fn put(
+        &self,
+        py: Python<'_>,
+        obj: &Bound<'_, PyAny>,
+        block: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        self.put_within(py, obj, Patience::from_arguments(block, timeout)?)
+    }
+
+    fn put_nowait(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.put_within(py, obj, Patience::None)
+    }
+
+    #[pyo3(signature = (block = None, timeout = None, out = None))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        block: Option<&Bound<'py, PyAny>>,
+        timeout: Option<&Bound<'py, PyAny>>,
+        out: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.get_within(py, Patience::from_arguments(block, timeout)?, out)
+    }
+
+    #[pyo3(signature = (out = None))]
+    fn get_nowait<'py>(&self, py: Python<'py>, out: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        self.get_within(py, Patience::None, out)
+    }
+
+    fn qsize(&self) -> PyResult<usize> {
+        Ok(self.snapshot()?.ready)
+    }
+
+    fn empty(&self) -> PyResult<bool> {
+        Ok(self.snapshot()?.ready == 0)
+    }
+
+    fn full(&self) -> PyResult<bool> {
+        Ok(self.snapshot()?.free == 0)
+    }
+
+    #[getter]
+    fn maxsize(&self) -> PyResult<usize> {
+        Ok(self.opened()?.queue.capacity())
+    }
+
+    #[getter]
+    fn nbytes(&self) -> PyResult<usize> {
+        Ok(self.opened()?.queue.nbytes())
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let opened = self.opened()?;
+        let snapshot = self.snapshot()?;
+        let fields = PyDict::new(py);
+        fields.set_item("maxsize", opened.queue.capacity())?;
+        fields.set_item("qsize", snapshot.ready)?;
+        fields.set_item("free", snapshot.free)?;
+        fields.set_item("writing", snapshot.writing)?;
+        fields.set_item("reading", snapshot.reading)?;
+        fields.set_item("lingering", snapshot.lingering)?;
+        fields.set_item("participants", snapshot.participants)?;
+        fields.set_item("item_nbytes", opened.tree.schema().item_nbytes())?;
+        fields.set_item("nbytes", opened.queue.nbytes())?;
+        fields.set_item("is_shut_down", snapshot.is_shut_down)?;
+        py.import(intern!(py, "treequeues._stats"))?.getattr(intern!(py, "QueueStats"))?.call((), Some(&fields))
+    }
+
+    fn close(&self) {
+        // Replaced first, dropped afterwards: the last one to drop it detaches from the segment.
+        let opened = std::mem::replace(&mut *self.state(), State::Closed);
+        drop(opened);
+    }
+
+    #[pyo3(signature = (immediate = false))]
+    fn shutdown(&self, immediate: bool) -> PyResult<()> {
+        self.opened()?.queue.shutdown(immediate).map_err(outcome::attach_error)
+    }
+
+    /// There is no feeder thread: a put is visible when it returns.
+    fn join_thread(&self) {}
+
+    /// There is no feeder thread: a put is visible when it returns.
+    fn cancel_join_thread(&self) {}
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
+        self.close();
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.get_within(py, Patience::Forever, None) {
+            Ok(tree) => Ok(Some(tree)),
+            Err(error) if errors::is_shut_down(py, &error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let name = slf.get_type().name()?;
+        let opened = match &*slf.get().state() {
+            State::Open(opened) => Arc::clone(opened),
+            State::Fresh => return Ok(format!("<{name} without a queue>")),
+            State::Closed => return Ok(format!("<{name} closed>")),
+        };
+        let leaves = opened.tree.schema().leaves();
+        let mut shown: Vec<String> = leaves
+            .iter()
+            .take(REPR_LEAVES)
+            .map(|leaf| format!("{}: {}", leaf.path, errors::describe_array(&leaf.dtype.to_string(), &leaf.shape)))
+            .collect();
+        if leaves.len() > REPR_LEAVES {
+            shown.push(format!("... {} more", leaves.len() - REPR_LEAVES));
+        }
+        Ok(format!("<{name} maxsize={} of {{{}}}>", opened.queue.capacity(), shown.join(", ")))
+    }
+}
+
+impl TreeQueue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is one assignment, so a panic elsewhere leaves a whole state behind.
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, opened: Opened) -> PyResult<()> {
+        let mut state = self.state();
+        if !matches!(*state, State::Fresh) {
+            return Err(PyRuntimeError::new_err("the queue is initialized already"));
+        }
+        *state = State::Open(Arc::new(opened));
+        Ok(())
+    }
+
+    fn opened(&self) -> PyResult<Arc<Opened>> {
+        match &*self.state() {
+            State::Open(opened) => Ok(Arc::clone(opened)),
+            State::Closed => Err(outcome::closed()),
+            State::Fresh => Err(PyRuntimeError::new_err("the queue's __init__ was not called")),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(*self.state(), State::Open(_))
+    }
+
+    fn snapshot(&self) -> PyResult<Snapshot> {
+        self.opened()?.queue.snapshot().map_err(outcome::attach_error)
+    }
+
+    fn put_within(&self, py: Python<'_>, value: &Bound<'_, PyAny>, patience: Patience) -> PyResult<()> {
+        let opened = self.opened()?;
+        // B1: a tree that does not fit takes no slot.
+        let sources = opened.tree.sources(py, value)?;
+        let mut loan = self.reserve(py, &opened.queue, patience)?;
+        if sources.nbytes() >= DETACHED_COPY_NBYTES && !sources.needs_gil() {
+            py.detach(|| sources.copy_detached(&mut loan));
+        } else {
+            // Fails only where NumPy copies: the loan then aborts.
+            sources.copy_to(py, &mut loan)?;
+        }
+        loan.commit().map_err(outcome::corrupted_error)
+    }
+
+    fn get_within<'py>(
+        &self,
+        py: Python<'py>,
+        patience: Patience,
+        out: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let opened = self.opened()?;
+        // B1: an `out` that does not fit takes no item.
+        let prepared = out.map(|out| opened.tree.destinations(py, out)).transpose()?;
+        let loan = self.borrow(py, &opened.queue, patience)?;
+        let taken = prepared.map_or_else(|| opened.tree.allocate(py), Ok).and_then(|mut destinations| {
+            if opened.tree.schema().item_nbytes() >= DETACHED_COPY_NBYTES && !destinations.needs_gil() {
+                py.detach(|| destinations.copy_detached(&loan));
+            } else {
+                destinations.copy_from(py, &loan)?;
+            }
+            destinations.into_tree(&opened.tree, py)
+        });
+        let ended = if taken.is_ok() { loan.release() } else { loan.give_back() };
+        let tree = taken?;
+        ended.map_err(outcome::corrupted_error)?;
+        Ok(tree)
+    }
+
+    fn reserve<'q>(&self, py: Python<'_>, queue: &'q Queue, patience: Patience) -> PyResult<WriteLoan<'q>> {
+        let mut interruption = None;
+        let outcome = match queue.try_reserve() {
+            Err(ReserveError::Full) if patience.waits() => {
+                py.detach(|| queue.reserve_with(patience.wait().or_until(&mut || self.interrupted(&mut interruption))))
+            }
+            outcome => outcome,
+        };
+        outcome.map_err(|error| outcome::reserve_error(py, error, interruption))
+    }
+
+    fn borrow<'q>(&self, py: Python<'_>, queue: &'q Queue, patience: Patience) -> PyResult<ReadLoan<'q>> {
+        let mut interruption = None;
+        let outcome = match queue.try_borrow() {
+            Err(BorrowError::Empty) if patience.waits() => {
+                py.detach(|| queue.borrow_with(patience.wait().or_until(&mut || self.interrupted(&mut interruption))))
+            }
+            outcome => outcome,
+        };
+        outcome.map_err(|error| outcome::borrow_error(py, error, interruption))
+    }
+
+    /// Whether a wait should end: a signal handler raised (Ctrl-C), or the queue was closed under it.
+    fn interrupted(&self, interruption: &mut Option<PyErr>) -> bool {
+        Python::attach(|py| {
+            *interruption = py.check_signals().err();
+            interruption.is_some() || !self.is_open()
+        })
+    }
+}
+
+/// How long a call may wait.
+#[derive(Clone, Copy)]
+enum Patience {
+    None,
+    AtMost(Duration),
+    Forever,
+}
+
+impl Patience {
+    /// As `multiprocessing.Queue` reads them: a timeout only counts if the call blocks, and below zero it is zero.
+    fn from_arguments(block: Option<&Bound<'_, PyAny>>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        if !block.map_or(Ok(true), |block| block.is_truthy())? {
+            return Ok(Self::None);
+        }
+        let Some(timeout) = timeout.filter(|timeout| !timeout.is_none()) else { return Ok(Self::Forever) };
+        let seconds: f64 = timeout.extract()?;
+        if seconds.is_nan() {
+            return Err(PyValueError::new_err("timeout must be a number of seconds, got nan"));
+        }
+        // What a Duration cannot hold is longer than anybody waits.
+        Ok(Duration::try_from_secs_f64(seconds.max(0.0)).map_or(Self::Forever, Self::AtMost))
+    }
+
+    fn waits(self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    fn wait(self) -> Wait<'static> {
+        match self {
+            Self::None => Wait::at_most(Duration::ZERO),
+            Self::AtMost(timeout) => Wait::at_most(timeout),
+            Self::Forever => Wait::forever(),
+        }
+    }
+}
+
+/// A count of at least 1. What is too large for a queue is refused by the queue.
+fn count(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let py = value.py();
+    let index = py.import(intern!(py, "operator"))?.call_method1(intern!(py, "index"), (value,))?;
+    if index.lt(1)? {
+        return Err(PyValueError::new_err(format!(
+            "{name} must be at least 1, got {index}: memory is reserved at creation, so nothing is unbounded"
+        )));
+    }
+    Ok(index.extract().unwrap_or(u64::MAX))
+}

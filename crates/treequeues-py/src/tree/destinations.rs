@@ -1,0 +1,226 @@
+//! Destinations: where the leaves of an item go, and the tree that is made of them.
+//!
+//! R3. Each address belongs to an array that is held until the destinations are dropped, and that may be written.
+//! R4. Every destination has exactly the bytes of its leaf: it was allocated for it, or compared with the schema.
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use treequeues::ReadLoan;
+use treequeues::schema::LeafKind;
+
+use super::flatten::{self, At, Place, Visit};
+use super::ndarray::{self, View};
+use super::rebuild::rebuild;
+use super::scalar;
+use super::strided::Strided;
+use super::{Leaf, Tree, misfit, sources};
+
+/// The places for the leaves of one item: checked and allocated, not written yet.
+pub struct Destinations {
+    places: Vec<Destination>,
+    out: Option<Out>,
+    nbytes: usize,
+}
+
+enum Destination {
+    /// An array whose bytes are side by side.
+    Contiguous { data: *mut u8, nbytes: usize, array: Py<PyAny> },
+    /// An array whose elements are apart from each other; only the user gives such ones.
+    Strided(Box<(Strided, Py<PyAny>)>),
+    /// The bytes of a scalar of at most 16 bytes.
+    Scalar { bytes: [u8; 16], nbytes: usize },
+    /// The bytes of a longer scalar.
+    LongScalar(Box<[u8]>),
+}
+
+/// The tree that the user gave to be filled.
+struct Out {
+    tree: Py<PyAny>,
+    /// Leaves of it that are no arrays: they are replaced at the end.
+    replaced: Vec<(usize, OutPlace)>,
+}
+
+/// A place in a container of the user's, held.
+enum OutPlace {
+    Key(Py<PyAny>, Py<PyAny>),
+    Item(Py<PyAny>, usize),
+    Field(Py<PyAny>, Py<PyString>),
+}
+
+// SAFETY: the addresses are those of arrays that are held (R3), whichever thread copies; the arrays are `Py`, which may
+// be dropped anywhere.
+unsafe impl Send for Destinations {}
+
+impl Destinations {
+    /// Bytes of all leaves together.
+    #[must_use]
+    pub fn nbytes(&self) -> usize {
+        self.nbytes
+    }
+
+    /// Copies every leaf out of the slot. It needs no GIL.
+    pub fn copy_from(&mut self, loan: &ReadLoan) {
+        for (leaf, place) in self.places.iter_mut().enumerate() {
+            let row = loan.leaf_bytes(leaf);
+            match place {
+                Destination::Contiguous { data, nbytes, .. } => {
+                    assert_eq!(row.len(), *nbytes, "a loan of another schema");
+                    // SAFETY: R3 and R4; a slot held for reading overlaps no array that may be written.
+                    unsafe { std::ptr::copy_nonoverlapping(row.as_ptr(), *data, *nbytes) };
+                }
+                // SAFETY: T1 by R3, T2 as above.
+                Destination::Strided(strided) => unsafe { strided.0.copy_from(row) },
+                Destination::Scalar { bytes, nbytes } => bytes[..*nbytes].copy_from_slice(row),
+                Destination::LongScalar(bytes) => bytes.copy_from_slice(row),
+            }
+        }
+    }
+
+    /// The tree of the leaves: `out` if it was given, and new containers of the example's classes else.
+    ///
+    /// # Errors
+    ///
+    /// What a user's unflatten function raises, and `MemoryError`.
+    pub fn into_tree<'py>(self, tree: &Tree, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let Some(out) = self.out else {
+            let leaves = self.places.into_iter().enumerate();
+            return rebuild(tree, py, leaves.map(|(leaf, place)| place.into_object(&tree.leaves[leaf], py)));
+        };
+        let mut places: Vec<Option<Destination>> = self.places.into_iter().map(Some).collect();
+        for (leaf, place) in out.replaced {
+            if let Some(destination) = places[leaf].take() {
+                place.set(&destination.into_object(&tree.leaves[leaf], py)?)?;
+            }
+        }
+        Ok(out.tree.into_bound(py))
+    }
+}
+
+impl Destination {
+    fn scalar(leaf: &Leaf) -> Destination {
+        match leaf.nbytes {
+            nbytes @ 0..=16 => Destination::Scalar { bytes: [0; 16], nbytes },
+            nbytes => Destination::LongScalar(vec![0; nbytes].into()),
+        }
+    }
+
+    fn into_object<'py>(self, leaf: &Leaf, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Destination::Contiguous { array, .. } => Ok(array.into_bound(py)),
+            Destination::Strided(strided) => Ok(strided.1.into_bound(py)),
+            Destination::Scalar { bytes, nbytes } if leaf.kind == LeafKind::NumpyScalar => {
+                ndarray::new_scalar(py, &leaf.dtype, &bytes[..nbytes])
+            }
+            Destination::Scalar { bytes, .. } => scalar::unpack(py, leaf.encoding, &bytes),
+            Destination::LongScalar(bytes) => ndarray::new_scalar(py, &leaf.dtype, &bytes),
+        }
+    }
+}
+
+impl OutPlace {
+    fn set(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        match self {
+            OutPlace::Key(dict, key) => dict.bind(py).set_item(key, value),
+            OutPlace::Item(list, index) => list.bind(py).set_item(*index, value),
+            OutPlace::Field(object, name) => object.bind(py).setattr(name, value),
+        }
+    }
+}
+
+impl Tree {
+    /// New arrays for the leaves of an item, owned and writable.
+    ///
+    /// # Errors
+    ///
+    /// `MemoryError`.
+    pub fn allocate(&self, py: Python<'_>) -> PyResult<Destinations> {
+        let allocate = |leaf: &Leaf| match leaf.kind {
+            LeafKind::Array => {
+                let array = ndarray::new_array(py, &self.types.array, &leaf.dtype, &leaf.lengths)?;
+                let Some(view) = View::of_exact(&array, &self.types.array) else { unreachable!("a new array") };
+                let (data, nbytes) = (view.data, leaf.nbytes);
+                Ok(Destination::Contiguous { data, nbytes, array: array.unbind() })
+            }
+            _ => Ok(Destination::scalar(leaf)),
+        };
+        let places = self.leaves.iter().map(allocate).collect::<PyResult<_>>()?;
+        Ok(Destinations { places, out: None, nbytes: self.schema.item_nbytes() })
+    }
+
+    /// The leaves of a tree of the user's, to be written in place: `get(out=tree)` gives back `tree` itself.
+    ///
+    /// Its arrays must have the exact dtype and shape, and be writable; they may be non-contiguous. A leaf that is a
+    /// Python or NumPy scalar cannot be written in place: in a dict, in a list or in a field that may be set it is
+    /// replaced there; in a tuple, in a frozen class or in a custom node, and as the whole tree, the user has to give
+    /// an array without dimensions, of its dtype, which is written.
+    ///
+    /// # Errors
+    ///
+    /// `SchemaError` with the path of the misfit, before anything was written.
+    pub fn destinations(&self, py: Python<'_>, out: &Bound<'_, PyAny>) -> PyResult<Destinations> {
+        let _ = py;
+        let mut collector = Collector { places: Vec::with_capacity(self.leaves.len()), replaced: Vec::new() };
+        flatten::walk(self, out, &mut collector)?;
+        let out = Out { tree: out.clone().unbind(), replaced: collector.replaced };
+        Ok(Destinations { places: collector.places, out: Some(out), nbytes: self.schema.item_nbytes() })
+    }
+}
+
+struct Collector {
+    places: Vec<Destination>,
+    replaced: Vec<(usize, OutPlace)>,
+}
+
+impl<'py> Visit<'py> for Collector {
+    fn leaf(&mut self, at: At<'_>, value: &Bound<'py, PyAny>, place: Place<'_, 'py>) -> PyResult<()> {
+        let leaf = &at.tree.leaves[at.leaf];
+        if let Some(view) = View::of(value) {
+            self.places.push(array_destination(at, leaf, view, value)?);
+            return Ok(());
+        }
+        if leaf.kind == LeafKind::Array {
+            let got = format!("{}; only a NumPy array can be filled", misfit::describe(value));
+            return Err(at.type_misfit(value.py(), &got));
+        }
+        // What stands there must fit too, so that a wrong tree is found out before it is written.
+        sources::check(at, leaf, value)?;
+        let place = match place {
+            Place::Key(dict, key) => OutPlace::Key(dict.clone().into_any().unbind(), key.clone_ref(value.py())),
+            Place::Item(list, index) => OutPlace::Item(list.clone().into_any().unbind(), index),
+            Place::Field(object, name) => OutPlace::Field(object.clone().unbind(), name.clone_ref(value.py())),
+            Place::Fixed => return Err(cannot_replace(at, leaf, value)),
+        };
+        self.places.push(Destination::scalar(leaf));
+        self.replaced.push((at.leaf, place));
+        Ok(())
+    }
+}
+
+fn array_destination(
+    at: At<'_>,
+    leaf: &Leaf,
+    view: View<'_>,
+    value: &Bound<'_, PyAny>,
+) -> PyResult<Destination> {
+    if let Some(reason) = misfit::lost_by_subclass(value)? {
+        return Err(at.type_misfit(value.py(), &reason));
+    }
+    sources::check_array(at, leaf, view, value)?;
+    if !view.is_writable() {
+        return Err(at.tree.misfit(at.node, "a writable array", "a read-only one"));
+    }
+    let array = value.clone().unbind();
+    if view.is_contiguous() {
+        return Ok(Destination::Contiguous { data: view.data, nbytes: leaf.nbytes, array });
+    }
+    let strided = Strided::new(view.data, view.lengths, view.strides, leaf.itemsize);
+    Ok(Destination::Strided(Box::new((strided, array))))
+}
+
+#[cold]
+fn cannot_replace(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyErr {
+    let got = misfit::describe(value);
+    let mend = format!("use np.zeros((), {:?}) there, which can be filled", leaf.dtype_name);
+    at.type_misfit(value.py(), &format!("{got}, which cannot be replaced in its container; {mend}"))
+}

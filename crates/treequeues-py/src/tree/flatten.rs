@@ -1,0 +1,305 @@
+//! The walk over a Python tree that must look like the schema: it visits each leaf in order, and raises at the first
+//! misfit with its path.
+//!
+//! The walk costs every `put`, so it does nothing for the sake of messages before a misfit is found. Objects on the
+//! way are held by references of their own, because a user's flatten function may change the containers meanwhile.
+
+use std::ptr;
+
+use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
+
+use super::nodes::{CustomNode, Node, ObjectNode};
+use super::{Tree, keys, misfit};
+
+/// Where in its parent a value stands, for who wants to replace it.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a, 'py> {
+    /// It is the root, or its parent cannot be changed.
+    Fixed,
+    /// In a dict, under this key.
+    Key(&'a Bound<'py, PyDict>, &'a Py<PyAny>),
+    /// In a list, at this index.
+    Item(&'a Bound<'py, PyList>, usize),
+    /// In an object, as this field.
+    Field(&'a Bound<'py, PyAny>, &'a Py<PyString>),
+}
+
+/// What is done at each leaf.
+pub(super) trait Visit<'py> {
+    /// The leaf with this index, of the node with that index, has this value.
+    fn leaf(&mut self, at: At<'_>, value: &Bound<'py, PyAny>, place: Place<'_, 'py>) -> PyResult<()>;
+}
+
+/// A leaf, for the visitor.
+#[derive(Clone, Copy)]
+pub(super) struct At<'t> {
+    pub tree: &'t Tree,
+    /// Which leaf it is.
+    pub leaf: usize,
+    /// Which node it is, in preorder.
+    pub node: usize,
+}
+
+/// Walks over `root` and visits its leaves.
+pub(super) fn walk<'py, V: Visit<'py>>(
+    tree: &Tree,
+    root: &Bound<'py, PyAny>,
+    visitor: &mut V,
+) -> PyResult<()> {
+    Walk { tree, node: 0, leaf: 0 }.visit(root, Place::Fixed, visitor)
+}
+
+struct Walk<'t> {
+    tree: &'t Tree,
+    /// The node that comes next, and the leaf that comes next.
+    node: usize,
+    leaf: usize,
+}
+
+impl<'t> Walk<'t> {
+    #[inline]
+    fn visit<'py, V: Visit<'py>>(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        place: Place<'_, 'py>,
+        visitor: &mut V,
+    ) -> PyResult<()> {
+        let node = self.node;
+        self.node += 1;
+        match &self.tree.nodes[node] {
+            Node::Leaf => {
+                let leaf = self.leaf;
+                self.leaf += 1;
+                visitor.leaf(At { tree: self.tree, leaf, node }, value, place)
+            }
+            _ => self.visit_container(node, value, visitor),
+        }
+    }
+
+    /// The recursion ends, because the structure is at most `MAX_DEPTH` levels deep, whatever the value is.
+    #[inline(never)]
+    fn visit_container<'py, V: Visit<'py>>(
+        &mut self,
+        node: usize,
+        value: &Bound<'py, PyAny>,
+        visitor: &mut V,
+    ) -> PyResult<()> {
+        match &self.tree.nodes[node] {
+            Node::Dict(dict) => self.visit_dict(node, &dict.keys, value, visitor),
+            Node::List(count) => self.visit_list(node, *count, value, visitor),
+            Node::Tuple(count) => match value.cast_exact::<PyTuple>() {
+                Ok(tuple) => self.visit_tuple(node, *count, tuple, visitor),
+                Err(_) => Err(self.type_misfit(node, "a tuple", value)),
+            },
+            Node::NamedTuple(class, count) => match value.cast::<PyTuple>() {
+                Ok(tuple) if value.get_type().is(class) => self.visit_tuple(node, *count, tuple, visitor),
+                _ => Err(self.class_misfit(node, class, value)),
+            },
+            Node::Object(object) => self.visit_object(node, object, value, visitor),
+            Node::Custom(custom) => self.visit_custom(node, custom, value, visitor),
+            Node::None if value.is_none() => Ok(()),
+            Node::None | Node::Leaf => Err(self.type_misfit(node, "None", value)),
+        }
+    }
+
+    fn visit_dict<'py, V: Visit<'py>>(
+        &mut self,
+        node: usize,
+        keys: &[Py<PyAny>],
+        value: &Bound<'py, PyAny>,
+        visitor: &mut V,
+    ) -> PyResult<()> {
+        let Ok(dict) = value.cast::<PyDict>() else { return Err(self.type_misfit(node, "a dict", value)) };
+        if dict.len() != keys.len() {
+            return Err(self.tree.key_misfit(node, keys, dict));
+        }
+        let mut position = 0;
+        for key in keys {
+            // Most dicts have the example's order and its very key objects; else the key is looked up.
+            let child = match next_if_key(dict, &mut position, key) {
+                Some(child) => child,
+                None => match dict.get_item(key)? {
+                    Some(child) => child,
+                    None => return Err(self.tree.key_misfit(node, keys, dict)),
+                },
+            };
+            self.visit(&child, Place::Key(dict, key), visitor)?;
+        }
+        Ok(())
+    }
+
+    fn visit_list<'py, V: Visit<'py>>(
+        &mut self,
+        node: usize,
+        count: usize,
+        value: &Bound<'py, PyAny>,
+        visitor: &mut V,
+    ) -> PyResult<()> {
+        let Ok(list) = value.cast_exact::<PyList>() else { return Err(self.type_misfit(node, "a list", value)) };
+        if list.len() != count {
+            return Err(self.length_misfit(node, "list", count, list.len()));
+        }
+        (0..count).try_for_each(|i| self.visit(&list.get_item(i)?, Place::Item(list, i), visitor))
+    }
+
+    fn visit_tuple<'py, V: Visit<'py>>(
+        &mut self,
+        node: usize,
+        count: usize,
+        tuple: &Bound<'py, PyTuple>,
+        visitor: &mut V,
+    ) -> PyResult<()> {
+        if tuple.len() != count {
+            return Err(self.length_misfit(node, "tuple", count, tuple.len()));
+        }
+        (0..count).try_for_each(|i| self.visit(&tuple.get_item(i)?, Place::Fixed, visitor))
+    }
+
+    fn visit_object<'py, V: Visit<'py>>(
+        &mut self,
+        node: usize,
+        object: &ObjectNode,
+        value: &Bound<'py, PyAny>,
+        visitor: &mut V,
+    ) -> PyResult<()> {
+        let class = object.class.bind(value.py());
+        // An object of a subclass with more fields would lose them.
+        let fits = value.get_type().is(class)
+            || value.is_instance(class)? && object.has_fields_of(&value.get_type())?;
+        if !fits {
+            return Err(self.class_misfit(node, &object.class, value));
+        }
+        for field in &object.fields {
+            let child = value.getattr(field).map_err(|error| self.field_misfit(node, field, value, error))?;
+            let place = if object.is_settable { Place::Field(value, field) } else { Place::Fixed };
+            self.visit(&child, place, visitor)?;
+        }
+        Ok(())
+    }
+
+    fn visit_custom<'py, V: Visit<'py>>(
+        &mut self,
+        node: usize,
+        custom: &CustomNode,
+        value: &Bound<'py, PyAny>,
+        visitor: &mut V,
+    ) -> PyResult<()> {
+        let py = value.py();
+        if !value.get_type().is(&custom.class) {
+            return Err(self.class_misfit(node, &custom.class, value));
+        }
+        let (children, aux) = call_flatten(custom.flatten.bind(py), value)?;
+        // By value first; the second look is for NaN, which equals nothing.
+        if !aux.eq(&custom.aux)? && keys::from_python(&aux)? != keys::from_python(custom.aux.bind(py))? {
+            let expected = format!("the aux data {}", custom.aux.bind(py).repr()?);
+            return Err(self.tree.misfit(node, &expected, &aux.repr()?.to_string_lossy()));
+        }
+        let class = custom.class.bind(py).name()?;
+        if children.len() != custom.count {
+            return Err(self.length_misfit(node, &class.to_string_lossy(), custom.count, children.len()));
+        }
+        children.iter().try_for_each(|child| self.visit(&child, Place::Fixed, visitor))
+    }
+
+    #[cold]
+    fn type_misfit(&self, node: usize, expected: &str, value: &Bound<'_, PyAny>) -> PyErr {
+        self.tree.type_misfit(value.py(), node, expected, &misfit::describe(value))
+    }
+
+    #[cold]
+    fn class_misfit(&self, node: usize, class: &Py<PyType>, value: &Bound<'_, PyAny>) -> PyErr {
+        let name = |class: &Bound<'_, PyType>, full: bool| {
+            let name = if full { class.fully_qualified_name() } else { class.qualname() };
+            name.map_or_else(|_| "object".to_owned(), |name| name.to_string())
+        };
+        let (expected, got) = (class.bind(value.py()), value.get_type());
+        // Two classes of one name, such as before and after a reload, are told apart by their modules.
+        let full = name(expected, false) == name(&got, false);
+        let expected = misfit::with_article(&name(expected, full));
+        let got = if full { misfit::with_article(&name(&got, true)) } else { misfit::describe(value) };
+        self.tree.type_misfit(value.py(), node, &expected, &got)
+    }
+
+    #[cold]
+    fn length_misfit(&self, node: usize, what: &str, expected: usize, got: usize) -> PyErr {
+        self.tree.misfit(node, &format!("a {what} of length {expected}"), &format!("one of length {got}"))
+    }
+
+    /// A field that was never set is a misfit; what a user's property raises is not ours to mask.
+    #[cold]
+    fn field_misfit(&self, node: usize, field: &Py<PyString>, value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+        let py = value.py();
+        if !error.is_instance_of::<PyAttributeError>(py) {
+            return error;
+        }
+        let misfit = self.tree.misfit(node, &format!("a field {field}"), &misfit::describe_type(value));
+        misfit.set_cause(py, Some(error));
+        misfit
+    }
+}
+
+/// The next value of a dict if it stands under this very key object; moves `position` in any case.
+#[inline]
+fn next_if_key<'py>(
+    dict: &Bound<'py, PyDict>,
+    position: &mut ffi::Py_ssize_t,
+    key: &Py<PyAny>,
+) -> Option<Bound<'py, PyAny>> {
+    let (mut found, mut value) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: `dict` is a live dict and the GIL is held. CPython checks the position at each call, so even a dict that
+    // was changed since the last one is read inside its bounds.
+    let is_some = unsafe { ffi::PyDict_Next(dict.as_ptr(), position, &mut found, &mut value) } != 0;
+    if !is_some || found != key.as_ptr() {
+        return None;
+    }
+    // SAFETY: the dict holds a reference to the value at this moment, and no Python code ran since.
+    Some(unsafe { Bound::from_borrowed_ptr(dict.py(), value) })
+}
+
+/// Calls a flatten function, whose errors are the user's.
+pub(super) fn call_flatten<'py>(
+    flatten: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyAny>)> {
+    let py = value.py();
+    let parts = flatten.call1((value,))?;
+    let Ok((children, aux)) = parts.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>() else {
+        return Err(wrong_parts(value));
+    };
+    let children = py.get_type::<PyTuple>().call1((children,))?.cast_into::<PyTuple>()?;
+    Ok((children, aux))
+}
+
+#[cold]
+fn wrong_parts(value: &Bound<'_, PyAny>) -> PyErr {
+    let name = misfit::type_name(value);
+    PyTypeError::new_err(format!("the flatten function of {name} must return a tuple (children, aux)"))
+}
+
+/// Whether an object says that it can be read as an array.
+pub(super) fn is_array_like(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = object.py();
+    if object.is_instance_of::<PyType>() {
+        return Ok(false);
+    }
+    let names = [intern!(py, "__array__"), intern!(py, "__array_interface__"), intern!(py, "__dlpack__")];
+    for name in names {
+        if object.hasattr(name)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The array that an array of another library is, without a copy where that library allows it.
+pub(super) fn as_array<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = object.py();
+    let numpy = py.import(intern!(py, "numpy"))?;
+    let by_numpy = object.hasattr(intern!(py, "__array__"))? || object.hasattr(intern!(py, "__array_interface__"))?;
+    let function = if by_numpy { intern!(py, "asarray") } else { intern!(py, "from_dlpack") };
+    numpy.call_method1(function, (object,))
+}

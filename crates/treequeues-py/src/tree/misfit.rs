@@ -1,0 +1,156 @@
+//! The messages about trees that do not fit: the path, what was expected there, and what came.
+//!
+//! Nothing here runs unless a call fails, so it may be slow.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyComplex, PyDict, PyFloat, PyInt};
+use treequeues::dtype::DisplayShape;
+
+use super::{Tree, dtype, keys, ndarray, numpy_types};
+use crate::errors::{schema_error, schema_type_error};
+
+/// How many names a message lists.
+const MAX_NAMES: usize = 5;
+
+impl Tree {
+    /// The value at this node has the wrong dtype, shape, length or range.
+    #[cold]
+    pub(super) fn misfit(&self, node: usize, expected: &str, got: &str) -> PyErr {
+        schema_error(self.misfit_message(node, expected, got))
+    }
+
+    /// The value at this node has the wrong type.
+    #[cold]
+    pub(super) fn type_misfit(&self, py: Python<'_>, node: usize, expected: &str, got: &str) -> PyErr {
+        schema_type_error(py, self.misfit_message(node, expected, got))
+    }
+
+    /// A dict has other keys than expected.
+    #[cold]
+    pub(super) fn key_misfit(&self, node: usize, expected: &[Py<PyAny>], dict: &Bound<'_, PyDict>) -> PyErr {
+        self.key_misfit_message(node, expected, dict).map_or_else(|error| error, schema_error)
+    }
+
+    fn misfit_message(&self, node: usize, expected: &str, got: &str) -> String {
+        format!("{}: expected {expected}, got {got}", self.schema.structure().path_of(node))
+    }
+
+    fn key_misfit_message(
+        &self,
+        node: usize,
+        expected: &[Py<PyAny>],
+        dict: &Bound<'_, PyDict>,
+    ) -> PyResult<String> {
+        let py = dict.py();
+        let mut missing = Vec::new();
+        let mut known = Vec::new();
+        for key in expected {
+            let key = key.bind(py);
+            if dict.contains(key)? { known.push(key) } else { missing.push(key.clone()) }
+        }
+        let expected = PyDict::new(py);
+        known.into_iter().try_for_each(|key| expected.set_item(key, true))?;
+        let mut unexpected = Vec::new();
+        for key in dict.keys() {
+            if !expected.contains(&key)? {
+                unexpected.push(key);
+            }
+        }
+        let parts = [list("missing", &missing)?, list("unexpected", &unexpected)?];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        Ok(format!("{}: {}", self.schema.structure().path_of(node), parts.join("; ")))
+    }
+}
+
+fn list(what: &str, names: &[Bound<'_, PyAny>]) -> PyResult<Option<String>> {
+    let shown: Vec<String> = names.iter().take(MAX_NAMES).map(show_key).collect::<PyResult<_>>()?;
+    let more = names.len().saturating_sub(MAX_NAMES);
+    Ok(match names.len() {
+        0 => None,
+        1 => Some(format!("{what} key {}", shown[0])),
+        _ if more == 0 => Some(format!("{what} keys {}", shown.join(", "))),
+        _ => Some(format!("{what} keys {} and {more} more", shown.join(", "))),
+    })
+}
+
+fn show_key(key: &Bound<'_, PyAny>) -> PyResult<String> {
+    Ok(match keys::from_python(key)? {
+        Some(key) => key.to_string(),
+        None => format!("of type {}", type_name(key)),
+    })
+}
+
+/// What an object is, as the second half of a message says it: `float32 (84, 84, 3)`, `the int 300`, `a list`.
+pub(super) fn describe(object: &Bound<'_, PyAny>) -> String {
+    describe_closely(object).unwrap_or_else(|_| describe_type(object))
+}
+
+/// The type of an object with its article: `a list`, `an OrderedDict`.
+pub(super) fn describe_type(object: &Bound<'_, PyAny>) -> String {
+    if object.is_none() {
+        return "None".to_owned();
+    }
+    with_article(&type_name(object))
+}
+
+/// A noun with its article.
+pub(super) fn with_article(noun: &str) -> String {
+    let starts_with_vowel = noun.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']);
+    if starts_with_vowel { format!("an {noun}") } else { format!("a {noun}") }
+}
+
+/// The name of an object's class.
+pub(super) fn type_name(object: &Bound<'_, PyAny>) -> String {
+    object.get_type().qualname().map_or_else(|_| "object".to_owned(), |name| name.to_string())
+}
+
+/// Why an array of a subclass cannot be a leaf: what the subclass adds would be lost. `None` for the subclasses that
+/// add nothing but methods, which are NumPy's own ones apart from masked arrays.
+pub(super) fn lost_by_subclass(array: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let name = type_name(array);
+    if array.is_instance(numpy_types(array.py())?.masked_array.bind(array.py()))? {
+        return Ok(Some(format!(
+            "a {name} would lose its mask; use two leaves, array.data and array.mask, or array.filled()"
+        )));
+    }
+    let module = array.get_type().module()?;
+    let is_numpys = module.to_string_lossy().split('.').next() == Some("numpy");
+    Ok((!is_numpys).then(|| {
+        format!(
+            "{} would come back as a plain array; use np.asarray(array), or make it a node with \
+             treequeues.register_node({name}, flatten, unflatten)",
+            with_article(&name)
+        )
+    }))
+}
+
+fn describe_closely(object: &Bound<'_, PyAny>) -> PyResult<String> {
+    let py = object.py();
+    let types = numpy_types(py)?;
+    let is_array = object.is_instance(types.array.bind(py))?;
+    if is_array || ndarray::is_numpy_scalar(object) {
+        let numpy_dtype = object.getattr(intern!(py, "dtype"))?;
+        let dtype = match dtype::from_numpy(&numpy_dtype)? {
+            Ok(dtype) => dtype.to_string(),
+            Err(_) => numpy_dtype.str()?.to_string(),
+        };
+        if !is_array {
+            return Ok(format!("a {dtype} scalar"));
+        }
+        let shape: Vec<usize> = object.getattr(intern!(py, "shape"))?.extract()?;
+        return Ok(format!("{dtype} {}", DisplayShape(&shape)));
+    }
+    if object.is_instance_of::<PyInt>() && object.extract::<i128>().is_err() {
+        let bits: u64 = object.call_method0("bit_length")?.extract()?;
+        return Ok(format!("an int of {bits} bits"));
+    }
+    let is_number = object.is_exact_instance_of::<PyBool>()
+        || object.is_instance_of::<PyInt>()
+        || object.is_exact_instance_of::<PyFloat>()
+        || object.is_exact_instance_of::<PyComplex>();
+    if is_number {
+        return Ok(format!("the {} {}", type_name(object), object.str()?));
+    }
+    Ok(describe_type(object))
+}

@@ -1,0 +1,168 @@
+//! Trees of Python objects: what an example says about them, and the way of their leaves into a slot and back.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `build` | example -> schema, with the classes that were met |
+//! | `classes` | classes by module and name; registered nodes |
+//! | `nodes` | schema -> nodes bound to classes and key objects |
+//! | `flatten` | the walk over a tree that must fit |
+//! | `sources` | `put`: a tree's leaves, checked and held |
+//! | `destinations`, `rebuild` | `get`: arrays to fill, then the tree |
+//! | `scalar`, `keys`, `dtype` | scalars, keys and dtypes between Python and the schema |
+//! | `ndarray`, `strided` | arrays by their fields; copies of non-contiguous ones |
+//! | `misfit` | messages |
+//!
+//! A copy has three parts, so that the middle one needs no GIL, and nothing has happened where the first one fails:
+//! check and hold (`sources`, `allocate`, `destinations`), copy, and make or drop Python objects.
+
+mod build;
+mod classes;
+mod destinations;
+mod dtype;
+mod flatten;
+mod keys;
+mod misfit;
+mod ndarray;
+mod nodes;
+mod rebuild;
+mod scalar;
+mod sources;
+mod strided;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyTuple, PyType};
+use treequeues::schema::{LeafKind, LeafSpec, Schema};
+
+pub use destinations::Destinations;
+pub use sources::Sources;
+
+use classes::Class;
+use nodes::Node;
+use scalar::Encoding;
+
+/// A schema, bound to the Python classes, keys and dtypes of this process.
+pub struct Tree {
+    schema: Schema,
+    nodes: Vec<Node>,
+    leaves: Vec<Leaf>,
+    types: NumpyTypes,
+}
+
+/// A leaf as the walk wants it.
+struct Leaf {
+    kind: LeafKind,
+    /// The dtype object of NumPy.
+    dtype: Py<PyAny>,
+    /// The lengths of its dimensions, in NumPy's type.
+    lengths: Vec<isize>,
+    nbytes: usize,
+    itemsize: usize,
+    encoding: Encoding,
+    /// The class of NumPy scalars of this dtype, for numbers of at most 16 bytes.
+    number_type: Option<Py<PyType>>,
+    /// For messages.
+    dtype_name: String,
+}
+
+/// Classes and functions that the walks compare with and call.
+struct NumpyTypes {
+    array: Py<PyType>,
+    masked_array: Py<PyAny>,
+    ordered_dict: Py<PyType>,
+    default_dict: Py<PyType>,
+    tuple_new: Py<PyAny>,
+}
+
+impl Tree {
+    /// The tree that `example` shows: arrays, scalars, or anything with a shape and a dtype, in containers.
+    ///
+    /// # Errors
+    ///
+    /// `TypeError` where a leaf, a key or a container is not supported, with its path; `SchemaError` where the tree is
+    /// too deep or too large.
+    pub fn from_example(py: Python<'_>, example: &Bound<'_, PyAny>) -> PyResult<Tree> {
+        let (schema, classes) = build::schema_of(example)?;
+        Tree::bind(py, schema, classes)
+    }
+
+    /// The tree of a schema that another process made. Classes are imported; what cannot be imported is a dict (for a
+    /// dataclass or an attrs class) or a tuple (for a named tuple or a custom node).
+    ///
+    /// # Errors
+    ///
+    /// `ImportError` where a dtype needs a package that is missing.
+    pub fn from_schema(py: Python<'_>, schema: Schema) -> PyResult<Tree> {
+        let classes = schema.structure().nodes().iter().map(|node| classes::find(py, node));
+        let classes = classes.collect::<PyResult<_>>()?;
+        Tree::bind(py, schema, classes)
+    }
+
+    /// The schema.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn bind(py: Python<'_>, schema: Schema, classes: Vec<Option<Class>>) -> PyResult<Tree> {
+        let nodes = nodes::bind(py, &schema, classes)?;
+        let leaves = schema.leaves().iter().map(|spec| Leaf::of(py, spec)).collect::<PyResult<_>>()?;
+        Ok(Tree { schema, nodes, leaves, types: numpy_types(py)?.clone_ref(py) })
+    }
+}
+
+impl Leaf {
+    fn of(py: Python<'_>, spec: &LeafSpec) -> PyResult<Leaf> {
+        let numpy_dtype = dtype::to_numpy(py, &spec.dtype)?;
+        let itemsize = spec.dtype.itemsize();
+        if numpy_dtype.getattr(intern!(py, "itemsize"))?.extract::<usize>()? != itemsize {
+            let message = format!("{}: this NumPy has elements of another size for {}", spec.path, spec.dtype);
+            return Err(PyRuntimeError::new_err(message));
+        }
+        let encoding = Encoding::of(&spec.dtype);
+        let is_native = numpy_dtype.getattr(intern!(py, "isnative"))?.extract()?;
+        let scalar_type = numpy_dtype.getattr(intern!(py, "type"))?.cast_into::<PyType>()?.unbind();
+        let is_number = encoding != Encoding::NoNumber && is_native && itemsize <= 16;
+        Ok(Leaf {
+            kind: spec.kind,
+            dtype: numpy_dtype.unbind(),
+            lengths: spec.shape.iter().map(|&length| length as isize).collect(),
+            nbytes: spec.nbytes(),
+            itemsize,
+            encoding,
+            number_type: is_number.then_some(scalar_type),
+            dtype_name: spec.dtype.to_string(),
+        })
+    }
+}
+
+impl NumpyTypes {
+    fn import(py: Python<'_>) -> PyResult<NumpyTypes> {
+        let collections = py.import("collections")?;
+        Ok(NumpyTypes {
+            array: ndarray::array_type(py),
+            masked_array: py.import("numpy.ma")?.getattr("MaskedArray")?.unbind(),
+            ordered_dict: collections.getattr("OrderedDict")?.extract()?,
+            default_dict: collections.getattr("defaultdict")?.extract()?,
+            tuple_new: py.get_type::<PyTuple>().getattr("__new__")?.unbind(),
+        })
+    }
+
+    fn clone_ref(&self, py: Python<'_>) -> NumpyTypes {
+        NumpyTypes {
+            array: self.array.clone_ref(py),
+            masked_array: self.masked_array.clone_ref(py),
+            ordered_dict: self.ordered_dict.clone_ref(py),
+            default_dict: self.default_dict.clone_ref(py),
+            tuple_new: self.tuple_new.clone_ref(py),
+        }
+    }
+}
+
+/// The classes, imported once.
+fn numpy_types(py: Python<'_>) -> PyResult<&NumpyTypes> {
+    static TYPES: PyOnceLock<NumpyTypes> = PyOnceLock::new();
+    TYPES.get_or_try_init(py, || NumpyTypes::import(py))
+}

@@ -1,0 +1,117 @@
+//! A schema's nodes, bound to the classes and keys of this process.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyType};
+use treequeues::schema::{ClassPath, Key, Node as SchemaNode, Schema};
+
+use super::classes::{self, Class, Custom};
+use super::keys;
+
+/// A node of a tree, in preorder as in the schema.
+pub(super) enum Node {
+    Leaf,
+    None,
+    Dict(DictNode),
+    List(usize),
+    Tuple(usize),
+    NamedTuple(Py<PyType>, usize),
+    Object(ObjectNode),
+    Custom(CustomNode),
+}
+
+/// A dict of any kind.
+pub(super) struct DictNode {
+    pub kind: DictKind,
+    pub keys: Vec<Py<PyAny>>,
+}
+
+/// Which dict is given back; any kind is taken.
+pub(super) enum DictKind {
+    Dict,
+    OrderedDict,
+    /// With what makes the defaults, or None.
+    DefaultDict(Py<PyAny>),
+}
+
+/// A dataclass or a class made by attrs.
+pub(super) struct ObjectNode {
+    pub class: Py<PyType>,
+    /// The names of its fields.
+    pub fields: Vec<Py<PyString>>,
+    /// Whether its fields may be set: it is not frozen, nor looks at what is set.
+    pub is_settable: bool,
+}
+
+impl ObjectNode {
+    /// Whether this class, another one, has the same fields.
+    pub fn has_fields_of(&self, class: &Bound<'_, PyType>) -> PyResult<bool> {
+        let Some((_, fields)) = classes::fields_of(class)? else { return Ok(false) };
+        Ok(fields.len() == self.fields.len())
+    }
+}
+
+/// An object of a registered class.
+pub(super) struct CustomNode {
+    pub class: Py<PyType>,
+    pub flatten: Py<PyAny>,
+    pub unflatten: Py<PyAny>,
+    pub aux: Py<PyAny>,
+    pub count: usize,
+}
+
+/// Binds the nodes of a schema to classes, one entry a node. Where a class is missing, the node is the dict or the
+/// tuple of its children.
+pub(super) fn bind(py: Python<'_>, schema: &Schema, classes: Vec<Option<Class>>) -> PyResult<Vec<Node>> {
+    let nodes = schema.structure().nodes().iter().zip(classes);
+    nodes.map(|(node, class)| bind_node(py, node, class)).collect()
+}
+
+fn bind_node(py: Python<'_>, node: &SchemaNode, class: Option<Class>) -> PyResult<Node> {
+    Ok(match (node, class) {
+        (SchemaNode::Leaf, _) => Node::Leaf,
+        (SchemaNode::None, _) => Node::None,
+        (SchemaNode::Dict(keys), _) => dict_node(py, DictKind::Dict, keys)?,
+        (SchemaNode::OrderedDict(keys), _) => dict_node(py, DictKind::OrderedDict, keys)?,
+        (SchemaNode::DefaultDict { factory, keys }, _) => {
+            dict_node(py, DictKind::DefaultDict(find_factory(py, factory.as_ref())?), keys)?
+        }
+        (SchemaNode::List(count), _) => Node::List(*count),
+        (SchemaNode::Tuple(count), _) => Node::Tuple(*count),
+        (SchemaNode::NamedTuple { fields, .. }, Some(Class { class, .. })) => Node::NamedTuple(class, fields.len()),
+        (SchemaNode::NamedTuple { fields, .. }, None) => Node::Tuple(fields.len()),
+        (SchemaNode::Dataclass { fields, .. } | SchemaNode::Attrs { fields, .. }, class) => {
+            let names = fields.iter().map(|name| PyString::intern(py, name).unbind());
+            match class {
+                Some(Class { class, .. }) => {
+                    let is_settable = has_plain_setattr(class.bind(py))?;
+                    Node::Object(ObjectNode { class, fields: names.collect(), is_settable })
+                }
+                None => Node::Dict(DictNode { kind: DictKind::Dict, keys: names.map(Py::into_any).collect() }),
+            }
+        }
+        (SchemaNode::Custom { aux, children, .. }, Some(Class { class, custom: Some(custom) })) => {
+            let Custom { flatten, unflatten } = custom;
+            let aux = keys::to_python(py, aux)?.unbind();
+            Node::Custom(CustomNode { class, flatten, unflatten, aux, count: *children })
+        }
+        (SchemaNode::Custom { children, .. }, _) => Node::Tuple(*children),
+    })
+}
+
+fn dict_node(py: Python<'_>, kind: DictKind, keys: &[Key]) -> PyResult<Node> {
+    let keys = keys.iter().map(|key| Ok(keys::to_python(py, key)?.unbind())).collect::<PyResult<_>>()?;
+    Ok(Node::Dict(DictNode { kind, keys }))
+}
+
+fn find_factory(py: Python<'_>, path: Option<&ClassPath>) -> PyResult<Py<PyAny>> {
+    let found = path.map(|path| classes::import(py, path)).transpose()?.flatten();
+    Ok(found.map_or_else(|| py.None(), |class| class.into_any().unbind()))
+}
+
+/// Whether setting a field does nothing but set it: frozen classes, and those that validate, have a method for it.
+fn has_plain_setattr(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let name = intern!(class.py(), "__setattr__");
+    let plain = class.py().get_type::<PyAny>().getattr(name)?;
+    Ok(class.getattr(name)?.is(&plain))
+}

@@ -1,0 +1,218 @@
+//! Sources: where the leaves of a tree that was put are, checked and held, ready to be copied.
+//!
+//! R1. Each address belongs to the owner beside it, which is held until the sources are dropped.
+//! R2. Every source has exactly the bytes of its leaf: its dtype and shape were compared with the schema's.
+
+use pyo3::exceptions::PyException;
+use pyo3::intern;
+use pyo3::prelude::*;
+use treequeues::WriteLoan;
+
+use super::flatten::{self, At, Place, Visit};
+use super::ndarray::{self, View};
+use super::scalar::{self, Packed, Unfit};
+use super::strided::Strided;
+use super::{Leaf, Tree, misfit};
+
+/// The leaves of one tree, as they are when they are copied: nothing was copied yet.
+pub struct Sources {
+    sources: Vec<Source>,
+    nbytes: usize,
+}
+
+enum Source {
+    /// Bytes side by side, as most arrays have them.
+    Contiguous { data: *const u8, nbytes: usize, _owner: Py<PyAny> },
+    /// Elements apart from each other.
+    Strided(Box<(Strided, Py<PyAny>)>),
+    /// A Python scalar.
+    Scalar([u8; 16]),
+}
+
+// SAFETY: the addresses are those of memory that the owners keep (R1), whichever thread copies; the owners are `Py`,
+// which may be dropped anywhere.
+unsafe impl Send for Sources {}
+// SAFETY: copying through a shared reference reads the addresses and changes nothing.
+unsafe impl Sync for Sources {}
+
+impl Sources {
+    /// Bytes of all leaves together.
+    #[must_use]
+    pub fn nbytes(&self) -> usize {
+        self.nbytes
+    }
+
+    /// Copies every leaf into the slot. It needs no GIL.
+    ///
+    /// Other threads may write to the arrays meanwhile, where the GIL is not held: which of both values an element
+    /// has then is not determined, as with NumPy's own copies.
+    pub fn copy_to(&self, loan: &mut WriteLoan) {
+        for (leaf, source) in self.sources.iter().enumerate() {
+            let row = loan.leaf_bytes_mut(leaf);
+            match source {
+                Source::Contiguous { data, nbytes, .. } => {
+                    assert_eq!(row.len(), *nbytes, "a loan of another schema");
+                    // SAFETY: R1 and R2; the row is this loan's alone, so it overlaps no array.
+                    unsafe { std::ptr::copy_nonoverlapping(*data, row.as_mut_ptr(), *nbytes) };
+                }
+                // SAFETY: T1 by R1, T2 as above.
+                Source::Strided(strided) => unsafe { strided.0.copy_to(row) },
+                Source::Scalar(bytes) => row.copy_from_slice(&bytes[..row.len()]),
+            }
+        }
+    }
+}
+
+impl Tree {
+    /// Checks that a tree fits the schema, and finds its leaves. Nothing is copied yet.
+    ///
+    /// # Errors
+    ///
+    /// `SchemaError` with the path of the misfit, or what the user's flatten function raised.
+    pub fn sources(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Sources> {
+        let _ = py;
+        let mut collector = Collector(Vec::with_capacity(self.leaves.len()));
+        flatten::walk(self, value, &mut collector)?;
+        Ok(Sources { sources: collector.0, nbytes: self.schema.item_nbytes() })
+    }
+}
+
+struct Collector(Vec<Source>);
+
+impl<'py> Visit<'py> for Collector {
+    #[inline]
+    fn leaf(&mut self, at: At<'_>, value: &Bound<'py, PyAny>, _: Place<'_, 'py>) -> PyResult<()> {
+        let leaf = &at.tree.leaves[at.leaf];
+        let source = match View::of_exact(value, &at.tree.types.array) {
+            Some(view) => array_source(at, leaf, view, value)?,
+            None => other_source(at, leaf, value)?,
+        };
+        self.0.push(source);
+        Ok(())
+    }
+}
+
+/// Checks an array's dtype and shape against the schema's.
+#[inline]
+pub(super) fn check_array(at: At<'_>, leaf: &Leaf, view: View<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let fits = (view.dtype == leaf.dtype.as_ptr()
+        || ndarray::dtypes_are_equal(value.py(), view.dtype, leaf.dtype.as_ptr()))
+        && *view.lengths == *leaf.lengths;
+    if fits { Ok(()) } else { Err(at.misfit(value)) }
+}
+
+#[inline]
+fn array_source(at: At<'_>, leaf: &Leaf, view: View<'_>, value: &Bound<'_, PyAny>) -> PyResult<Source> {
+    check_array(at, leaf, view, value)?;
+    let owner = value.clone().unbind();
+    if view.is_contiguous() {
+        return Ok(Source::Contiguous { data: view.data, nbytes: leaf.nbytes, _owner: owner });
+    }
+    let strided = Strided::new(view.data, view.lengths, view.strides, leaf.itemsize);
+    Ok(Source::Strided(Box::new((strided, owner))))
+}
+
+/// Checks that a value fits a leaf.
+pub(super) fn check(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    other_source(at, leaf, value).map(drop)
+}
+
+/// Everything that is not exactly an `ndarray`.
+fn other_source(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyResult<Source> {
+    let types = &at.tree.types;
+    if ndarray::is_numpy_scalar(value) {
+        return numpy_scalar_source(at, leaf, value);
+    }
+    if leaf.lengths.is_empty() {
+        match scalar::pack(types, leaf, value) {
+            Ok(Packed::Bytes(bytes)) => return Ok(Source::Scalar(bytes)),
+            Ok(Packed::Array(array)) => return read_source(at, leaf, &array),
+            Err(Unfit::Value(expected)) => return Err(at.value_misfit(&expected, value)),
+            Err(Unfit::Other(error)) => return Err(error),
+            Err(Unfit::Type) => {}
+        }
+    }
+    if View::of(value).is_some() {
+        return match misfit::lost_by_subclass(value)? {
+            Some(reason) => Err(at.type_misfit(value.py(), &reason)),
+            None => read_source(at, leaf, value),
+        };
+    }
+    if !flatten::is_array_like(value)? {
+        return Err(at.type_misfit(value.py(), &misfit::describe(value)));
+    }
+    read_source(at, leaf, &at.as_array(value)?)
+}
+
+fn numpy_scalar_source(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyResult<Source> {
+    if !leaf.lengths.is_empty() {
+        return Err(at.misfit(value));
+    }
+    if let Some(bytes) = leaf.number_type.as_ref().and_then(|class| ndarray::number_bytes(value, class)) {
+        return Ok(Source::Scalar(bytes));
+    }
+    let py = value.py();
+    let array = flatten::as_array(value)?;
+    let dtype = array.getattr(intern!(py, "dtype"))?;
+    if dtype.eq(&leaf.dtype)? || !can_widen(&dtype, leaf.dtype.bind(py))? {
+        return read_source(at, leaf, &array).map_err(|_| at.misfit(value));
+    }
+    read_source(at, leaf, &array.call_method1(intern!(py, "astype"), (&leaf.dtype,))?)
+}
+
+/// Whether a NumPy scalar means the same in the leaf's dtype: scalars have no byte order, and those of strings are as
+/// long as their value.
+fn can_widen(from: &Bound<'_, PyAny>, to: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = from.py();
+    let (from_kind, to_kind): (String, String) =
+        (from.getattr(intern!(py, "kind"))?.extract()?, to.getattr(intern!(py, "kind"))?.extract()?);
+    let casting = if from_kind == to_kind && matches!(to_kind.as_str(), "S" | "U") { "safe" } else { "equiv" };
+    py.import("numpy")?.call_method1(intern!(py, "can_cast"), (from, to, casting))?.is_truthy()
+}
+
+/// An array of NumPy's that came out of something else, or whose class adds nothing.
+fn read_source(at: At<'_>, leaf: &Leaf, array: &Bound<'_, PyAny>) -> PyResult<Source> {
+    match View::of(array) {
+        Some(view) => array_source(at, leaf, view, array),
+        None => Err(at.misfit(array)),
+    }
+}
+
+impl At<'_> {
+    /// The value has another dtype or shape.
+    #[cold]
+    pub(super) fn misfit(&self, value: &Bound<'_, PyAny>) -> PyErr {
+        self.value_misfit(&self.expected(), value)
+    }
+
+    /// The value is out of range.
+    #[cold]
+    fn value_misfit(&self, expected: &str, value: &Bound<'_, PyAny>) -> PyErr {
+        self.tree.misfit(self.node, expected, &misfit::describe(value))
+    }
+
+    /// The value has the wrong type.
+    #[cold]
+    pub(super) fn type_misfit(&self, py: Python<'_>, got: &str) -> PyErr {
+        self.tree.type_misfit(py, self.node, &self.expected(), got)
+    }
+
+    /// What belongs here.
+    pub(super) fn expected(&self) -> String {
+        self.tree.schema.leaves()[self.leaf].to_string()
+    }
+
+    /// The array that an array of another library is.
+    fn as_array<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = value.py();
+        flatten::as_array(value).map_err(|cause| {
+            if !cause.is_instance_of::<PyException>(py) {
+                return cause;
+            }
+            let got = format!("{} that gives no array", misfit::describe_type(value));
+            let error = self.type_misfit(py, &got);
+            error.set_cause(py, Some(cause));
+            error
+        })
+    }
+}

@@ -1,0 +1,240 @@
+//! Whole queues whose participants die, on heap segments and on real ones.
+
+use std::time::Duration;
+
+use crate::error::{AttachError, BorrowError, ReserveError};
+use crate::wait::Wait;
+use crate::{Dtype, LeafKind, LeafSpec, Queue, Schema, Structure};
+
+/// Far longer than anything here takes.
+const WATCHDOG: Duration = Duration::from_secs(20);
+
+fn schema() -> Schema {
+    let leaf = LeafSpec::new(Dtype::from_name("uint8").expect("known"), vec![1], LeafKind::Array);
+    Schema::new(Structure::leaf(), vec![leaf]).expect("one leaf")
+}
+
+fn put(queue: &Queue, value: u8) {
+    let mut loan = queue.try_reserve().expect("a free slot");
+    loan.leaf_bytes_mut(0)[0] = value;
+    loan.commit().expect("sound");
+}
+
+fn get(queue: &Queue) -> Option<u8> {
+    let loan = queue.try_borrow().ok()?;
+    let value = loan.leaf_bytes(0)[0];
+    loan.release().expect("sound");
+    Some(value)
+}
+
+/// The same test on a heap segment and on a memory file.
+fn on_both(participants: u64, test: impl Fn(Queue)) {
+    test(Queue::create_crowded(schema(), 3, participants));
+    test(Queue::create_for(schema(), 3, participants).expect("a few pages"));
+}
+
+#[test]
+fn what_a_dead_writer_held_comes_back_free() {
+    on_both(4, |queue| {
+        let other = queue.join().expect("a place");
+        std::mem::forget(other.try_reserve().expect("a free slot"));
+        put(&queue, 1);
+        put(&queue, 2);
+        assert!(matches!(queue.try_reserve(), Err(ReserveError::Full)), "the third slot is held");
+        other.die();
+        assert_eq!(queue.sweep().expect("sound"), 1);
+        put(&queue, 3);
+        assert_eq!([get(&queue), get(&queue), get(&queue), get(&queue)], [Some(1), Some(2), Some(3), None]);
+    });
+}
+
+#[test]
+fn what_a_dead_reader_held_comes_again_and_first() {
+    on_both(4, |queue| {
+        for value in 1..=3 {
+            put(&queue, value);
+        }
+        let other = queue.join().expect("a place");
+        std::mem::forget(other.try_borrow().expect("an item"));
+        assert_eq!(get(&queue), Some(2), "a held item blocks no other");
+        other.die();
+        assert_eq!(queue.sweep().expect("sound"), 1);
+        let again = queue.try_borrow().expect("the dead one's item");
+        assert_eq!((again.leaf_bytes(0)[0], again.delivery_count()), (1, 2));
+        again.release().expect("sound");
+        assert_eq!([get(&queue), get(&queue)], [Some(3), None]);
+    });
+}
+
+#[test]
+fn a_waiting_consumer_finds_the_dead_by_itself() {
+    on_both(4, |queue| {
+        put(&queue, 7);
+        let other = queue.join().expect("a place");
+        std::mem::forget(other.try_borrow().expect("an item"));
+        std::thread::scope(|scope| {
+            let waiting =
+                scope.spawn(|| queue.borrow_with(Wait::at_most(WATCHDOG)).map(|loan| loan.leaf_bytes(0)[0]));
+            std::thread::sleep(Duration::from_millis(30));
+            other.die();
+            assert_eq!(waiting.join().expect("no panic").expect("redelivered"), 7);
+        });
+    });
+}
+
+#[test]
+fn a_waiting_producer_finds_the_dead_by_itself() {
+    on_both(4, |queue| {
+        let other = queue.join().expect("a place");
+        for _ in 0..3 {
+            std::mem::forget(other.try_reserve().expect("a free slot"));
+        }
+        std::thread::scope(|scope| {
+            let waiting =
+                scope.spawn(|| queue.reserve_with(Wait::at_most(WATCHDOG)).map(|loan| loan.abort()));
+            std::thread::sleep(Duration::from_millis(30));
+            other.die();
+            waiting.join().expect("no panic").expect("a slot came back").expect("sound");
+        });
+    });
+}
+
+#[test]
+fn places_of_the_dead_are_taken_again_and_a_full_table_says_so() {
+    on_both(2, |queue| {
+        let other = queue.join().expect("a place");
+        assert!(matches!(queue.join(), Err(AttachError::TableFull { limit: 2 })));
+        other.die();
+        for _ in 0..20 {
+            queue.join().expect("the dead one's place").die();
+        }
+        let snapshot = queue.snapshot().expect("sound");
+        assert_eq!(snapshot.participants, 2, "the last dead one is not swept yet");
+        queue.sweep().expect("sound");
+        assert_eq!(queue.snapshot().expect("sound").participants, 1);
+    });
+}
+
+#[test]
+fn a_participant_that_leaves_gives_everything_back() {
+    on_both(4, |queue| {
+        put(&queue, 1);
+        let other = queue.join().expect("a place");
+        std::mem::forget(other.try_reserve().expect("a free slot"));
+        std::mem::forget(other.try_borrow().expect("an item"));
+        drop(other);
+        let snapshot = queue.snapshot().expect("sound");
+        assert_eq!((snapshot.free, snapshot.ready, snapshot.participants), (2, 1, 1));
+    });
+}
+
+#[test]
+fn a_shut_down_queue_drains_and_waits_for_what_may_still_come() {
+    on_both(4, |queue| {
+        put(&queue, 1);
+        put(&queue, 2);
+        let other = queue.join().expect("a place");
+        let held = other.try_borrow().expect("an item");
+        queue.shutdown(false).expect("attached");
+        assert!(matches!(queue.try_reserve(), Err(ReserveError::ShutDown)));
+        assert_eq!(get(&queue), Some(2));
+        assert!(
+            matches!(queue.try_borrow(), Err(BorrowError::Empty)),
+            "the other one may give its item back"
+        );
+        held.give_back().expect("sound");
+        assert_eq!(get(&queue), Some(1));
+        assert!(matches!(queue.try_borrow(), Err(BorrowError::ShutDown)));
+    });
+}
+
+#[test]
+fn an_immediate_shutdown_ends_gets_at_once() {
+    on_both(4, |queue| {
+        put(&queue, 1);
+        queue.shutdown(true).expect("attached");
+        assert!(matches!(queue.try_borrow(), Err(BorrowError::ShutDown)));
+        assert_eq!(queue.snapshot().expect("sound").ready, 0);
+    });
+}
+
+#[test]
+fn shutdown_wakes_whoever_waits() {
+    on_both(4, |queue| {
+        std::thread::scope(|scope| {
+            let consumer = scope.spawn(|| queue.borrow_with(Wait::at_most(WATCHDOG)).map(drop));
+            std::thread::sleep(Duration::from_millis(20));
+            queue.shutdown(false).expect("attached");
+            assert!(matches!(consumer.join().expect("no panic"), Err(BorrowError::ShutDown)));
+        });
+    });
+}
+
+#[test]
+fn a_wait_ends_when_its_caller_says_so() {
+    on_both(2, |queue| {
+        let mut calls = 0;
+        let mut interrupted = || {
+            calls += 1;
+            calls == 2
+        };
+        let outcome = queue.borrow_with(Wait::forever().or_until(&mut interrupted));
+        assert!(matches!(outcome, Err(BorrowError::Interrupted)));
+        drop(outcome);
+        assert_eq!(calls, 2);
+    });
+}
+
+#[test]
+fn threads_of_one_process_are_one_participant_and_lose_nothing() {
+    on_both(2, |queue| {
+        let total: u64 = std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for value in 0..200_u8 {
+                        let mut loan = queue.reserve_with(Wait::at_most(WATCHDOG)).expect("in time");
+                        loan.leaf_bytes_mut(0)[0] = value;
+                        loan.commit().expect("sound");
+                    }
+                });
+            }
+            let consumers: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| {
+                        (0..200)
+                            .map(|_| {
+                                let loan = queue.borrow_with(Wait::at_most(WATCHDOG)).expect("in time");
+                                u64::from(loan.leaf_bytes(0)[0])
+                            })
+                            .sum::<u64>()
+                    })
+                })
+                .collect();
+            consumers.into_iter().map(|consumer| consumer.join().expect("no panic")).sum()
+        });
+        assert_eq!(total, 3 * (0..200).sum::<u64>());
+        assert_eq!(queue.snapshot().expect("sound").free, 3);
+    });
+}
+
+#[test]
+fn more_memory_than_the_machine_has_is_refused_with_the_figures() {
+    let leaf = LeafSpec::new(Dtype::from_name("uint8").expect("known"), vec![1 << 40], LeafKind::Array);
+    let schema = Schema::new(Structure::leaf(), vec![leaf]).expect("one leaf");
+    let message = Queue::create(schema, 4).expect_err("4 TiB").to_string();
+    assert!(message.contains("bytes of shared memory") && message.contains("are available"), "{message}");
+}
+
+#[test]
+fn another_descriptor_or_segment_is_refused() {
+    let queue = Queue::create(schema(), 3).expect("a few pages");
+    let file: std::os::fd::OwnedFd = std::fs::File::open("/proc/self/exe").expect("readable").into();
+    assert!(matches!(Queue::attach_fd(file, None), Err(AttachError::Foreign(_))));
+    let handle = queue.handle().expect("anonymous");
+    let same = Queue::attach_handle(handle).expect("this process's own");
+    put(&queue, 5);
+    assert_eq!(get(&same), Some(5));
+    assert_eq!(queue.snapshot().expect("sound").participants, 1, "one process is one participant");
+    let other = crate::Handle { id: [7; 16], ..handle };
+    assert!(matches!(Queue::attach_handle(other), Err(AttachError::OtherSegment)));
+}

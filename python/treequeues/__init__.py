@@ -1,0 +1,37 @@
+"""Queues that carry NumPy arrays and trees of arrays between processes through shared memory, without pickling.
+
+    from treequeues import TreeQueue
+
+    queue = TreeQueue(nested_array={"obs": obs, "reward": 0.0}, maxsize=64)
+    queue.put({"obs": obs, "reward": 1.5})   # in one process
+    item = queue.get()                       # in another: the same tree, its arrays owned by you
+
+Names, defaults and exceptions are those of `multiprocessing.Queue`.
+"""
+
+import sys as _sys
+
+if not _sys.platform.startswith("linux"):
+    raise ImportError(
+        "treequeues runs on Linux: tested on x86-64, while 64-bit Arm should work and is untested. "
+        f"This is {_sys.platform}."
+    )
+
+from treequeues._core import CorruptedError, SchemaError, ShutDown, TreeQueue, __version__
+from treequeues._array_queue import ArrayQueue
+from treequeues._registry import register_node
+from treequeues._stats import QueueStats
+
+SimpleTreeQueue = TreeQueue
+
+__all__ = [
+    "ArrayQueue",
+    "CorruptedError",
+    "QueueStats",
+    "SchemaError",
+    "ShutDown",
+    "SimpleTreeQueue",
+    "TreeQueue",
+    "__version__",
+    "register_node",
+]

@@ -1,0 +1,3 @@
+"""What other libraries know about trees and arrays. No module here imports its library: each looks whether it is
+imported already, and finds nothing where it is not.
+"""

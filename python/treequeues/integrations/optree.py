@@ -1,0 +1,19 @@
+"""Nodes that are registered with optree, in its global namespace."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def find(cls: type) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
+    """The flatten and unflatten of a class that is registered with optree, if optree is imported."""
+    optree = sys.modules.get("optree")
+    lookup = getattr(getattr(optree, "register_pytree_node", None), "get", None)
+    entry = lookup(cls) if lookup is not None else None
+    # Classes that optree handles by itself, such as named tuples, are also found; they are no custom nodes.
+    if entry is None or entry.kind.name != "CUSTOM":
+        return None
+    # optree's flatten may return a third part, the entries of paths.
+    return (lambda obj: entry.flatten_func(obj)[:2]), entry.unflatten_func
