@@ -60,6 +60,9 @@ def register_node(
 def find(cls: type) -> tuple[Flatten, Unflatten] | None:
     """The flatten and unflatten of a class: ours, or those of a library that is imported already."""
     node = _nodes.get(cls)
+    # The libraries count named tuples as nodes of theirs, with the class as aux data; here they are known as they are.
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        return node
     for library in (optree, jax, torch):
         node = node or library.find(cls)
     return node

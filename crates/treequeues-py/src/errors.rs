@@ -80,6 +80,11 @@ pub fn shut_down(py: Python<'_>) -> PyErr {
     }
 }
 
+/// Whether an exception says that the queue is shut down.
+pub fn is_shut_down(py: Python<'_>, error: &PyErr) -> bool {
+    shut_down_type(py).is_ok_and(|class| error.is_instance(py, &class))
+}
+
 fn from_queue_module(py: Python<'_>, name: &str) -> PyErr {
     let class = py.import(intern!(py, "queue")).and_then(|queue| queue.getattr(name));
     match class.and_then(|class| Ok(class.cast_into::<PyType>()?)) {

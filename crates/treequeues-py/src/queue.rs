@@ -217,7 +217,7 @@ impl TreeQueue {
         let mut shown: Vec<String> = leaves
             .iter()
             .take(REPR_LEAVES)
-            .map(|leaf| format!("{}: {}", leaf.path, errors::describe_array(&leaf.dtype.to_string(), &leaf.shape)))
+            .map(|leaf| format!("{}: {leaf}", leaf.path))
             .collect();
         if leaves.len() > REPR_LEAVES {
             shown.push(format!("... {} more", leaves.len() - REPR_LEAVES));
@@ -262,11 +262,10 @@ impl TreeQueue {
         // B1: a tree that does not fit takes no slot.
         let sources = opened.tree.sources(py, value)?;
         let mut loan = self.reserve(py, &opened.queue, patience)?;
-        if sources.nbytes() >= DETACHED_COPY_NBYTES && !sources.needs_gil() {
-            py.detach(|| sources.copy_detached(&mut loan));
+        if sources.nbytes() >= DETACHED_COPY_NBYTES {
+            py.detach(|| sources.copy_to(&mut loan));
         } else {
-            // Fails only where NumPy copies: the loan then aborts.
-            sources.copy_to(py, &mut loan)?;
+            sources.copy_to(&mut loan);
         }
         loan.commit().map_err(outcome::corrupted_error)
     }
@@ -282,10 +281,10 @@ impl TreeQueue {
         let prepared = out.map(|out| opened.tree.destinations(py, out)).transpose()?;
         let loan = self.borrow(py, &opened.queue, patience)?;
         let taken = prepared.map_or_else(|| opened.tree.allocate(py), Ok).and_then(|mut destinations| {
-            if opened.tree.schema().item_nbytes() >= DETACHED_COPY_NBYTES && !destinations.needs_gil() {
-                py.detach(|| destinations.copy_detached(&loan));
+            if destinations.nbytes() >= DETACHED_COPY_NBYTES {
+                py.detach(|| destinations.copy_from(&loan));
             } else {
-                destinations.copy_from(py, &loan)?;
+                destinations.copy_from(&loan);
             }
             destinations.into_tree(&opened.tree, py)
         });

@@ -69,8 +69,8 @@ impl<'w> Wait<'w> {
 
     /// Calls `interrupted` after each sleep that brought nothing: about every 100 ms, and when a signal came. The wait
     /// ends when it returns true.
-    pub fn or_until(self, interrupted: &'w mut dyn FnMut() -> bool) -> Self {
-        Self { interrupted: Some(interrupted), ..self }
+    pub fn or_until<'i>(self, interrupted: &'i mut dyn FnMut() -> bool) -> Wait<'i> {
+        Wait { deadline: self.deadline, interrupted: Some(interrupted) }
     }
 
     fn left(&self) -> Option<Duration> {

@@ -12,8 +12,8 @@ def find(cls: type) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
     optree = sys.modules.get("optree")
     lookup = getattr(getattr(optree, "register_pytree_node", None), "get", None)
     entry = lookup(cls) if lookup is not None else None
-    # Classes that optree handles by itself, such as named tuples, are also found; they are no custom nodes.
-    if entry is None or entry.kind.name != "CUSTOM":
+    # Named tuples are found here too, but they are known without optree.
+    if entry is None or entry.kind.name not in ("CUSTOM", "DEQUE"):
         return None
     # optree's flatten may return a third part, the entries of paths.
     return (lambda obj: entry.flatten_func(obj)[:2]), entry.unflatten_func

@@ -292,20 +292,22 @@ impl Builder {
 
     fn refuse_leaf(&self, value: &Bound<'_, PyAny>) -> PyResult<PyErr> {
         let name = super::misfit::type_name(value);
-        if value.is_instance_of::<PyType>() {
-            return Ok(self.refuse(format!("the class {value}; the example needs an object of it")));
+        let noun = super::misfit::with_article(&name);
+        if let Ok(class) = value.cast::<PyType>() {
+            let class = class.qualname()?;
+            return Ok(self.refuse(format!("it is the class {class}; the example needs an object of it")));
         }
         if value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>() {
             let code = if value.is_instance_of::<PyString>() { "U20" } else { "S20" };
             return Ok(self.refuse(format!(
-                "a {name} has no fixed size; use np.array(value, dtype={code:?}), or leave it out of the tree"
+                "{noun} has no fixed size; use np.array(value, dtype={code:?}), or leave it out of the tree"
             )));
         }
         if value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>() {
-            return Ok(self.refuse(format!("a {name} would come back as a plain number; use int(...) or float(...)")));
+            return Ok(self.refuse(format!("{noun} would come back as a plain number; use int(...) or float(...)")));
         }
         Ok(self.refuse(format!(
-            "a {name} is neither an array nor a container that is known; make it a node with \
+            "{noun} is neither an array nor a container that is known; make it a node with \
              treequeues.register_node({name}, flatten, unflatten)"
         )))
     }

@@ -1,7 +1,4 @@
 //! Destinations: where the leaves of an item go, and the tree that is made of them.
-//!
-//! R3. Each address belongs to an array that is held until the destinations are dropped, and that may be written.
-//! R4. Every destination has exactly the bytes of its leaf: it was allocated for it, or compared with the schema.
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -9,11 +6,12 @@ use treequeues::ReadLoan;
 use treequeues::schema::LeafKind;
 
 use super::flatten::{self, At, Place, Visit};
+use super::memory::Memory;
 use super::ndarray::{self, View};
 use super::rebuild::rebuild;
 use super::scalar;
-use super::strided::Strided;
 use super::{Leaf, Tree, misfit, sources};
+use crate::errors::schema_type_error;
 
 /// The places for the leaves of one item: checked and allocated, not written yet.
 pub struct Destinations {
@@ -23,10 +21,7 @@ pub struct Destinations {
 }
 
 enum Destination {
-    /// An array whose bytes are side by side.
-    Contiguous { data: *mut u8, nbytes: usize, array: Py<PyAny> },
-    /// An array whose elements are apart from each other; only the user gives such ones.
-    Strided(Box<(Strided, Py<PyAny>)>),
+    Array(Memory),
     /// The bytes of a scalar of at most 16 bytes.
     Scalar { bytes: [u8; 16], nbytes: usize },
     /// The bytes of a longer scalar.
@@ -47,10 +42,6 @@ enum OutPlace {
     Field(Py<PyAny>, Py<PyString>),
 }
 
-// SAFETY: the addresses are those of arrays that are held (R3), whichever thread copies; the arrays are `Py`, which may
-// be dropped anywhere.
-unsafe impl Send for Destinations {}
-
 impl Destinations {
     /// Bytes of all leaves together.
     #[must_use]
@@ -63,13 +54,7 @@ impl Destinations {
         for (leaf, place) in self.places.iter_mut().enumerate() {
             let row = loan.leaf_bytes(leaf);
             match place {
-                Destination::Contiguous { data, nbytes, .. } => {
-                    assert_eq!(row.len(), *nbytes, "a loan of another schema");
-                    // SAFETY: R3 and R4; a slot held for reading overlaps no array that may be written.
-                    unsafe { std::ptr::copy_nonoverlapping(row.as_ptr(), *data, *nbytes) };
-                }
-                // SAFETY: T1 by R3, T2 as above.
-                Destination::Strided(strided) => unsafe { strided.0.copy_from(row) },
+                Destination::Array(memory) => memory.copy_from(row),
                 Destination::Scalar { bytes, nbytes } => bytes[..*nbytes].copy_from_slice(row),
                 Destination::LongScalar(bytes) => bytes.copy_from_slice(row),
             }
@@ -106,8 +91,7 @@ impl Destination {
 
     fn into_object<'py>(self, leaf: &Leaf, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self {
-            Destination::Contiguous { array, .. } => Ok(array.into_bound(py)),
-            Destination::Strided(strided) => Ok(strided.1.into_bound(py)),
+            Destination::Array(memory) => Ok(memory.into_array().into_bound(py)),
             Destination::Scalar { bytes, nbytes } if leaf.kind == LeafKind::NumpyScalar => {
                 ndarray::new_scalar(py, &leaf.dtype, &bytes[..nbytes])
             }
@@ -138,9 +122,9 @@ impl Tree {
         let allocate = |leaf: &Leaf| match leaf.kind {
             LeafKind::Array => {
                 let array = ndarray::new_array(py, &self.types.array, &leaf.dtype, &leaf.lengths)?;
-                let Some(view) = View::of_exact(&array, &self.types.array) else { unreachable!("a new array") };
-                let (data, nbytes) = (view.data, leaf.nbytes);
-                Ok(Destination::Contiguous { data, nbytes, array: array.unbind() })
+                let view = View::of_exact(&array, &self.types.array);
+                let memory = view.and_then(|view| Memory::of(&array, view, leaf));
+                Ok(Destination::Array(memory.expect("a new array has the dtype and shape that it was made with")))
             }
             _ => Ok(Destination::scalar(leaf)),
         };
@@ -206,21 +190,17 @@ fn array_destination(
     if let Some(reason) = misfit::lost_by_subclass(value)? {
         return Err(at.type_misfit(value.py(), &reason));
     }
-    sources::check_array(at, leaf, view, value)?;
-    if !view.is_writable() {
-        return Err(at.tree.misfit(at.node, "a writable array", "a read-only one"));
+    match Memory::of(value, view, leaf) {
+        None => Err(at.misfit(value)),
+        Some(memory) if memory.is_writable() => Ok(Destination::Array(memory)),
+        Some(_) => Err(at.tree.misfit(at.node, "a writable array", "a read-only one")),
     }
-    let array = value.clone().unbind();
-    if view.is_contiguous() {
-        return Ok(Destination::Contiguous { data: view.data, nbytes: leaf.nbytes, array });
-    }
-    let strided = Strided::new(view.data, view.lengths, view.strides, leaf.itemsize);
-    Ok(Destination::Strided(Box::new((strided, array))))
 }
 
 #[cold]
 fn cannot_replace(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyErr {
-    let got = misfit::describe(value);
+    let (path, name) = (at.path(), misfit::describe_type(value));
     let mend = format!("use np.zeros((), {:?}) there, which can be filled", leaf.dtype_name);
-    at.type_misfit(value.py(), &format!("{got}, which cannot be replaced in its container; {mend}"))
+    let message = format!("{path}: {name} cannot be replaced where it is, in a tuple or as the whole of out; {mend}");
+    schema_type_error(value.py(), message)
 }

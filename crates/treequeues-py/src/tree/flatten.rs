@@ -4,16 +4,13 @@
 //! The walk costs every `put`, so it does nothing for the sake of messages before a misfit is found. Objects on the
 //! way are held by references of their own, because a user's flatten function may change the containers meanwhile.
 
-use std::ptr;
-
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
 use super::nodes::{CustomNode, Node, ObjectNode};
-use super::{Tree, keys, misfit};
+use super::{Tree, keys, misfit, raw};
 
 /// Where in its parent a value stands, for who wants to replace it.
 #[derive(Clone, Copy)]
@@ -120,11 +117,11 @@ impl<'t> Walk<'t> {
         let mut position = 0;
         for key in keys {
             // Most dicts have the example's order and its very key objects; else the key is looked up.
-            let child = match next_if_key(dict, &mut position, key) {
+            let child = match raw::next_if_key(dict, &mut position, key) {
                 Some(child) => child,
                 None => match dict.get_item(key)? {
                     Some(child) => child,
-                    None => return Err(self.tree.key_misfit(node, keys, dict)),
+                    None => find_nan(dict, key)?.ok_or_else(|| self.tree.key_misfit(node, keys, dict))?,
                 },
             };
             self.visit(&child, Place::Key(dict, key), visitor)?;
@@ -242,22 +239,16 @@ impl<'t> Walk<'t> {
     }
 }
 
-/// The next value of a dict if it stands under this very key object; moves `position` in any case.
-#[inline]
-fn next_if_key<'py>(
-    dict: &Bound<'py, PyDict>,
-    position: &mut ffi::Py_ssize_t,
-    key: &Py<PyAny>,
-) -> Option<Bound<'py, PyAny>> {
-    let (mut found, mut value) = (ptr::null_mut(), ptr::null_mut());
-    // SAFETY: `dict` is a live dict and the GIL is held. CPython checks the position at each call, so even a dict that
-    // was changed since the last one is read inside its bounds.
-    let is_some = unsafe { ffi::PyDict_Next(dict.as_ptr(), position, &mut found, &mut value) } != 0;
-    if !is_some || found != key.as_ptr() {
-        return None;
+/// The value under a key that is NaN, or contains it: Python finds these by identity alone.
+#[cold]
+fn find_nan<'py>(dict: &Bound<'py, PyDict>, key: &Py<PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let key = keys::from_python(key.bind(dict.py()))?;
+    for (other, value) in dict.copy()?.iter() {
+        if keys::from_python(&other)? == key {
+            return Ok(Some(value));
+        }
     }
-    // SAFETY: the dict holds a reference to the value at this moment, and no Python code ran since.
-    Some(unsafe { Bound::from_borrowed_ptr(dict.py(), value) })
+    Ok(None)
 }
 
 /// Calls a flatten function, whose errors are the user's.

@@ -111,14 +111,14 @@ pub(super) fn lost_by_subclass(array: &Bound<'_, PyAny>) -> PyResult<Option<Stri
     let name = type_name(array);
     if array.is_instance(numpy_types(array.py())?.masked_array.bind(array.py()))? {
         return Ok(Some(format!(
-            "a {name} would lose its mask; use two leaves, array.data and array.mask, or array.filled()"
+            "a {name}, which would lose its mask; use array.filled(), or array.data and array.mask as two leaves"
         )));
     }
     let module = array.get_type().module()?;
     let is_numpys = module.to_string_lossy().split('.').next() == Some("numpy");
     Ok((!is_numpys).then(|| {
         format!(
-            "{} would come back as a plain array; use np.asarray(array), or make it a node with \
+            "{}, which would come back as a plain array; use np.asarray(array), or make it a node with \
              treequeues.register_node({name}, flatten, unflatten)",
             with_article(&name)
         )
@@ -136,7 +136,7 @@ fn describe_closely(object: &Bound<'_, PyAny>) -> PyResult<String> {
             Err(_) => numpy_dtype.str()?.to_string(),
         };
         if !is_array {
-            return Ok(format!("a {dtype} scalar"));
+            return Ok(format!("{} scalar", with_article(&dtype)));
         }
         let shape: Vec<usize> = object.getattr(intern!(py, "shape"))?.extract()?;
         return Ok(format!("{dtype} {}", DisplayShape(&shape)));

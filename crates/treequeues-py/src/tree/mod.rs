@@ -1,16 +1,17 @@
 //! Trees of Python objects: what an example says about them, and the way of their leaves into a slot and back.
 //!
-//! | file | what it does |
-//! |---|---|
-//! | `build` | example -> schema, with the classes that were met |
-//! | `classes` | classes by module and name; registered nodes |
-//! | `nodes` | schema -> nodes bound to classes and key objects |
-//! | `flatten` | the walk over a tree that must fit |
-//! | `sources` | `put`: a tree's leaves, checked and held |
-//! | `destinations`, `rebuild` | `get`: arrays to fill, then the tree |
-//! | `scalar`, `keys`, `dtype` | scalars, keys and dtypes between Python and the schema |
-//! | `ndarray`, `strided` | arrays by their fields; copies of non-contiguous ones |
-//! | `misfit` | messages |
+//! | file | what it does | unsafe |
+//! |---|---|---|
+//! | `build` | example -> schema, with the classes that were met | |
+//! | `classes` | classes by module and name; registered nodes | |
+//! | `nodes` | schema -> nodes bound to classes and key objects | |
+//! | `flatten` | the walk over a tree that must fit | |
+//! | `sources` | `put`: a tree's leaves, checked and held | |
+//! | `destinations`, `rebuild` | `get`: arrays to fill, then the tree | |
+//! | `scalar`, `keys`, `dtype` | scalars, keys and dtypes between Python and the schema | |
+//! | `misfit` | messages | |
+//! | `memory`, `strided` | copies between rows and arrays, contiguous or not | yes |
+//! | `ndarray`, `raw` | what only the C interfaces of NumPy and of CPython give | yes |
 //!
 //! A copy has three parts, so that the middle one needs no GIL, and nothing has happened where the first one fails:
 //! check and hold (`sources`, `allocate`, `destinations`), copy, and make or drop Python objects.
@@ -21,12 +22,18 @@ mod destinations;
 mod dtype;
 mod flatten;
 mod keys;
+#[allow(unsafe_code)]
+mod memory;
 mod misfit;
+#[allow(unsafe_code)]
 mod ndarray;
 mod nodes;
+#[allow(unsafe_code)]
+mod raw;
 mod rebuild;
 mod scalar;
 mod sources;
+#[allow(unsafe_code)]
 mod strided;
 
 use pyo3::exceptions::PyRuntimeError;
@@ -34,10 +41,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
+use treequeues::dtype::Dtype;
 use treequeues::schema::{LeafKind, LeafSpec, Schema};
 
-pub use destinations::Destinations;
-pub use sources::Sources;
+
+
 
 use classes::Class;
 use nodes::Node;
@@ -61,7 +69,7 @@ struct Leaf {
     nbytes: usize,
     itemsize: usize,
     encoding: Encoding,
-    /// The class of NumPy scalars of this dtype, for numbers of at most 16 bytes.
+    /// The class of the scalars of this dtype, for NumPy's own numbers of at most 16 bytes.
     number_type: Option<Py<PyType>>,
     /// For messages.
     dtype_name: String,
@@ -124,7 +132,9 @@ impl Leaf {
         let encoding = Encoding::of(&spec.dtype);
         let is_native = numpy_dtype.getattr(intern!(py, "isnative"))?.extract()?;
         let scalar_type = numpy_dtype.getattr(intern!(py, "type"))?.cast_into::<PyType>()?.unbind();
-        let is_number = encoding != Encoding::NoNumber && is_native && itemsize <= 16;
+        // Of the scalars of other packages NumPy gives an address instead of the bytes.
+        let is_numpys = matches!(&spec.dtype, Dtype::Number(number, _) if !number.is_extension());
+        let has_bytes = is_numpys && is_native && itemsize <= 16;
         Ok(Leaf {
             kind: spec.kind,
             dtype: numpy_dtype.unbind(),
@@ -132,7 +142,7 @@ impl Leaf {
             nbytes: spec.nbytes(),
             itemsize,
             encoding,
-            number_type: is_number.then_some(scalar_type),
+            number_type: has_bytes.then_some(scalar_type),
             dtype_name: spec.dtype.to_string(),
         })
     }

@@ -135,14 +135,15 @@ pub(super) fn new_scalar<'py>(py: Python<'py>, dtype: &Py<PyAny>, bytes: &[u8]) 
     unsafe { Bound::from_owned_ptr_or_err(py, scalar) }
 }
 
-/// The bytes of a NumPy scalar, if it is a plain number whose type is exactly `scalar_type`.
+/// The bytes of a NumPy scalar, if its type is exactly `scalar_type`, which is that of a number of NumPy's own
+/// of at most 16 bytes.
 pub(super) fn number_bytes(scalar: &Bound<'_, PyAny>, scalar_type: &Py<PyType>) -> Option<[u8; 16]> {
     if scalar.get_type_ptr().cast() != scalar_type.as_ptr() {
         return None;
     }
     let mut bytes = [0; 16];
-    // SAFETY: `scalar_type` is given for numbers of at most 16 bytes only, and of such a scalar NumPy writes exactly
-    // the bytes of its element.
+    // SAFETY: `scalar_type` is that of a number of NumPy's own of at most 16 bytes, and of such a scalar NumPy writes
+    // exactly the bytes of its element.
     unsafe {
         PY_ARRAY_API.PyArray_ScalarAsCtype(scalar.py(), scalar.as_ptr(), bytes.as_mut_ptr().cast());
     }

@@ -2,11 +2,12 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::{PyDict, PyString, PyType};
 use treequeues::schema::{ClassPath, Key, Node as SchemaNode, Schema};
 
 use super::classes::{self, Class, Custom};
 use super::keys;
+use crate::errors::schema_error;
 
 /// A node of a tree, in preorder as in the schema.
 pub(super) enum Node {
@@ -100,7 +101,13 @@ fn bind_node(py: Python<'_>, node: &SchemaNode, class: Option<Class>) -> PyResul
 }
 
 fn dict_node(py: Python<'_>, kind: DictKind, keys: &[Key]) -> PyResult<Node> {
-    let keys = keys.iter().map(|key| Ok(keys::to_python(py, key)?.unbind())).collect::<PyResult<_>>()?;
+    let keys = keys.iter().map(|key| Ok(keys::to_python(py, key)?.unbind())).collect::<PyResult<Vec<_>>>()?;
+    // The schema tells 1 from True, a dict does not; only a damaged schema has both.
+    let distinct = PyDict::new(py);
+    keys.iter().try_for_each(|key| distinct.set_item(key, key))?;
+    if distinct.len() != keys.len() {
+        return Err(schema_error("a dict of the schema has keys that are equal in Python"));
+    }
     Ok(Node::Dict(DictNode { kind, keys }))
 }
 

@@ -4,13 +4,12 @@
 //! set. `__init__` and `__post_init__` do not run, because what they did to the values is done already, and doing it
 //! twice (scaling, say) would change them; frozen classes, slots and fields with `init=False` need nothing special.
 
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::Tree;
 use super::nodes::{CustomNode, DictKind, DictNode, Node, ObjectNode};
+use super::{Tree, raw};
 
 /// The tree of these leaves, which come in order.
 pub(super) fn rebuild<'py, L>(tree: &Tree, py: Python<'py>, leaves: L) -> PyResult<Bound<'py, PyAny>>
@@ -99,7 +98,7 @@ where
         let object = class.call_method1(intern!(self.py, "__new__"), (class,))?;
         for field in &node.fields {
             let value = self.next()?;
-            set_plainly(&object, field, &value)?;
+            raw::set_plainly(&object, field, &value)?;
         }
         Ok(object)
     }
@@ -108,11 +107,4 @@ where
         let children = self.tuple(node.count)?;
         node.unflatten.bind(self.py).call1((&node.aux, children))
     }
-}
-
-/// Sets a field as `object.__setattr__` does, so that a frozen class does not mind.
-fn set_plainly(object: &Bound<'_, PyAny>, field: &Py<PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-    // SAFETY: three live objects, and the GIL is held.
-    let status = unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), field.as_ptr(), value.as_ptr()) };
-    if status == 0 { Ok(()) } else { Err(PyErr::fetch(object.py())) }
 }

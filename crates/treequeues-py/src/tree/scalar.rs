@@ -246,7 +246,7 @@ fn pack_by_numpy<'py>(
         Scalar::Float(_) => Family::Float,
         Scalar::Complex(..) => Family::Complex,
     };
-    if given > family || family == Family::Bool {
+    if given > family {
         return Err(Unfit::Type);
     }
     let array = ndarray::new_array(py, &types.array, &leaf.dtype, &[])?;
@@ -270,7 +270,9 @@ fn pack_by_numpy<'py>(
     let back = array.call_method0(name)?;
     let fits = match scalar {
         Scalar::Bool(_) | Scalar::Int(_) => back.eq(value)?,
-        Scalar::Float(_) | Scalar::Complex(..) => is_finite(&back)? || !is_finite(value)?,
+        Scalar::Float(_) | Scalar::Complex(..) if is_finite(value)? => is_finite(&back)?,
+        // An infinity or NaN must stay what it is; only NaN differs from itself.
+        Scalar::Float(_) | Scalar::Complex(..) => back.eq(value)? || back.ne(&back)? && value.ne(value)?,
     };
     match (fits, scalar) {
         (true, _) => Ok(array),

@@ -1,7 +1,4 @@
 //! Sources: where the leaves of a tree that was put are, checked and held, ready to be copied.
-//!
-//! R1. Each address belongs to the owner beside it, which is held until the sources are dropped.
-//! R2. Every source has exactly the bytes of its leaf: its dtype and shape were compared with the schema's.
 
 use pyo3::exceptions::PyException;
 use pyo3::intern;
@@ -9,9 +6,9 @@ use pyo3::prelude::*;
 use treequeues::WriteLoan;
 
 use super::flatten::{self, At, Place, Visit};
+use super::memory::Memory;
 use super::ndarray::{self, View};
 use super::scalar::{self, Packed, Unfit};
-use super::strided::Strided;
 use super::{Leaf, Tree, misfit};
 
 /// The leaves of one tree, as they are when they are copied: nothing was copied yet.
@@ -21,19 +18,10 @@ pub struct Sources {
 }
 
 enum Source {
-    /// Bytes side by side, as most arrays have them.
-    Contiguous { data: *const u8, nbytes: usize, _owner: Py<PyAny> },
-    /// Elements apart from each other.
-    Strided(Box<(Strided, Py<PyAny>)>),
-    /// A Python scalar.
+    Array(Memory),
+    /// A Python scalar, or a NumPy scalar that is a number.
     Scalar([u8; 16]),
 }
-
-// SAFETY: the addresses are those of memory that the owners keep (R1), whichever thread copies; the owners are `Py`,
-// which may be dropped anywhere.
-unsafe impl Send for Sources {}
-// SAFETY: copying through a shared reference reads the addresses and changes nothing.
-unsafe impl Sync for Sources {}
 
 impl Sources {
     /// Bytes of all leaves together.
@@ -43,20 +31,11 @@ impl Sources {
     }
 
     /// Copies every leaf into the slot. It needs no GIL.
-    ///
-    /// Other threads may write to the arrays meanwhile, where the GIL is not held: which of both values an element
-    /// has then is not determined, as with NumPy's own copies.
     pub fn copy_to(&self, loan: &mut WriteLoan) {
         for (leaf, source) in self.sources.iter().enumerate() {
             let row = loan.leaf_bytes_mut(leaf);
             match source {
-                Source::Contiguous { data, nbytes, .. } => {
-                    assert_eq!(row.len(), *nbytes, "a loan of another schema");
-                    // SAFETY: R1 and R2; the row is this loan's alone, so it overlaps no array.
-                    unsafe { std::ptr::copy_nonoverlapping(*data, row.as_mut_ptr(), *nbytes) };
-                }
-                // SAFETY: T1 by R1, T2 as above.
-                Source::Strided(strided) => unsafe { strided.0.copy_to(row) },
+                Source::Array(memory) => memory.copy_to(row),
                 Source::Scalar(bytes) => row.copy_from_slice(&bytes[..row.len()]),
             }
         }
@@ -92,24 +71,12 @@ impl<'py> Visit<'py> for Collector {
     }
 }
 
-/// Checks an array's dtype and shape against the schema's.
-#[inline]
-pub(super) fn check_array(at: At<'_>, leaf: &Leaf, view: View<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-    let fits = (view.dtype == leaf.dtype.as_ptr()
-        || ndarray::dtypes_are_equal(value.py(), view.dtype, leaf.dtype.as_ptr()))
-        && *view.lengths == *leaf.lengths;
-    if fits { Ok(()) } else { Err(at.misfit(value)) }
-}
-
 #[inline]
 fn array_source(at: At<'_>, leaf: &Leaf, view: View<'_>, value: &Bound<'_, PyAny>) -> PyResult<Source> {
-    check_array(at, leaf, view, value)?;
-    let owner = value.clone().unbind();
-    if view.is_contiguous() {
-        return Ok(Source::Contiguous { data: view.data, nbytes: leaf.nbytes, _owner: owner });
+    match Memory::of(value, view, leaf) {
+        Some(memory) => Ok(Source::Array(memory)),
+        None => Err(at.misfit(value)),
     }
-    let strided = Strided::new(view.data, view.lengths, view.strides, leaf.itemsize);
-    Ok(Source::Strided(Box::new((strided, owner))))
 }
 
 /// Checks that a value fits a leaf.
@@ -195,6 +162,11 @@ impl At<'_> {
     #[cold]
     pub(super) fn type_misfit(&self, py: Python<'_>, got: &str) -> PyErr {
         self.tree.type_misfit(py, self.node, &self.expected(), got)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> String {
+        self.tree.schema.structure().path_of(self.node)
     }
 
     /// What belongs here.

@@ -118,7 +118,11 @@ impl std::fmt::Display for LeafSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.kind {
             LeafKind::Array => write!(f, "{} {}", self.dtype, DisplayShape(&self.shape)),
-            LeafKind::NumpyScalar => write!(f, "a {} scalar", self.dtype),
+            LeafKind::NumpyScalar => {
+                let dtype = self.dtype.to_string();
+                let article = if dtype.starts_with('i') { "an" } else { "a" };
+                write!(f, "{article} {dtype} scalar")
+            }
             LeafKind::Bool => f.write_str("a bool"),
             LeafKind::Int => f.write_str("an int"),
             LeafKind::Float => f.write_str("a float"),

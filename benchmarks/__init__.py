@@ -1,0 +1,1 @@
+"""Benchmarks of treequeues beside other queues. `python -m benchmarks` runs them."""

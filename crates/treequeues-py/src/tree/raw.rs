@@ -1,0 +1,32 @@
+//! The two calls of CPython's that `pyo3` has no safe form of, or only a slower one.
+
+use std::ptr;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+/// The next value of a dict if it stands under this very key object; moves `position` in any case.
+#[inline]
+pub(super) fn next_if_key<'py>(
+    dict: &Bound<'py, PyDict>,
+    position: &mut ffi::Py_ssize_t,
+    key: &Py<PyAny>,
+) -> Option<Bound<'py, PyAny>> {
+    let (mut found, mut value) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: `dict` is a live dict and the GIL is held. CPython checks the position at each call, so even a dict that
+    // was changed since the last one is read inside its bounds.
+    let is_some = unsafe { ffi::PyDict_Next(dict.as_ptr(), position, &mut found, &mut value) } != 0;
+    if !is_some || found != key.as_ptr() {
+        return None;
+    }
+    // SAFETY: the dict holds a reference to the value at this moment, and no Python code ran since.
+    Some(unsafe { Bound::from_borrowed_ptr(dict.py(), value) })
+}
+
+/// Sets a field as `object.__setattr__` does, so that a frozen class does not mind.
+pub(super) fn set_plainly(object: &Bound<'_, PyAny>, field: &Py<PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: three live objects, and the GIL is held.
+    let status = unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), field.as_ptr(), value.as_ptr()) };
+    if status == 0 { Ok(()) } else { Err(PyErr::fetch(object.py())) }
+}
