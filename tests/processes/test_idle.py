@@ -95,7 +95,8 @@ def test_a_blocked_process_has_no_helper_thread(nursery):
         assert thread_count(process.pid) == 1
         queue.put(marked(1, 1))
         nursery.finish(process)
-        assert thread_count() == before
+        # Fewer is possible: NumPy's linear algebra lets its threads go when a process forks.
+        assert thread_count() <= before
 
 
 def count_descriptors():

@@ -10,10 +10,10 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyTuple};
 use treequeues::{BorrowError, DEFAULT_PARTICIPANTS, Handle, Queue, ReadLoan, ReserveError, SegmentId, Snapshot, Wait, WriteLoan};
 
 use crate::errors;
@@ -185,8 +185,9 @@ impl TreeQueue {
     /// There is no feeder thread: a put is visible when it returns.
     fn cancel_join_thread(&self) {}
 
-    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        slf.get().opened()?;
+        Ok(slf)
     }
 
     #[pyo3(signature = (*_exception))]
@@ -363,6 +364,11 @@ impl Patience {
 
 /// A count of at least 1. What is too large for a queue is refused by the queue.
 fn count(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    // A bool is an int to Python, but nobody means one here.
+    if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() && !value.hasattr("__index__")? {
+        let got = value.get_type();
+        return Err(PyTypeError::new_err(format!("{name} must be an int, got a {}", got.name()?)));
+    }
     let py = value.py();
     let index = py.import(intern!(py, "operator"))?.call_method1(intern!(py, "index"), (value,))?;
     if index.lt(1)? {
