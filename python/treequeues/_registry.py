@@ -1,9 +1,10 @@
 """Nodes of classes that treequeues does not know by itself.
 
-A registered class is a container: flattening an object gives its children and its aux data, and unflattening makes
-an object of them again. `find` also looks where the libraries optree, JAX and torch keep theirs, but imports none.
+A registered class is a container: flattening an object gives its children and its aux data, and
+unflattening makes an object of them again. `find` also looks where the libraries optree, JAX and
+torch keep theirs, but imports none.
 
-All flatten and unflatten functions have one convention here, that of `jax.tree_util.register_pytree_node`:
+All flatten and unflatten functions have one convention here, that of JAX's `register_pytree_node`:
 `flatten(obj) -> (children, aux)` and `unflatten(aux, children) -> obj`.
 """
 
@@ -34,13 +35,15 @@ def register_node(
 ) -> None:
     """Make the objects of a class nodes of trees, as `jax.tree_util.register_pytree_node` does.
 
-    It counts for objects whose type is exactly `cls`, and for queues made or attached afterwards, in this process
-    (and in those forked from it). Register in the module of the class, so that every process that imports the class
-    knows the node; a process that does not gets a tuple of the children.
+    It counts for objects whose type is exactly `cls`, and for queues made or attached afterwards,
+    in this process (and in those forked from it). Register in the module of the class, so that
+    every process that imports the class knows the node; a process that does not gets a tuple of
+    the children.
 
-    `flatten(obj)` returns the children, in an order and number that never change, and the aux data: None, a str, an
-    int, a float, a bool, a bytes, or a tuple of these. The aux data is part of the structure: all items of a queue
-    have that of the example. `unflatten(aux, children)` returns an object.
+    `flatten(obj)` returns the children, in an order and number that never change, and the aux data:
+    None, a str, an int, a float, a bool, a bytes, or a tuple of these. The aux data is part of the
+    structure: all items of a queue have that of the example. `unflatten(aux, children)` returns an
+    object.
 
     Raises ValueError if the class is registered already, or is a container or a leaf anyway.
     """
@@ -58,9 +61,9 @@ def register_node(
 
 
 def find(cls: type) -> tuple[Flatten, Unflatten] | None:
-    """The flatten and unflatten of a class: ours, or those of a library that is imported already."""
+    """The flatten and unflatten of a class, registered here or with a library that is imported."""
     node = _nodes.get(cls)
-    # The libraries count named tuples as nodes of theirs, with the class as aux data; here they are known as they are.
+    # The libraries take named tuples for nodes, with the class as aux data; here they are known.
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return node
     for library in (optree, jax, torch):

@@ -8,13 +8,13 @@ from typing import Any
 
 
 def find(cls: type) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
-    """The flatten and unflatten of a class that is registered with JAX, if JAX is imported."""
+    """The flatten and unflatten of a class registered with JAX, if that is imported."""
     jax = sys.modules.get("jax")
     tree_util = getattr(jax, "tree_util", None)
     registry = getattr(tree_util, "default_registry", None)
     # A version without these functions, or a JAX that is only half imported, counts as no JAX.
     is_node = getattr(registry, "is_node", None)
-    if tree_util is None or is_node is None or not is_node(cls):
+    if tree_util is None or registry is None or is_node is None or not is_node(cls):
         return None
     leaf = tree_util.tree_structure(0)
 

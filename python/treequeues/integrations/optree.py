@@ -8,7 +8,7 @@ from typing import Any
 
 
 def find(cls: type) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
-    """The flatten and unflatten of a class that is registered with optree, if optree is imported."""
+    """The flatten and unflatten of a class registered with optree, if that is imported."""
     optree = sys.modules.get("optree")
     lookup = getattr(getattr(optree, "register_pytree_node", None), "get", None)
     entry = lookup(cls) if lookup is not None else None

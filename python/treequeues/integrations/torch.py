@@ -8,7 +8,7 @@ from typing import Any
 
 
 def find(cls: type) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
-    """The flatten and unflatten of a class that is registered with torch, if torch is imported."""
+    """The flatten and unflatten of a class registered with torch, if that is imported."""
     pytree = sys.modules.get("torch.utils._pytree")
     # torch has no public way to look a node up; where this table is gone, nothing is found.
     entry = getattr(pytree, "SUPPORTED_NODES", {}).get(cls)
