@@ -203,11 +203,11 @@ def wait_until_asleep(pid: int, thread: int | None = None) -> None:
     wait_until(asleep, f"thread {path} sleeps")
 
 
-def marked(producer: int, sequence: int) -> dict[str, np.ndarray]:
+def marked(producer: int, sequence: int, rows: int = 16) -> dict[str, Any]:
     """An item that names its producer and its number in every element (H3)."""
     return {
         "producer": np.full(3, producer, np.int32),
-        "frame": np.full((16, 32), (producer << 32) | sequence, np.uint64),
+        "frame": np.full((rows, 32), (producer << 32) | sequence, np.uint64),
         "nested": {"sequence": np.full(65, sequence, np.int64)},
     }
 

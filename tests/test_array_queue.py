@@ -5,6 +5,7 @@ from queue import Empty, Full
 
 import numpy as np
 import pytest
+
 from treequeues import ArrayQueue, SchemaError, ShutDown
 
 

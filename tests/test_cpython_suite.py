@@ -30,9 +30,9 @@ import time
 import weakref
 
 import pytest
-from treequeues import TreeQueue
-
 from helpers import START_METHODS, WATCHDOG_S, open_descriptors
+
+from treequeues import TreeQueue
 
 UNBOUNDED = 32
 

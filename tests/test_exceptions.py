@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from treequeues import ArrayQueue, CorruptedError, SchemaError, ShutDown, TreeQueue
-
 from helpers import (
     WATCHDOG_S,
     marked,
     open_descriptors,
     shared_mappings,
 )
+
+from treequeues import ArrayQueue, CorruptedError, SchemaError, ShutDown, TreeQueue
 
 
 class Pair(NamedTuple):

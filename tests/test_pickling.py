@@ -8,9 +8,9 @@ import sys
 
 import numpy as np
 import pytest
-from treequeues import ArrayQueue, TreeQueue
-
 from helpers import WATCHDOG_S, marked, read_mark
+
+from treequeues import ArrayQueue, TreeQueue
 
 PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)
 

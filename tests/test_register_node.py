@@ -1,21 +1,30 @@
 """register_node: classes as nodes of trees, by registration here or with a library."""
 
+import subprocess
 import sys
-from collections import deque, namedtuple
+from collections import OrderedDict, deque, namedtuple
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from treequeues import SchemaError, TreeQueue, register_node
-
 from helpers import WATCHDOG_S
 from tree_cases import Interval, Point, assert_same_tree
+
+from treequeues import SchemaError, TreeQueue, register_node
 
 
 def carry(tree, example=None):
     with TreeQueue(tree if example is None else example, maxsize=1) as queue:
         queue.put(tree, timeout=WATCHDOG_S)
         return queue.get(timeout=WATCHDOG_S)
+
+
+def misfit_of(example, tree, of=SchemaError):
+    with TreeQueue(example, maxsize=1) as queue:
+        with pytest.raises(of) as caught:
+            queue.put(tree, timeout=WATCHDOG_S)
+        assert queue.empty()
+    return str(caught.value)
 
 
 def new_class(name="Box"):
@@ -41,31 +50,27 @@ def test_a_registered_class_is_a_node():
 
 
 def test_paths_lead_into_custom_nodes_by_index():
-    example = {"in": Interval(0, {"x": 0}, "both")}
-    with TreeQueue(example, maxsize=1) as queue:
-        with pytest.raises(SchemaError, match=r"^in\[1\]\.x: expected an int, got a str$"):
-            queue.put({"in": Interval(0, {"x": "text"}, "both")}, timeout=WATCHDOG_S)
+    message = misfit_of(
+        {"in": Interval(0, {"x": 0}, "both")}, {"in": Interval(0, {"x": "text"}, "both")}
+    )
+    assert message == "in[1].x: expected an int, got a str"
 
 
 def test_the_aux_data_is_part_of_the_structure():
-    with TreeQueue(Interval(0, 1, "both"), maxsize=1) as queue:
-        message = r"^\(root\): expected the aux data 'both', got 'left'$"
-        with pytest.raises(SchemaError, match=message):
-            queue.put(Interval(0, 1, "left"), timeout=WATCHDOG_S)
+    message = misfit_of(Interval(0, 1, "both"), Interval(0, 1, "left"))
+    assert message == "(root): expected the aux data 'both', got 'left'"
 
 
 def test_another_number_of_children_is_refused():
     box = new_class()
     register_node(box, lambda box: (box.children, None), lambda _, children: box(*children))
-    with TreeQueue(box(1, 2), maxsize=1) as queue:
-        with pytest.raises(SchemaError, match="expected a Box of length 2, got one of length 3"):
-            queue.put(box(1, 2, 3), timeout=WATCHDOG_S)
+    message = misfit_of(box(1, 2), box(1, 2, 3))
+    assert message == "(root): expected a Box of length 2, got one of length 3"
 
 
 def test_an_object_of_another_class_is_refused():
-    with TreeQueue({"in": Interval(0, 1, "")}, maxsize=1) as queue:
-        with pytest.raises(TypeError, match=r"in: expected an Interval, got a tuple"):
-            queue.put({"in": (0, 1)}, timeout=WATCHDOG_S)
+    message = misfit_of({"in": Interval(0, 1, "")}, {"in": (0, 1)}, TypeError)
+    assert message == "in: expected an Interval, got a tuple"
 
 
 def test_children_may_be_any_iterable_and_aux_any_tuple_of_plain_values():
@@ -165,11 +170,9 @@ def test_registering_twice_is_a_value_error():
 
 
 @pytest.mark.parametrize(
-    "cls", [dict, list, tuple, type(None), deque().__class__.__mro__[0], int, bool, np.ndarray]
+    "cls", [dict, OrderedDict, list, tuple, type(None), int, bool, np.ndarray, np.float32]
 )
 def test_builtin_containers_and_leaves_cannot_be_registered(cls):
-    if cls is deque:
-        pytest.skip("deque is no node by itself")
     with pytest.raises(ValueError):
         register_node(cls, lambda obj: ((), None), lambda aux, children: None)
 
@@ -191,8 +194,6 @@ def test_no_library_is_imported_to_look_for_its_nodes():
         "try:\n    TreeQueue(object(), 1)\nexcept TypeError:\n    pass\n"
         "print([name for name in ('optree', 'jax', 'torch') if name in sys.modules])"
     )
-    import subprocess
-
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=WATCHDOG_S, check=True
     )
@@ -201,12 +202,14 @@ def test_no_library_is_imported_to_look_for_its_nodes():
 
 def test_nodes_registered_with_optree_are_found():
     optree = pytest.importorskip("optree")
+    from optree.registry import __GLOBAL_NAMESPACE as GLOBAL_NAMESPACE
+
     box = new_class()
     optree.register_pytree_node(
         box,
         lambda box: (box.children, "aux", ("a", "b")),
         lambda aux, children: box(*children, aux),
-        namespace=optree.registry.__GLOBAL_NAMESPACE,
+        namespace=GLOBAL_NAMESPACE,
     )
     assert carry(box(1, np.arange(2)), box(0, np.zeros(2, int))).children[::2] == (1, "aux")
     assert carry(deque([1, 2], maxlen=3)) == deque([1, 2], maxlen=3)

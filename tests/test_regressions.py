@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from treequeues import ArrayQueue, TreeQueue
-
 from helpers import WATCHDOG_S, drain, marked, read_mark
+
+from treequeues import ArrayQueue, TreeQueue
 
 
 class Transition(NamedTuple):

@@ -8,9 +8,9 @@ import queue as standard
 import time
 
 import pytest
-from treequeues import ShutDown, TreeQueue
-
 from helpers import Worker
+
+from treequeues import ShutDown, TreeQueue
 
 # Long enough for a thread to block on a loaded machine; a test of one that did not proves less.
 SHORT_S = 0.1

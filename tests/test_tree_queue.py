@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from helpers import Worker, drain, marked, read_mark
+
 import treequeues
 from treequeues import SimpleTreeQueue, TreeQueue
-
-from helpers import Worker, drain, marked, read_mark
 
 # Long enough to tell waiting from not waiting on a loaded machine.
 SHORT_S = 0.1

@@ -11,8 +11,6 @@ from collections import Counter, OrderedDict, UserDict, defaultdict, namedtuple
 import attrs
 import numpy as np
 import pytest
-from treequeues import ArrayQueue, SchemaError, TreeQueue
-
 from helpers import WATCHDOG_S
 from tree_cases import (
     FrozenSensor,
@@ -24,6 +22,8 @@ from tree_cases import (
     assert_same_tree,
     one_of_everything,
 )
+
+from treequeues import ArrayQueue, SchemaError, TreeQueue
 
 
 def carry(tree, example=None, out=None):
@@ -165,7 +165,7 @@ def test_an_object_of_a_subclass_with_further_fields_is_refused():
 def test_a_named_tuple_of_another_class_is_refused():
     other = namedtuple("Point", "x y")
     message = misfit_of({"at": Point(0, 0)}, {"at": other(1, 2)}, TypeError)
-    assert message == "at: expected a tree_cases.Point, got a test_trees.Point"
+    assert message == f"at: expected a tree_cases.Point, got a {__name__}.Point"
 
 
 @pytest.mark.parametrize(
@@ -219,14 +219,49 @@ def test_paths_lead_through_every_kind_of_container():
 
     message = misfit_of(tree(np.zeros(2)), tree(np.zeros(3)))
     assert message == (
-        "a[0][0].velocity['x y'][('k', 1)].reading.action: "
-        "expected float64 (2,), got float64 (3,)"
+        "a[0][0].velocity['x y'][('k', 1)].reading.action: expected float64 (2,), got float64 (3,)"
     )
 
 
 def test_ten_thousand_leaves_are_carried():
     tree = {f"group {i}": [np.full(3, i), float(i)] for i in range(5000)}
     assert_same_tree(carry(tree), tree)
+
+
+def random_tree(rng, depth=0):
+    """Two trees of one random structure, whose leaves differ."""
+    if depth == 5 or rng.random() < 0.3:
+        dtype = np.dtype(rng.choice(DTYPES))
+        shape = tuple(rng.choice([0, 1, 2, 3]) for _ in range(rng.randrange(4)))
+        leaves = [
+            (np.zeros(shape, dtype), array_of(dtype, shape)),
+            (0, rng.randrange(-(2**63), 2**63)),
+            (0.0, rng.gauss(0, 1)),
+            (False, True),
+            (None, None),
+        ]
+        return rng.choice(leaves)
+    children = [random_tree(rng, depth + 1) for _ in range(rng.randrange(4))]
+    pairs = [random_tree(rng, depth + 1) for _ in range(2)]
+    keys = rng.sample([*"abcdef", 1, -1.5, None, b"b", ("a", 2)], len(children))
+    make = rng.choice(
+        [
+            lambda side: dict(zip(keys, (child[side] for child in children), strict=True)),
+            lambda side: OrderedDict(zip(keys, (child[side] for child in children), strict=True)),
+            lambda side: [child[side] for child in children],
+            lambda side: tuple(child[side] for child in children),
+            lambda side: Point(*(pair[side] for pair in pairs)),
+            lambda side: State(*(pair[side] for pair in pairs)),
+            lambda side: Sensor(*(pair[side] for pair in pairs)),
+        ]
+    )
+    return make(0), make(1)
+
+
+def test_random_trees_are_carried(rng):
+    for _ in range(200):
+        example, tree = random_tree(rng)
+        assert_same_tree(carry(tree, example), tree)
 
 
 def nested(depth):
@@ -322,11 +357,12 @@ def test_the_dtypes_of_ml_dtypes_are_carried(name):
     ml_dtypes = pytest.importorskip("ml_dtypes")
     if not hasattr(ml_dtypes, name):
         pytest.skip(f"this version of ml_dtypes has no {name}")
-    array = np.ones((2, 3), getattr(ml_dtypes, name))
-    tree = {"array": array, "zero-d": array[0, 0].reshape(()), "scalar": array[0, 0]}
-    assert_same_tree(carry(tree, {key: np.zeros_like(leaf)[()] for key, leaf in tree.items()}
-                           | {"array": np.zeros_like(array), "zero-d": np.zeros((), array.dtype)}),
-                     tree)
+
+    def tree(value):
+        array = np.full((2, 3), value, getattr(ml_dtypes, name))
+        return {"array": array, "zero-d": array[:1, 0].reshape(()), "scalar": array[0, 0]}
+
+    assert_same_tree(carry(tree(1), tree(0.5)), tree(1))
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (0, 3), (3, 0, 2), (1, 1, 1), (2,) * 20])
@@ -378,9 +414,11 @@ def test_random_views_are_carried(rng):
     for _ in range(100):
         base = numpy_rng.integers(0, 256, numpy_rng.integers(0, 9, rng.randrange(5)), np.uint8)
         base = base.astype(rng.choice(["u1", "i2", ">f4", "f8", "c16", "S3"]))
-        steps = [slice(rng.choice([None, 1]), None, rng.choice([1, 2, 3, -1, -2]))
-                 for _ in base.shape]
-        view = base[tuple(steps)].transpose(numpy_rng.permutation(base.ndim))
+        steps = [
+            slice(rng.choice([None, 1]), None, rng.choice([1, 2, 3, -1, -2])) for _ in base.shape
+        ]
+        # The ellipsis keeps an array without dimensions an array.
+        view = base[(*steps, ...)].transpose(numpy_rng.permutation(base.ndim))
         assert_same_tree(carry({"a": view})["a"], np.array(view))
 
 
@@ -399,22 +437,37 @@ def test_equal_dtypes_fit_whatever_they_are_called():
 @pytest.mark.parametrize(
     ("example", "tree", "message"),
     [
-        (np.zeros((84, 84), "u1"), np.zeros((84, 84, 3), "f4"), "uint8 (84, 84), got float32 (84, 84, 3)"),
+        (
+            np.zeros((84, 84), "u1"),
+            np.zeros((84, 84, 3), "f4"),
+            "uint8 (84, 84), got float32 (84, 84, 3)",
+        ),
         (np.zeros(3), np.zeros(3, "f4"), "float64 (3,), got float32 (3,)"),
         (np.zeros(3), np.zeros(3, ">f8"), "float64 (3,), got >f8 (3,)"),
         (np.zeros(1), np.zeros(()), "float64 (1,), got float64 ()"),
         (np.zeros(()), np.zeros(1), "float64 (), got float64 (1,)"),
         (np.zeros(0), np.zeros((0, 3)), "float64 (0,), got float64 (0, 3)"),
-        (np.zeros(2, "M8[s]"), np.zeros(2, "M8[ms]"), "datetime64[s] (2,), got datetime64[ms] (2,)"),
+        (
+            np.zeros(2, "M8[s]"),
+            np.zeros(2, "M8[ms]"),
+            "datetime64[s] (2,), got datetime64[ms] (2,)",
+        ),
         (np.zeros(2, "U3"), np.zeros(2, "U4"), "U3 (2,), got U4 (2,)"),
-        (np.zeros(1, [("x", "i4")]), np.zeros(1, [("y", "i4")]), "{x: int32} (1,), got {y: int32} (1,)"),
+        (
+            np.zeros(1, [("x", "i4")]),
+            np.zeros(1, [("y", "i4")]),
+            "{x: int32} (1,), got {y: int32} (1,)",
+        ),
         (np.zeros(3), np.zeros(3, object), "float64 (3,), got object (3,)"),
         (np.zeros(3), np.float64(1), "float64 (3,), got a float64 scalar"),
         (np.zeros(()), np.float32(1), "float64 (), got a float32 scalar"),
     ],
 )
 def test_another_shape_or_dtype_is_refused_with_both(example, tree, message):
-    assert misfit_of({"obs": {"left": example}}, {"obs": {"left": tree}}) == f"obs.left: expected {message}"
+    assert (
+        misfit_of({"obs": {"left": example}}, {"obs": {"left": tree}})
+        == f"obs.left: expected {message}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -449,7 +502,7 @@ def test_subclasses_of_other_packages_are_refused_because_what_they_add_would_be
 
 def test_numpys_own_subclasses_come_back_as_plain_arrays(tmp_path):
     mapped = np.memmap(tmp_path / "file", np.float64, "w+", shape=(2, 2))
-    for array in [mapped, np.asmatrix(np.eye(2)), np.eye(2).view(np.recarray)]:
+    for array in [mapped, np.eye(2).view(np.matrix), np.eye(2).view(np.recarray)]:
         assert_same_tree(carry(array), np.array(array).view(np.ndarray))
 
 
@@ -517,7 +570,7 @@ def test_an_array_that_cannot_be_read_is_refused_with_the_cause():
             raise RuntimeError("it is on another device")
 
     with TreeQueue({"in": np.zeros(2)}, maxsize=1) as queue:
-        with pytest.raises(SchemaError, match="in: .*an? .*Elsewhere") as caught:
+        with pytest.raises(SchemaError, match=r"^in: .* that gives no array") as caught:
             queue.put({"in": Elsewhere()}, timeout=WATCHDOG_S)
         assert isinstance(caught.value.__cause__, RuntimeError)
 
@@ -568,10 +621,10 @@ def test_an_int_enum_is_an_int_to_put_but_no_example():
     [
         (0, 2**63, "an int from -9223372036854775808 to 9223372036854775807 (int64)"),
         (0, -(2**63) - 1, "an int from -9223372036854775808 to 9223372036854775807 (int64)"),
-        (0, 10**5000, "an int from -9223372036854775808 to 9223372036854775807 (int64)"),
+        (0, 2**9999, "an int from -9223372036854775808 to 9223372036854775807 (int64)"),
         (np.int8(0), 128, "an int from -128 to 127 (int8), got the int 128"),
         (np.zeros((), "u4"), -1, "an int from 0 to 4294967295 (uint32), got the int -1"),
-        (np.zeros((), ">u2"), 2**16, "a number within the range of >u2"),
+        (np.zeros((), ">u2"), 2**16, "an int from 0 to 65535 (>u2), got the int 65536"),
         (0.0, 2**53 + 1, "a number that float64 represents exactly, got the int 9007199254740993"),
         (np.float32(0), 2**24 + 1, "a number that float32 represents exactly"),
         (np.float32(0), 1e39, "a number within the range of float32, got the float 1e+39"),
@@ -603,7 +656,8 @@ def test_a_scalar_of_another_family_is_a_type_error(example, value, message):
 
 
 @pytest.mark.parametrize(
-    ("example", "value"), [(0, np.int32(1)), (0, np.zeros(1, int)), (0.0, np.float32(1)), (True, np.int8(1))]
+    ("example", "value"),
+    [(0, np.int32(1)), (0, np.zeros(1, int)), (0.0, np.float32(1)), (True, np.int8(1))],
 )
 def test_numpy_scalars_of_another_dtype_do_not_fit_a_python_scalar(example, value):
     assert "in: expected a" in misfit_of({"in": example}, {"in": value})
@@ -637,7 +691,7 @@ def test_the_numbers_of_ml_dtypes_take_python_scalars_that_fit():
     ml_dtypes = pytest.importorskip("ml_dtypes")
     small = np.zeros((), ml_dtypes.int4)
     assert int(carry({"a": -8}, {"a": small})["a"]) == -8
-    assert "within the range of int4" in misfit_of({"a": small}, {"a": 8})
+    assert "an int from -8 to 7 (int4)" in misfit_of({"a": small}, {"a": 8})
     half = np.zeros((), ml_dtypes.bfloat16)
     assert float(carry({"a": 0.5}, {"a": half})["a"]) == 0.5
     assert "within the range of bfloat16" in misfit_of({"a": half}, {"a": 1e300})
@@ -651,7 +705,7 @@ def test_numpy_scalars_come_back_as_numpy_scalars(dtype):
     array = array_of(np.dtype(dtype).newbyteorder("="))
     tree, example = {"a": array[1, 1]}, {"a": array[0, 0]}
     got = carry(tree, example)["a"]
-    assert type(got) is type(tree["a"]) and got.dtype == array.dtype and got == tree["a"]
+    assert type(got) is type(tree["a"]) and got.dtype == tree["a"].dtype and got == tree["a"]
 
 
 def test_numpy_scalars_fit_arrays_without_dimensions():
@@ -663,6 +717,7 @@ def test_numpy_scalars_fit_arrays_without_dimensions():
 
 def test_a_numpy_string_may_be_shorter_than_the_example():
     assert carry(np.str_("ab"), np.str_("longest")) == np.str_("ab")
+    assert carry(np.str_(""), np.str_("longest")) == np.str_("")
     assert carry(np.bytes_(b"ab"), np.bytes_(b"longest")) == np.bytes_(b"ab")
     assert "U2" in misfit_of({"a": np.str_("ab")}, {"a": np.str_("abc")})
 
@@ -702,9 +757,7 @@ def test_out_is_filled_and_returned():
         first["obs"]["left"][...] = 99
         frame = first["obs"]["left"]
         # Scalars in named tuples and frozen classes cannot be replaced: arrays stand in for them.
-        first["transition"] = Transition(
-            np.zeros(3), Point(np.array(0), (np.array(True),))
-        )
+        first["transition"] = Transition(np.zeros(3), Point(np.array(0), (np.array(True),)))
         first["state"].velocity[0] = FrozenState(np.zeros((0, 3)), velocity=np.zeros(()))
         first["sensor"] = Sensor(np.array(0, "M8[ns]"), FrozenSensor(np.zeros((), "i2")))
         queue.put(tree, timeout=WATCHDOG_S)
@@ -750,7 +803,7 @@ def test_an_array_without_dimensions_stands_in_for_a_scalar_of_out():
 def test_non_contiguous_arrays_of_out_are_filled(name):
     array = NON_CONTIGUOUS[name]
     wide = np.zeros(tuple(2 * length for length in array.shape), array.dtype)
-    out = wide[tuple(slice(None, None, -2) for _ in array.shape)]
+    out = wide[(*(slice(None, None, -2) for _ in array.shape), ...)]
     got = carry({"a": np.array(array)}, out={"a": out})["a"]
     assert got is out
     assert_same_tree(np.array(out), np.array(array))

@@ -10,8 +10,6 @@ import queue as standard
 from random import Random
 
 import pytest
-from treequeues import SchemaError, ShutDown, TreeQueue
-
 from helpers import (
     WATCHDOG_S,
     in_forked_child,
@@ -19,6 +17,8 @@ from helpers import (
     open_descriptors,
     read_mark,
 )
+
+from treequeues import SchemaError, ShutDown, TreeQueue
 
 
 def make_queue_and_segment():

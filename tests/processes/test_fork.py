@@ -10,8 +10,6 @@ import time
 from queue import Empty
 
 import numpy as np
-from treequeues import ArrayQueue, TreeQueue
-
 from helpers import (
     WATCHDOG_S,
     Worker,
@@ -22,6 +20,8 @@ from helpers import (
     reap,
     wait_until_asleep,
 )
+
+from treequeues import ArrayQueue, TreeQueue
 
 FORKS = 20
 

@@ -7,9 +7,9 @@ import time
 from queue import Empty, Full
 
 import pytest
-from treequeues import TreeQueue
-
 from helpers import marked, open_descriptors, shared_mappings, wait_until
+
+from treequeues import TreeQueue
 
 BLOCKED_S = 10.0
 CPU_BOUND_S = 0.05

@@ -8,7 +8,6 @@ import sys
 import time
 
 import pytest
-
 from helpers import WATCHDOG_S, wait_until
 
 # One group of processes: a parent and children by every start method, all of them at work.

@@ -4,9 +4,9 @@ import os
 import queue as standard
 
 import pytest
-from treequeues import TreeQueue
-
 from helpers import in_forked_child, reap
+
+from treequeues import TreeQueue
 
 
 def try_to_join(queue, outcome, release):

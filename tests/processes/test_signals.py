@@ -9,9 +9,9 @@ import time
 from queue import Empty, Full
 
 import pytest
-from treequeues import TreeQueue
-
 from helpers import WATCHDOG_S, drain, marked, read_mark, wait_until_asleep
+
+from treequeues import TreeQueue
 
 INTERRUPTS = 20
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from treequeues import ArrayQueue, TreeQueue
-
 from helpers import START_METHODS, WATCHDOG_S, marked, read_mark
+
+from treequeues import ArrayQueue, TreeQueue
 
 
 class NestedArray(NamedTuple):

@@ -11,8 +11,12 @@ use crate::errors;
 /// Why a queue was not created.
 pub fn create_error(error: CreateError) -> PyErr {
     match error {
-        CreateError::Capacity { .. } | CreateError::Participants { .. } => PyValueError::new_err(error.to_string()),
-        CreateError::Memory { .. } | CreateError::TooLarge { .. } => PyMemoryError::new_err(error.to_string()),
+        CreateError::Capacity { .. } | CreateError::Participants { .. } => {
+            PyValueError::new_err(error.to_string())
+        }
+        CreateError::Memory { .. } | CreateError::TooLarge { .. } => {
+            PyMemoryError::new_err(error.to_string())
+        }
         CreateError::System { action, source } => system_error(action, &source),
         CreateError::Attach(error) => attach_error(error),
     }

@@ -14,7 +14,10 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyTuple};
-use treequeues::{BorrowError, DEFAULT_PARTICIPANTS, Handle, Queue, ReadLoan, ReserveError, SegmentId, Snapshot, Wait, WriteLoan};
+use treequeues::{
+    BorrowError, DEFAULT_PARTICIPANTS, Handle, Queue, ReadLoan, ReserveError, SegmentId, Snapshot, Wait,
+    WriteLoan,
+};
 
 use crate::errors;
 use crate::outcome;
@@ -63,18 +66,25 @@ impl TreeQueue {
         participants: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let capacity = count("maxsize", maxsize)?;
-        let participants = participants
-            .map_or(Ok(u64::from(DEFAULT_PARTICIPANTS)), |participants| count("participants", participants))?;
+        let participants = participants.map_or(Ok(u64::from(DEFAULT_PARTICIPANTS)), |participants| {
+            count("participants", participants)
+        })?;
         let tree = Tree::from_example(py, nested_array)?;
         let schema = tree.schema().clone();
-        let queue = py
-            .detach(|| Queue::create_for(schema, capacity, participants))
-            .map_err(outcome::create_error)?;
+        let queue =
+            py.detach(|| Queue::create_for(schema, capacity, participants)).map_err(outcome::create_error)?;
         self.open(Opened { queue, tree })
     }
 
     /// Attaches a fresh object to the queue behind a handle: what unpickling calls.
-    fn _attach(&self, py: Python<'_>, pid: u32, fd: RawFd, segment: &[u8], passed: Option<RawFd>) -> PyResult<()> {
+    fn _attach(
+        &self,
+        py: Python<'_>,
+        pid: u32,
+        fd: RawFd,
+        segment: &[u8],
+        passed: Option<RawFd>,
+    ) -> PyResult<()> {
         let id: SegmentId =
             segment.try_into().map_err(|_| PyValueError::new_err("a segment is named by 16 bytes"))?;
         let queue = match passed {
@@ -125,7 +135,11 @@ impl TreeQueue {
     }
 
     #[pyo3(signature = (out = None))]
-    fn get_nowait<'py>(&self, py: Python<'py>, out: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    fn get_nowait<'py>(
+        &self,
+        py: Python<'py>,
+        out: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         self.get_within(py, Patience::None, out)
     }
 
@@ -165,7 +179,9 @@ impl TreeQueue {
         fields.set_item("item_nbytes", opened.tree.schema().item_nbytes())?;
         fields.set_item("nbytes", opened.queue.nbytes())?;
         fields.set_item("is_shut_down", snapshot.is_shut_down)?;
-        py.import(intern!(py, "treequeues._stats"))?.getattr(intern!(py, "QueueStats"))?.call((), Some(&fields))
+        py.import(intern!(py, "treequeues._stats"))?
+            .getattr(intern!(py, "QueueStats"))?
+            .call((), Some(&fields))
     }
 
     fn close(&self) {
@@ -215,11 +231,8 @@ impl TreeQueue {
             State::Closed => return Ok(format!("<{name} closed>")),
         };
         let leaves = opened.tree.schema().leaves();
-        let mut shown: Vec<String> = leaves
-            .iter()
-            .take(REPR_LEAVES)
-            .map(|leaf| format!("{}: {leaf}", leaf.path))
-            .collect();
+        let mut shown: Vec<String> =
+            leaves.iter().take(REPR_LEAVES).map(|leaf| format!("{}: {leaf}", leaf.path)).collect();
         if leaves.len() > REPR_LEAVES {
             shown.push(format!("... {} more", leaves.len() - REPR_LEAVES));
         }
@@ -298,9 +311,9 @@ impl TreeQueue {
     fn reserve<'q>(&self, py: Python<'_>, queue: &'q Queue, patience: Patience) -> PyResult<WriteLoan<'q>> {
         let mut interruption = None;
         let outcome = match queue.try_reserve() {
-            Err(ReserveError::Full) if patience.waits() => {
-                py.detach(|| queue.reserve_with(patience.wait().or_until(&mut || self.interrupted(&mut interruption))))
-            }
+            Err(ReserveError::Full) if patience.waits() => py.detach(|| {
+                queue.reserve_with(patience.wait().or_until(&mut || self.interrupted(&mut interruption)))
+            }),
             outcome => outcome,
         };
         outcome.map_err(|error| outcome::reserve_error(py, error, interruption))
@@ -309,9 +322,9 @@ impl TreeQueue {
     fn borrow<'q>(&self, py: Python<'_>, queue: &'q Queue, patience: Patience) -> PyResult<ReadLoan<'q>> {
         let mut interruption = None;
         let outcome = match queue.try_borrow() {
-            Err(BorrowError::Empty) if patience.waits() => {
-                py.detach(|| queue.borrow_with(patience.wait().or_until(&mut || self.interrupted(&mut interruption))))
-            }
+            Err(BorrowError::Empty) if patience.waits() => py.detach(|| {
+                queue.borrow_with(patience.wait().or_until(&mut || self.interrupted(&mut interruption)))
+            }),
             outcome => outcome,
         };
         outcome.map_err(|error| outcome::borrow_error(py, error, interruption))
@@ -336,7 +349,10 @@ enum Patience {
 
 impl Patience {
     /// As `multiprocessing.Queue` reads them: a timeout only counts if the call blocks, and below zero it is zero.
-    fn from_arguments(block: Option<&Bound<'_, PyAny>>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+    fn from_arguments(
+        block: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
         if !block.map_or(Ok(true), |block| block.is_truthy())? {
             return Ok(Self::None);
         }

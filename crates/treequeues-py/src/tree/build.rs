@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 use treequeues::dtype::Dtype;
 use treequeues::schema::{
-    ClassPath, Key, LeafKind, LeafSpec, MAX_DEPTH, MAX_LEAVES, MAX_NODES, Node, Schema, SchemaError, Step, Structure,
-    render_path,
+    ClassPath, Key, LeafKind, LeafSpec, MAX_DEPTH, MAX_LEAVES, MAX_NODES, Node, Schema, SchemaError, Step,
+    Structure, render_path,
 };
 
 use super::classes::{self, Class, Kind};
@@ -93,7 +93,10 @@ impl Builder {
             self.add_scalar(LeafKind::Bool)?;
         } else if value.is_exact_instance_of::<PyInt>() {
             if value.extract::<i64>().is_err() {
-                return Err(schema_error(format!("{}: the int {value} does not fit in an int64", self.path())));
+                return Err(schema_error(format!(
+                    "{}: the int {value} does not fit in an int64",
+                    self.path()
+                )));
             }
             self.add_scalar(LeafKind::Int)?;
         } else if value.is_exact_instance_of::<PyFloat>() {
@@ -179,9 +182,10 @@ impl Builder {
     fn add_custom(&mut self, value: &Bound<'_, PyAny>, class: Class) -> PyResult<()> {
         let py = value.py();
         let flatten = class.custom.as_ref().map(|custom| custom.flatten.bind(py));
-        let (children, aux) = flatten.map_or_else(|| Err(self.refuse("it is no node")), |flatten| {
-            super::flatten::call_flatten(flatten, value)
-        })?;
+        let (children, aux) = flatten.map_or_else(
+            || Err(self.refuse("it is no node")),
+            |flatten| super::flatten::call_flatten(flatten, value),
+        )?;
         let path = classes::path_of(class.class.bind(py))?;
         let Some(aux) = keys::from_python(&aux)? else {
             let reason = format!(
@@ -304,7 +308,9 @@ impl Builder {
             )));
         }
         if value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>() {
-            return Ok(self.refuse(format!("{noun} would come back as a plain number; use int(...) or float(...)")));
+            return Ok(
+                self.refuse(format!("{noun} would come back as a plain number; use int(...) or float(...)"))
+            );
         }
         Ok(self.refuse(format!(
             "{noun} is neither an array nor a container that is known; make it a node with \

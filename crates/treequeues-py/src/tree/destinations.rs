@@ -23,7 +23,10 @@ pub struct Destinations {
 enum Destination {
     Array(Memory),
     /// The bytes of a scalar of at most 16 bytes.
-    Scalar { bytes: [u8; 16], nbytes: usize },
+    Scalar {
+        bytes: [u8; 16],
+        nbytes: usize,
+    },
     /// The bytes of a longer scalar.
     LongScalar(Box<[u8]>),
 }
@@ -124,11 +127,17 @@ impl Tree {
                 let array = ndarray::new_array(py, &self.types.array, &leaf.dtype, &leaf.lengths)?;
                 let view = View::of_exact(&array, &self.types.array);
                 let memory = view.and_then(|view| Memory::of(&array, view, leaf));
-                Ok(Destination::Array(memory.expect("a new array has the dtype and shape that it was made with")))
+                Ok(Destination::Array(
+                    memory.expect("a new array has the dtype and shape that it was made with"),
+                ))
             }
             _ => Ok(Destination::scalar(leaf)),
         };
-        let places = self.leaves.iter().map(allocate).collect::<PyResult<_>>()?;
+        let allocate_all = || self.leaves.iter().map(allocate).collect::<PyResult<_>>();
+        let places = match &self.recycler {
+            Some(recycler) => recycler.allocating(py, allocate_all)?,
+            None => allocate_all()?,
+        };
         Ok(Destinations { places, out: None, nbytes: self.schema.item_nbytes() })
     }
 
@@ -142,8 +151,7 @@ impl Tree {
     /// # Errors
     ///
     /// `SchemaError` with the path of the misfit, before anything was written.
-    pub fn destinations(&self, py: Python<'_>, out: &Bound<'_, PyAny>) -> PyResult<Destinations> {
-        let _ = py;
+    pub fn destinations(&self, _: Python<'_>, out: &Bound<'_, PyAny>) -> PyResult<Destinations> {
         let mut collector = Collector { places: Vec::with_capacity(self.leaves.len()), replaced: Vec::new() };
         flatten::walk(self, out, &mut collector)?;
         let out = Out { tree: out.clone().unbind(), replaced: collector.replaced };
@@ -170,9 +178,13 @@ impl<'py> Visit<'py> for Collector {
         // What stands there must fit too, so that a wrong tree is found out before it is written.
         sources::check(at, leaf, value)?;
         let place = match place {
-            Place::Key(dict, key) => OutPlace::Key(dict.clone().into_any().unbind(), key.clone_ref(value.py())),
+            Place::Key(dict, key) => {
+                OutPlace::Key(dict.clone().into_any().unbind(), key.clone_ref(value.py()))
+            }
             Place::Item(list, index) => OutPlace::Item(list.clone().into_any().unbind(), index),
-            Place::Field(object, name) => OutPlace::Field(object.clone().unbind(), name.clone_ref(value.py())),
+            Place::Field(object, name) => {
+                OutPlace::Field(object.clone().unbind(), name.clone_ref(value.py()))
+            }
             Place::Fixed => return Err(cannot_replace(at, leaf, value)),
         };
         self.places.push(Destination::scalar(leaf));
@@ -201,6 +213,7 @@ fn array_destination(
 fn cannot_replace(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyErr {
     let (path, name) = (at.path(), misfit::describe_type(value));
     let mend = format!("use np.zeros((), {:?}) there, which can be filled", leaf.dtype_name);
-    let message = format!("{path}: {name} cannot be replaced where it is, in a tuple or as the whole of out; {mend}");
+    let message =
+        format!("{path}: {name} cannot be replaced where it is, in a tuple or as the whole of out; {mend}");
     schema_type_error(value.py(), message)
 }

@@ -91,7 +91,9 @@ fn structured_from_numpy(dtype: &Bound<'_, PyAny>) -> PyResult<Result<Dtype, Str
         let title = entry.get_item(2).ok().and_then(|title| title.extract().ok());
         let name: String = name.extract()?;
         match convert(&base)? {
-            Ok(dtype) => fields.push(Field { name, title, dtype, shape, offset: entry.get_item(1)?.extract()? }),
+            Ok(dtype) => {
+                fields.push(Field { name, title, dtype, shape, offset: entry.get_item(1)?.extract()? })
+            }
             Err(reason) => return Ok(Err(format!("field {name:?}: {reason}"))),
         }
     }
@@ -133,7 +135,8 @@ fn extension_type<'py>(py: Python<'py>, dtype: &Dtype) -> PyResult<Bound<'py, Py
         if !cause.is_instance_of::<PyException>(py) {
             return cause;
         }
-        let mend = if cause.is_instance_of::<PyAttributeError>(py) { "a newer ml_dtypes" } else { "ml_dtypes" };
+        let mend =
+            if cause.is_instance_of::<PyAttributeError>(py) { "a newer ml_dtypes" } else { "ml_dtypes" };
         let error = PyImportError::new_err(format!("dtype {name} needs the Python package {mend}"));
         error.set_cause(py, Some(cause));
         error

@@ -136,7 +136,9 @@ impl<'t> Walk<'t> {
         value: &Bound<'py, PyAny>,
         visitor: &mut V,
     ) -> PyResult<()> {
-        let Ok(list) = value.cast_exact::<PyList>() else { return Err(self.type_misfit(node, "a list", value)) };
+        let Ok(list) = value.cast_exact::<PyList>() else {
+            return Err(self.type_misfit(node, "a list", value));
+        };
         if list.len() != count {
             return Err(self.length_misfit(node, "list", count, list.len()));
         }
@@ -228,7 +230,13 @@ impl<'t> Walk<'t> {
 
     /// A field that was never set is a misfit; what a user's property raises is not ours to mask.
     #[cold]
-    fn field_misfit(&self, node: usize, field: &Py<PyString>, value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    fn field_misfit(
+        &self,
+        node: usize,
+        field: &Py<PyString>,
+        value: &Bound<'_, PyAny>,
+        error: PyErr,
+    ) -> PyErr {
         let py = value.py();
         if !error.is_instance_of::<PyAttributeError>(py) {
             return error;
@@ -290,7 +298,8 @@ pub(super) fn is_array_like(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 pub(super) fn as_array<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
     let numpy = py.import(intern!(py, "numpy"))?;
-    let by_numpy = object.hasattr(intern!(py, "__array__"))? || object.hasattr(intern!(py, "__array_interface__"))?;
+    let by_numpy =
+        object.hasattr(intern!(py, "__array__"))? || object.hasattr(intern!(py, "__array_interface__"))?;
     let function = if by_numpy { intern!(py, "asarray") } else { intern!(py, "from_dlpack") };
     numpy.call_method1(function, (object,))
 }

@@ -8,6 +8,7 @@
 //! | `flatten` | the walk over a tree that must fit | |
 //! | `sources` | `put`: a tree's leaves, checked and held | |
 //! | `destinations`, `rebuild` | `get`: arrays to fill, then the tree | |
+//! | `recycle` | the memory of large arrays that died, for the next ones |
 //! | `scalar`, `keys`, `dtype` | scalars, keys and dtypes between Python and the schema | |
 //! | `misfit` | messages | |
 //! | `memory`, `strided` | copies between rows and arrays, contiguous or not | yes |
@@ -31,6 +32,7 @@ mod nodes;
 #[allow(unsafe_code)]
 mod raw;
 mod rebuild;
+mod recycle;
 mod scalar;
 mod sources;
 #[allow(unsafe_code)]
@@ -44,11 +46,9 @@ use pyo3::types::{PyTuple, PyType};
 use treequeues::dtype::Dtype;
 use treequeues::schema::{LeafKind, LeafSpec, Schema};
 
-
-
-
 use classes::Class;
 use nodes::Node;
+use recycle::{RECYCLED_FROM_NBYTES, Recycler};
 use scalar::Encoding;
 
 /// A schema, bound to the Python classes, keys and dtypes of this process.
@@ -57,6 +57,8 @@ pub struct Tree {
     nodes: Vec<Node>,
     leaves: Vec<Leaf>,
     types: NumpyTypes,
+    /// For items with large arrays.
+    recycler: Option<Recycler>,
 }
 
 /// A leaf as the walk wants it.
@@ -116,8 +118,12 @@ impl Tree {
 
     fn bind(py: Python<'_>, schema: Schema, classes: Vec<Option<Class>>) -> PyResult<Tree> {
         let nodes = nodes::bind(py, &schema, classes)?;
-        let leaves = schema.leaves().iter().map(|spec| Leaf::of(py, spec)).collect::<PyResult<_>>()?;
-        Ok(Tree { schema, nodes, leaves, types: numpy_types(py)?.clone_ref(py) })
+        let leaves: Vec<Leaf> =
+            schema.leaves().iter().map(|spec| Leaf::of(py, spec)).collect::<PyResult<_>>()?;
+        let is_large = |leaf: &Leaf| leaf.kind == LeafKind::Array && leaf.nbytes >= RECYCLED_FROM_NBYTES;
+        let recycler =
+            leaves.iter().any(is_large).then(|| Recycler::new(py, schema.item_nbytes())).transpose()?;
+        Ok(Tree { schema, nodes, leaves, types: numpy_types(py)?.clone_ref(py), recycler })
     }
 }
 
@@ -126,7 +132,8 @@ impl Leaf {
         let numpy_dtype = dtype::to_numpy(py, &spec.dtype)?;
         let itemsize = spec.dtype.itemsize();
         if numpy_dtype.getattr(intern!(py, "itemsize"))?.extract::<usize>()? != itemsize {
-            let message = format!("{}: this NumPy has elements of another size for {}", spec.path, spec.dtype);
+            let message =
+                format!("{}: this NumPy has elements of another size for {}", spec.path, spec.dtype);
             return Err(PyRuntimeError::new_err(message));
         }
         let encoding = Encoding::of(&spec.dtype);

@@ -124,7 +124,11 @@ pub(super) fn new_array<'py>(
 }
 
 /// A NumPy scalar of these bytes.
-pub(super) fn new_scalar<'py>(py: Python<'py>, dtype: &Py<PyAny>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn new_scalar<'py>(
+    py: Python<'py>,
+    dtype: &Py<PyAny>,
+    bytes: &[u8],
+) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: `dtype` is a dtype, and the GIL is held.
     let itemsize = unsafe { npyffi::PyDataType_ELSIZE(py, dtype.as_ptr().cast()) };
     assert_eq!(itemsize as usize, bytes.len(), "the bytes of another dtype");

@@ -79,7 +79,9 @@ fn bind_node(py: Python<'_>, node: &SchemaNode, class: Option<Class>) -> PyResul
         }
         (SchemaNode::List(count), _) => Node::List(*count),
         (SchemaNode::Tuple(count), _) => Node::Tuple(*count),
-        (SchemaNode::NamedTuple { fields, .. }, Some(Class { class, .. })) => Node::NamedTuple(class, fields.len()),
+        (SchemaNode::NamedTuple { fields, .. }, Some(Class { class, .. })) => {
+            Node::NamedTuple(class, fields.len())
+        }
         (SchemaNode::NamedTuple { fields, .. }, None) => Node::Tuple(fields.len()),
         (SchemaNode::Dataclass { fields, .. } | SchemaNode::Attrs { fields, .. }, class) => {
             let names = fields.iter().map(|name| PyString::intern(py, name).unbind());
@@ -88,7 +90,9 @@ fn bind_node(py: Python<'_>, node: &SchemaNode, class: Option<Class>) -> PyResul
                     let is_settable = has_plain_setattr(class.bind(py))?;
                     Node::Object(ObjectNode { class, fields: names.collect(), is_settable })
                 }
-                None => Node::Dict(DictNode { kind: DictKind::Dict, keys: names.map(Py::into_any).collect() }),
+                None => {
+                    Node::Dict(DictNode { kind: DictKind::Dict, keys: names.map(Py::into_any).collect() })
+                }
             }
         }
         (SchemaNode::Custom { aux, children, .. }, Some(Class { class, custom: Some(custom) })) => {

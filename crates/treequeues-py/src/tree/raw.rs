@@ -25,7 +25,11 @@ pub(super) fn next_if_key<'py>(
 }
 
 /// Sets a field as `object.__setattr__` does, so that a frozen class does not mind.
-pub(super) fn set_plainly(object: &Bound<'_, PyAny>, field: &Py<PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(super) fn set_plainly(
+    object: &Bound<'_, PyAny>,
+    field: &Py<PyString>,
+    value: &Bound<'_, PyAny>,
+) -> PyResult<()> {
     // SAFETY: three live objects, and the GIL is held.
     let status = unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), field.as_ptr(), value.as_ptr()) };
     if status == 0 { Ok(()) } else { Err(PyErr::fetch(object.py())) }

@@ -23,23 +23,25 @@ pub(super) type Bytes = [u8; 16];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
     Bool,
-    /// An integer of a number of bytes, from the least to the greatest.
+    /// An integer, from the least to the greatest.
     Int(i128, i128),
+    /// The same, in an encoding that NumPy knows: big-endian ones, and int4.
+    IntByNumpy(i128, i128),
     Float32,
     Float64,
     Complex64,
     Complex128,
-    /// Other numbers, which NumPy converts: float16, bfloat16, big-endian ones. With the family they belong to.
-    ByNumpy(Family),
+    /// Other floats, which NumPy converts: float16, bfloat16, big-endian ones.
+    FloatByNumpy,
+    /// Other complex numbers, which NumPy converts.
+    ComplexByNumpy,
     /// No number: a time, a string, a record.
     NoNumber,
 }
 
-/// The families of numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Family {
-    Bool,
-    Int,
+/// What NumPy converts to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
     Float,
     Complex,
 }
@@ -65,11 +67,20 @@ impl Encoding {
             "float64" => Encoding::Float64,
             "complex64" => Encoding::Complex64,
             "complex128" => Encoding::Complex128,
-            name => Encoding::ByNumpy(match name.trim_start_matches('>') {
-                name if name.starts_with(['i', 'u']) => Family::Int,
-                name if name.starts_with('c') => Family::Complex,
-                _ => Family::Float,
-            }),
+            name => Encoding::of_other_number(name),
+        }
+    }
+
+    /// By the spelling: `>i4`, `int4`, `>c8`, `complex256`, `bfloat16`.
+    fn of_other_number(name: &str) -> Encoding {
+        let code = name.trim_start_matches('>');
+        let digits = code.trim_start_matches(|char: char| char.is_ascii_alphabetic());
+        let bits = digits.parse::<u32>().unwrap_or(0) * if code == name { 1 } else { 8 };
+        match code.as_bytes()[0] {
+            b'i' => Encoding::IntByNumpy(-(1 << (bits - 1)), (1 << (bits - 1)) - 1),
+            b'u' => Encoding::IntByNumpy(0, (1 << bits) - 1),
+            b'c' => Encoding::ComplexByNumpy,
+            _ => Encoding::FloatByNumpy,
         }
     }
 }
@@ -115,7 +126,14 @@ pub(super) fn pack<'py>(
 ) -> Result<Packed<'py>, Unfit> {
     let Some(scalar) = read(value)? else { return Err(Unfit::Type) };
     match leaf.encoding {
-        Encoding::ByNumpy(family) => pack_by_numpy(types, leaf, family, scalar, value).map(Packed::Array),
+        Encoding::IntByNumpy(least, greatest) => {
+            let Ok(int) = integer(leaf, scalar, least, greatest)?.into_pyobject(value.py());
+            store_by_numpy(types, leaf, &int).map(Packed::Array)
+        }
+        Encoding::FloatByNumpy => pack_by_numpy(types, leaf, Family::Float, scalar, value).map(Packed::Array),
+        Encoding::ComplexByNumpy => {
+            pack_by_numpy(types, leaf, Family::Complex, scalar, value).map(Packed::Array)
+        }
         encoding => pack_natively(encoding, leaf, scalar).map(Packed::Bytes),
     }
 }
@@ -157,17 +175,7 @@ fn pack_natively(encoding: Encoding, leaf: &Leaf, scalar: Scalar<'_, '_>) -> Res
             Scalar::Bool(value) => bytes[0] = value.into(),
             _ => return Err(Unfit::Type),
         },
-        Encoding::Int(least, greatest) => {
-            let value = match scalar {
-                Scalar::Bool(value) => value.into(),
-                Scalar::Int(value) => int128(value).unwrap_or(i128::MAX),
-                _ => return Err(Unfit::Type),
-            };
-            if value < least || greatest < value {
-                return Err(Unfit::Value(format!("an int from {least} to {greatest} ({})", leaf.dtype_name)));
-            }
-            bytes = value.to_le_bytes();
-        }
+        Encoding::Int(least, greatest) => bytes = integer(leaf, scalar, least, greatest)?.to_le_bytes(),
         Encoding::Float32 => bytes[..4].copy_from_slice(&float32(leaf, real(leaf, scalar, 24)?)?),
         Encoding::Float64 => bytes[..8].copy_from_slice(&real(leaf, scalar, 53)?.to_le_bytes()),
         Encoding::Complex64 => {
@@ -180,9 +188,23 @@ fn pack_natively(encoding: Encoding, leaf: &Leaf, scalar: Scalar<'_, '_>) -> Res
             bytes[..8].copy_from_slice(&re.to_le_bytes());
             bytes[8..].copy_from_slice(&im.to_le_bytes());
         }
-        Encoding::ByNumpy(_) | Encoding::NoNumber => return Err(Unfit::Type),
+        _ => return Err(Unfit::Type),
     }
     Ok(bytes)
+}
+
+/// The scalar as an int in this range.
+#[inline]
+fn integer(leaf: &Leaf, scalar: Scalar<'_, '_>, least: i128, greatest: i128) -> Result<i128, Unfit> {
+    let value = match scalar {
+        Scalar::Bool(value) => value.into(),
+        Scalar::Int(value) => int128(value).unwrap_or(i128::MAX),
+        _ => return Err(Unfit::Type),
+    };
+    if least <= value && value <= greatest {
+        return Ok(value);
+    }
+    Err(Unfit::Value(format!("an int from {least} to {greatest} ({})", leaf.dtype_name)))
 }
 
 fn complex(leaf: &Leaf, scalar: Scalar<'_, '_>, precision_bits: u32) -> Result<(f64, f64), Unfit> {
@@ -230,7 +252,7 @@ fn overflow(leaf: &Leaf) -> Unfit {
     Unfit::Value(format!("a number within the range of {}", leaf.dtype_name))
 }
 
-/// Lets NumPy convert, and looks at what came out.
+/// Lets NumPy convert to a float or a complex number, and looks at what came out.
 #[cold]
 fn pack_by_numpy<'py>(
     types: &NumpyTypes,
@@ -240,45 +262,45 @@ fn pack_by_numpy<'py>(
     value: &Bound<'py, PyAny>,
 ) -> Result<Bound<'py, PyAny>, Unfit> {
     let py = value.py();
-    let given = match scalar {
-        Scalar::Bool(_) => Family::Bool,
-        Scalar::Int(_) => Family::Int,
-        Scalar::Float(_) => Family::Float,
-        Scalar::Complex(..) => Family::Complex,
+    let name = match (family, scalar) {
+        (Family::Float, Scalar::Complex(..)) => return Err(Unfit::Type),
+        (Family::Float, _) => intern!(py, "__float__"),
+        (Family::Complex, _) => intern!(py, "__complex__"),
     };
-    if given > family {
-        return Err(Unfit::Type);
+    let array = store_by_numpy(types, leaf, value)?;
+    let back = array.call_method0(name)?;
+    match scalar {
+        Scalar::Bool(_) | Scalar::Int(_) if back.eq(value)? => Ok(array),
+        Scalar::Bool(_) | Scalar::Int(_) => Err(inexact(leaf)),
+        Scalar::Float(_) | Scalar::Complex(..) if is_finite(value)? == is_finite(&back)? => {
+            // An infinity or NaN must stay what it is; only NaN differs from itself.
+            let is_kept = is_finite(value)? || back.eq(value)? || back.ne(&back)? && value.ne(value)?;
+            if is_kept { Ok(array) } else { Err(overflow(leaf)) }
+        }
+        Scalar::Float(_) | Scalar::Complex(..) => Err(overflow(leaf)),
     }
+}
+
+/// A new array without dimensions that holds the number, as NumPy converts it.
+fn store_by_numpy<'py>(
+    types: &NumpyTypes,
+    leaf: &Leaf,
+    value: &Bound<'py, PyAny>,
+) -> Result<Bound<'py, PyAny>, Unfit> {
+    let py = value.py();
     let array = ndarray::new_array(py, &types.array, &leaf.dtype, &[])?;
+    // Overflows are found by looking at what was stored, so NumPy need not warn of them.
     let quiet = PyDict::new(py);
     quiet.set_item("all", "ignore")?;
-    // An overflow is found below, so NumPy need not warn of it.
-    let errstate = py.import("numpy")?.getattr("errstate")?.call((), Some(&quiet))?;
-    errstate.call_method0("__enter__")?;
+    let errstate =
+        py.import(intern!(py, "numpy"))?.getattr(intern!(py, "errstate"))?.call((), Some(&quiet))?;
+    errstate.call_method0(intern!(py, "__enter__"))?;
     let stored = array.set_item((), value);
-    errstate.call_method1("__exit__", (py.None(), py.None(), py.None()))?;
+    errstate.call_method1(intern!(py, "__exit__"), (py.None(), py.None(), py.None()))?;
     match stored {
-        Ok(()) => {}
-        Err(error) if error.is_instance_of::<PyException>(py) => return Err(overflow(leaf)),
-        Err(error) => return Err(error.into()),
-    }
-    let name = match family {
-        Family::Bool | Family::Int => intern!(py, "__int__"),
-        Family::Float => intern!(py, "__float__"),
-        Family::Complex => intern!(py, "__complex__"),
-    };
-    let back = array.call_method0(name)?;
-    let fits = match scalar {
-        Scalar::Bool(_) | Scalar::Int(_) => back.eq(value)?,
-        Scalar::Float(_) | Scalar::Complex(..) if is_finite(value)? => is_finite(&back)?,
-        // An infinity or NaN must stay what it is; only NaN differs from itself.
-        Scalar::Float(_) | Scalar::Complex(..) => back.eq(value)? || back.ne(&back)? && value.ne(value)?,
-    };
-    match (fits, scalar) {
-        (true, _) => Ok(array),
-        (false, Scalar::Bool(_) | Scalar::Int(_)) if family == Family::Int => Err(overflow(leaf)),
-        (false, Scalar::Bool(_) | Scalar::Int(_)) => Err(inexact(leaf)),
-        (false, _) => Err(overflow(leaf)),
+        Ok(()) => Ok(array),
+        Err(error) if error.is_instance_of::<PyException>(py) => Err(overflow(leaf)),
+        Err(error) => Err(error.into()),
     }
 }
 

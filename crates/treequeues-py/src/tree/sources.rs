@@ -48,8 +48,7 @@ impl Tree {
     /// # Errors
     ///
     /// `SchemaError` with the path of the misfit, or what the user's flatten function raised.
-    pub fn sources(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Sources> {
-        let _ = py;
+    pub fn sources(&self, _: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Sources> {
         let mut collector = Collector(Vec::with_capacity(self.leaves.len()));
         flatten::walk(self, value, &mut collector)?;
         Ok(Sources { sources: collector.0, nbytes: self.schema.item_nbytes() })
@@ -133,7 +132,8 @@ fn can_widen(from: &Bound<'_, PyAny>, to: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = from.py();
     let (from_kind, to_kind): (String, String) =
         (from.getattr(intern!(py, "kind"))?.extract()?, to.getattr(intern!(py, "kind"))?.extract()?);
-    let casting = if from_kind == to_kind && matches!(to_kind.as_str(), "S" | "U") { "safe" } else { "equiv" };
+    let casting =
+        if from_kind == to_kind && matches!(to_kind.as_str(), "S" | "U") { "safe" } else { "equiv" };
     py.import("numpy")?.call_method1(intern!(py, "can_cast"), (from, to, casting))?.is_truthy()
 }
 

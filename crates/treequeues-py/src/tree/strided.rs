@@ -26,7 +26,8 @@ impl Strided {
     pub fn new(data: *mut u8, lengths: &[isize], strides: &[isize], itemsize: usize) -> Strided {
         let lengths = lengths.iter().map(|&length| length as usize);
         let nbytes = lengths.clone().product::<usize>() * itemsize;
-        let mut dims: Vec<_> = lengths.zip(strides.iter().copied()).filter(|&(length, _)| length != 1).collect();
+        let mut dims: Vec<_> =
+            lengths.zip(strides.iter().copied()).filter(|&(length, _)| length != 1).collect();
         let mut run_nbytes = itemsize;
         while let Some(&(length, stride)) = dims.last() {
             if stride != run_nbytes as isize {
@@ -47,7 +48,9 @@ impl Strided {
         assert_eq!(row.len(), self.nbytes, "a row of another leaf");
         let row = row.as_mut_ptr();
         // SAFETY: the caller answers for T1 and T2, and `offset` stays inside the row.
-        self.for_each_run(|array, offset| unsafe { copy_run(array, row.add(offset), self.run_nbytes) });
+        self.for_each_run(|array, offset| unsafe {
+            copy_run(array, row.wrapping_add(offset), self.run_nbytes)
+        });
     }
 
     /// Copies `row`, in C order, to all elements.
@@ -59,7 +62,9 @@ impl Strided {
         assert_eq!(row.len(), self.nbytes, "a row of another leaf");
         let row = row.as_ptr();
         // SAFETY: the caller answers for T1 and T2, and `offset` stays inside the row.
-        self.for_each_run(|array, offset| unsafe { copy_run(row.add(offset), array, self.run_nbytes) });
+        self.for_each_run(|array, offset| unsafe {
+            copy_run(row.wrapping_add(offset), array, self.run_nbytes)
+        });
     }
 
     /// Calls `copy` with the address of each run in the array and its offset in the row.

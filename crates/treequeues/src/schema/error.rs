@@ -1,7 +1,7 @@
 //! Why something is not a schema.
 
 use super::{MAX_DEPTH, MAX_KEY_DEPTH, MAX_LEAVES, MAX_NODES};
-use crate::dtype::DtypeError;
+use crate::dtype::{DtypeError, MAX_NDIM};
 
 /// Why something is not a schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +46,12 @@ pub enum SchemaError {
         structure: usize,
         /// Leaf specs given.
         leaves: usize,
+    },
+    /// A leaf has too many dimensions.
+    #[error("{path}: it has more than {MAX_NDIM} dimensions")]
+    TooManyDimensions {
+        /// Where the leaf is.
+        path: String,
     },
     /// A leaf spec contradicts itself.
     #[error("{path}: {reason}")]

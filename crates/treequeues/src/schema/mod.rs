@@ -96,7 +96,7 @@ impl LeafSpec {
     fn check(&self) -> Result<(), SchemaError> {
         let bad = |reason| Err(SchemaError::BadLeaf { path: self.path.clone(), reason });
         if self.shape.len() > MAX_NDIM {
-            return bad("it has more than 64 dimensions");
+            return Err(SchemaError::TooManyDimensions { path: self.path.clone() });
         }
         if dtype::nbytes_of(&self.shape, self.dtype.itemsize()).is_none() {
             return bad("its bytes do not fit in memory");

@@ -152,13 +152,14 @@ fn leaves_that_contradict_themselves_are_refused() {
     for (dtype, shape, kind) in [
         ("float32", &[1][..], LeafKind::NumpyScalar),
         ("int32", &[], LeafKind::Int),
-        ("uint8", &[1; 65], LeafKind::Array),
         ("uint8", &[1 << 32, 1 << 32], LeafKind::Array),
         ("uint8", &[0, 1 << 32, 1 << 32], LeafKind::Array),
         ("uint8", &[0, usize::MAX], LeafKind::Array),
     ] {
         assert!(matches!(leaf(dtype, shape, kind), Err(SchemaError::BadLeaf { .. })), "{dtype} {shape:?}");
     }
+    let path = "(root)".to_owned();
+    assert_eq!(leaf("uint8", &[1; 65], LeafKind::Array), Err(SchemaError::TooManyDimensions { path }));
     let counts = Schema::new(Structure::leaf(), vec![]);
     assert_eq!(counts, Err(SchemaError::LeafCount { structure: 1, leaves: 0 }));
     let structure = Structure::new(vec![Node::List(2), Node::Leaf, Node::Leaf]).unwrap();
