@@ -33,7 +33,7 @@ test-python: $(VENV)/.test $(VENV)/.demo
 	$(BIN)/pytest $(ARGS)
 
 soak: $(VENV)/.test ## The long part: the big models, and kills for as long as it takes.
-	cargo test --release --package treequeues --test model -- --ignored --nocapture
+	cargo test --release --package treequeues --test model -- --ignored --nocapture --test-threads 1
 	$(BIN)/pytest -m soak $(ARGS)
 
 bench: $(BENCH_VENV)/.bench ## Puts and gets beside the other queues; writes a dated record.

@@ -1,0 +1,478 @@
+//! Processes that run the protocol, as a stateright model.
+//!
+//! A [`Scenario`] says who takes part and how often things may go wrong. In each state every living process may take
+//! its next step, and any of them may die while the scenario's budget of crashes lasts. A stopped process needs no
+//! action of its own: it is one that is never chosen again.
+//!
+//! X1. A producer puts its items in order, one put at a time, each item once; after a put that said full it tries
+//!     the same item again. An item whose put was aborted or died is not tried again.
+//! X2. A consumer gets, and releases, for ever.
+//! X3. A sweeper begins a sweep whenever a dead participant's entry is still used. To begin one for a living
+//!     participant would only add steps that change nothing.
+//! X4. A process that died may start again, under its old id, once its entry is free: lock first, entry second.
+
+use std::fmt;
+
+use stateright::{Model, Property};
+
+use crate::memory::{
+    Event, Fault, Items, MAX_ITEMS, MAX_PROCESSES, Memory, NO_ITEM, Owner, Phase, Slot, bit,
+};
+use crate::properties::{self, Newcomers};
+use crate::protocol::{Mutation, Protocol};
+use crate::steps::Pc;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    Producer { items: u8 },
+    Consumer,
+    Sweeper,
+}
+
+/// How often, over all processes, something out of the ordinary may happen.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Budget {
+    pub crashes: u8,
+    pub give_backs: u8,
+    pub lingers: u8,
+    pub aborts: u8,
+    pub restarts: u8,
+}
+
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub capacity: u8,
+    pub roles: Vec<Role>,
+    pub budget: Budget,
+    pub mutation: Mutation,
+    /// Whether each call remembers what was there throughout, to tell if its full or empty was true.
+    pub honest: bool,
+}
+
+impl Scenario {
+    pub fn new(capacity: u8) -> Scenario {
+        Scenario {
+            capacity,
+            roles: Vec::new(),
+            budget: Budget::default(),
+            mutation: Mutation::default(),
+            honest: false,
+        }
+    }
+
+    pub fn producers(mut self, count: usize, items: u8) -> Scenario {
+        self.roles.extend(vec![Role::Producer { items }; count]);
+        self
+    }
+
+    pub fn consumers(mut self, count: usize) -> Scenario {
+        self.roles.extend(vec![Role::Consumer; count]);
+        self
+    }
+
+    pub fn sweepers(mut self, count: usize) -> Scenario {
+        self.roles.extend(vec![Role::Sweeper; count]);
+        self
+    }
+
+    pub fn crashes(mut self, crashes: u8) -> Scenario {
+        self.budget.crashes = crashes;
+        self
+    }
+
+    pub fn give_backs(mut self, give_backs: u8) -> Scenario {
+        self.budget.give_backs = give_backs;
+        self
+    }
+
+    pub fn lingers(mut self, lingers: u8) -> Scenario {
+        self.budget.lingers = lingers;
+        self
+    }
+
+    pub fn aborts(mut self, aborts: u8) -> Scenario {
+        self.budget.aborts = aborts;
+        self
+    }
+
+    pub fn restarts(mut self, restarts: u8) -> Scenario {
+        self.budget.restarts = restarts;
+        self
+    }
+
+    pub fn honest(mut self) -> Scenario {
+        self.honest = true;
+        self
+    }
+
+    pub fn mutated(mut self, mutation: Mutation) -> Scenario {
+        self.mutation = mutation;
+        self
+    }
+
+    pub fn model(self) -> RingModel {
+        RingModel::new(self)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Process {
+    pub pc: Pc,
+    pub alive: bool,
+    pub generation: u8,
+    /// The producer's items so far, those that never came to a commit included.
+    pub next: u8,
+    /// The items (of a get) or the free slots (of a put) that were there from the call's beginning until now.
+    pub throughout: Items,
+    /// In a get: the items that had come back when the call began, and still wait. In a give_back or a sweep: the
+    /// items that it brought back, and that still wait.
+    pub came_back: Items,
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "capacity {}", self.capacity)?;
+        for role in &self.roles {
+            match role {
+                Role::Producer { items } => write!(f, ", producer of {items}")?,
+                Role::Consumer => write!(f, ", consumer")?,
+                Role::Sweeper => write!(f, ", sweeper")?,
+            }
+        }
+        let Budget { crashes, give_backs, lingers, aborts, restarts } = self.budget;
+        let counts = [crashes, give_backs, lingers, aborts, restarts];
+        for (count, noun) in counts.iter().zip(["crashes", "give-backs", "lingers", "aborts", "restarts"]) {
+            if *count > 0 {
+                write!(f, ", {noun} {count}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct State {
+    pub memory: Memory,
+    pub processes: [Process; MAX_PROCESSES],
+    pub budget: Budget,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    Step(u8),
+    /// A borrowed item goes back.
+    GiveBack(u8),
+    /// A borrowed item is done with, but its views live on.
+    Linger(u8),
+    /// A reserved slot is not committed.
+    Abort(u8),
+    Sweep {
+        sweeper: u8,
+        target: u8,
+    },
+    Crash(u8),
+    /// A dead process's successor takes its id's lock.
+    Restart(u8),
+}
+
+#[derive(Clone, Debug)]
+pub struct RingModel {
+    pub scenario: Scenario,
+    pub protocol: Protocol,
+    pub newcomers: Newcomers,
+    /// The id of each producer's first item.
+    first_item: [u8; MAX_PROCESSES],
+}
+
+impl RingModel {
+    fn new(scenario: Scenario) -> RingModel {
+        assert!(scenario.roles.len() <= MAX_PROCESSES);
+        let mut first_item = [NO_ITEM; MAX_PROCESSES];
+        let mut same_producers = [0; 16];
+        let mut items_so_far = 0;
+        for (p, role) in scenario.roles.iter().enumerate() {
+            if let Role::Producer { items } = *role {
+                first_item[p] = items_so_far;
+                let end = items_so_far + items;
+                let all = (items_so_far..end).map(bit).sum();
+                same_producers[usize::from(items_so_far)..usize::from(end)].fill(all);
+                items_so_far = end;
+            }
+        }
+        assert!(usize::from(items_so_far) <= MAX_ITEMS);
+        let protocol = Protocol { capacity: scenario.capacity, mutation: scenario.mutation, same_producers };
+        RingModel { scenario, protocol, newcomers: Newcomers::default(), first_item }
+    }
+
+    fn role(&self, p: usize) -> Role {
+        self.scenario.roles[p]
+    }
+
+    /// The item that a producer is putting, or will put next.
+    fn item(&self, p: usize, process: &Process) -> u8 {
+        match self.role(p) {
+            Role::Producer { .. } => self.first_item[p] + process.next,
+            _ => NO_ITEM,
+        }
+    }
+
+    /// Whether a process has nothing left to do.
+    fn is_done(&self, p: usize, process: &Process) -> bool {
+        match self.role(p) {
+            Role::Producer { items } => process.pc == Pc::Idle && process.next == items,
+            _ => false,
+        }
+    }
+
+    /// The first step of a call or the next one of a call under way.
+    fn step(&self, state: &mut State, p: usize) {
+        let me = Owner::new(p, state.processes[p].generation);
+        let item = self.item(p, &state.processes[p]);
+        let pc = match state.processes[p].pc {
+            Pc::Idle => {
+                let start = match self.role(p) {
+                    Role::Producer { .. } => {
+                        state.memory.ledger.begin_put(item);
+                        Pc::R0
+                    }
+                    _ => {
+                        if self.scenario.honest {
+                            state.processes[p].came_back = state.memory.ledger.back_again;
+                        }
+                        Pc::B1
+                    }
+                };
+                state.processes[p].throughout = self.there_now(&state.memory, start);
+                self.protocol.step(&mut state.memory, me, item, start)
+            }
+            Pc::J { generation } => {
+                let entry = &mut state.memory.entries[p];
+                assert!(
+                    !entry.used && entry.generation == generation,
+                    "only the lock's holder claims an entry"
+                );
+                entry.used = true;
+                state.processes[p].generation = generation;
+                Pc::Idle
+            }
+            pc => self.protocol.step(&mut state.memory, me, item, pc),
+        };
+        self.note(state, p);
+        self.arrive(state, p, pc);
+    }
+
+    /// Writes into the books what the step of `p` did to an item or a slot.
+    fn note(&self, state: &mut State, p: usize) {
+        let event = std::mem::replace(&mut state.memory.ledger.event, Event::None);
+        let process = &mut state.processes[p];
+        match event {
+            _ if !self.scenario.honest => return,
+            Event::Took { in_order: true, .. } if process.came_back != 0 => {
+                state.memory.ledger.fail(Fault::ReturnedNotFirst);
+            }
+            Event::CameBack(item) => process.came_back |= bit(item),
+            _ => {}
+        }
+        for (other, process) in state.processes.iter_mut().enumerate().take(self.scenario.roles.len()) {
+            match (event, self.role(other)) {
+                (Event::Claimed(slot), Role::Producer { .. }) => process.throughout &= !bit(slot as u8),
+                (Event::Took { item, .. }, Role::Consumer | Role::Sweeper) => {
+                    process.throughout &= !bit(item);
+                    process.came_back &= !bit(item);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What is there for a call that begins now: free slots for a put, items for a get.
+    fn there_now(&self, memory: &Memory, start: Pc) -> Items {
+        if !self.scenario.honest {
+            return 0;
+        }
+        let slots = &memory.slots[..usize::from(self.scenario.capacity)];
+        let there = |(s, slot): (usize, &Slot)| match (start, slot.word.phase) {
+            (Pc::R0, Phase::Free) => bit(s as u8),
+            (Pc::B1, Phase::Ready | Phase::Returned) => bit(slot.item),
+            _ => 0,
+        };
+        slots.iter().enumerate().map(there).fold(0, |all, one| all | one)
+    }
+
+    /// Keeps the books when a process has come to `pc`; ends of calls become [`Pc::Idle`].
+    fn arrive(&self, state: &mut State, p: usize, pc: Pc) {
+        let process = &mut state.processes[p];
+        match pc {
+            Pc::Full if process.throughout != 0 => state.memory.ledger.fail(Fault::FullWithAFreeSlot),
+            Pc::Empty if process.throughout != 0 => state.memory.ledger.fail(Fault::EmptyWithAnItem),
+            Pc::PutDone => {
+                state.memory.ledger.forget_put(self.first_item[p] + process.next);
+                process.next += 1;
+            }
+            Pc::GetDone | Pc::SweepDone => state.memory.ledger.back_again |= process.came_back,
+            _ => {}
+        }
+        let process = &mut state.processes[p];
+        process.pc = match pc {
+            Pc::Full | Pc::PutDone | Pc::Empty | Pc::GetDone | Pc::SweepDone => Pc::Idle,
+            other => other,
+        };
+        if matches!(process.pc, Pc::Idle | Pc::R4 { .. } | Pc::B5 { .. } | Pc::Borrowed { .. }) {
+            process.throughout = 0;
+            process.came_back = 0;
+        }
+    }
+
+    fn crash(&self, state: &mut State, p: usize) {
+        let process = &mut state.processes[p];
+        let me = Owner::new(p, process.generation);
+        if matches!(self.role(p), Role::Producer { .. }) && !matches!(process.pc, Pc::Idle | Pc::J { .. }) {
+            state.memory.ledger.forget_put(self.first_item[p] + process.next);
+            process.next += 1;
+        }
+        process.pc = Pc::Idle;
+        process.alive = false;
+        process.throughout = 0;
+        process.came_back = 0;
+        state.memory.locks &= !(1 << p);
+        for slot in &state.memory.slots {
+            if slot.word.phase == Phase::Reading && slot.word.owner == me {
+                state.memory.ledger.held &= !bit(slot.item);
+            }
+        }
+        state.budget.crashes -= 1;
+    }
+
+    /// Makes states that differ in nothing but the hint's number one: see [`Memory::FLAT_HINT`].
+    fn settle(&self, state: &mut State) {
+        let hint = state.memory.hint;
+        state.memory.hint = Memory::FLAT_HINT + hint % 2;
+        for process in &mut state.processes {
+            process.pc.renumber_hint(hint, state.memory.hint);
+        }
+    }
+
+    /// One line for each step of a path, for people.
+    pub fn narrate(&self, actions: &[Action]) -> String {
+        let mut state = self.init_states().remove(0);
+        let mut lines = String::new();
+        for action in actions {
+            let (Action::Step(p)
+            | Action::GiveBack(p)
+            | Action::Linger(p)
+            | Action::Abort(p)
+            | Action::Sweep { sweeper: p, .. }
+            | Action::Crash(p)
+            | Action::Restart(p)) = *action;
+            let before = state.processes[usize::from(p)].pc;
+            state = self.next_state(&state, *action).expect("a path's actions are possible");
+            let memory = &state.memory;
+            let verb = match action {
+                Action::Step(_) => String::new(),
+                other => format!("{other:?} "),
+            };
+            lines += &format!(
+                "p{p} {verb}{before:?}\n      {:?} head {} tail {} hint {}\n",
+                &memory.slots[..usize::from(self.scenario.capacity)],
+                memory.head,
+                memory.tail,
+                if memory.hint_is_up() { "up" } else { "down" },
+            );
+        }
+        lines
+    }
+}
+
+impl Model for RingModel {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let idle = Process { pc: Pc::Idle, alive: true, generation: 0, next: 0, throughout: 0, came_back: 0 };
+        vec![State {
+            memory: Memory::new(self.scenario.roles.len()),
+            processes: [idle; MAX_PROCESSES],
+            budget: self.scenario.budget,
+        }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        if state.memory.ledger.fault != Fault::None {
+            return;
+        }
+        for (p, process) in state.processes.iter().enumerate().take(self.scenario.roles.len()) {
+            let id = p as u8;
+            if !process.alive {
+                let entry = state.memory.entries[p];
+                if state.budget.restarts > 0 && !entry.used && !state.memory.is_locked(p) {
+                    actions.push(Action::Restart(id));
+                }
+                continue;
+            }
+            if self.is_done(p, process) {
+                continue;
+            }
+            if state.budget.crashes > 0 {
+                actions.push(Action::Crash(id));
+            }
+            if self.role(p) == Role::Sweeper && process.pc == Pc::Idle {
+                let dead = |t: &usize| state.memory.entries[*t].used && !state.memory.is_locked(*t);
+                let targets = (0..self.scenario.roles.len()).filter(dead);
+                actions.extend(targets.map(|t| Action::Sweep { sweeper: id, target: t as u8 }));
+                continue;
+            }
+            actions.push(Action::Step(id));
+            match process.pc {
+                Pc::Borrowed { .. } if state.budget.give_backs > 0 => actions.push(Action::GiveBack(id)),
+                Pc::Reserved { .. } if state.budget.aborts > 0 => actions.push(Action::Abort(id)),
+                _ => {}
+            }
+            if matches!(process.pc, Pc::Borrowed { .. }) && state.budget.lingers > 0 {
+                actions.push(Action::Linger(id));
+            }
+        }
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        let mut state = *last;
+        match action {
+            Action::Step(p) => self.step(&mut state, usize::from(p)),
+            Action::GiveBack(p) => {
+                let Pc::Borrowed { s } = state.processes[usize::from(p)].pc else { return None };
+                state.budget.give_backs -= 1;
+                state.processes[usize::from(p)].pc = self.protocol.begin_give_back(&mut state.memory, s);
+            }
+            Action::Linger(p) => {
+                let Pc::Borrowed { s } = state.processes[usize::from(p)].pc else { return None };
+                state.budget.lingers -= 1;
+                let w = state.memory.slots[usize::from(s)].word;
+                state.processes[usize::from(p)].pc = Pc::L2 { s, w, linger: true };
+            }
+            Action::Abort(p) => {
+                let Pc::Reserved { c } = state.processes[usize::from(p)].pc else { return None };
+                state.budget.aborts -= 1;
+                let s = c % self.scenario.capacity;
+                let w = state.memory.slots[usize::from(s)].word;
+                state.processes[usize::from(p)].pc = Pc::A2 { s, w };
+            }
+            Action::Sweep { sweeper, target } => {
+                let pc = self.protocol.begin_sweep(&state.memory, target);
+                self.arrive(&mut state, usize::from(sweeper), pc);
+            }
+            Action::Crash(p) => self.crash(&mut state, usize::from(p)),
+            Action::Restart(p) => {
+                let p = usize::from(p);
+                state.budget.restarts -= 1;
+                state.memory.locks |= 1 << p;
+                state.processes[p].alive = true;
+                state.processes[p].pc = Pc::J { generation: state.memory.entries[p].generation };
+            }
+        }
+        self.settle(&mut state);
+        Some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<RingModel>> {
+        properties::all()
+    }
+}

@@ -1,0 +1,30 @@
+//! The ring protocol as a model, explored in every reachable state.
+//!
+//! Each load, CAS, store and raise of the hint in `src/ring.rs` is one step here, with a label of its own (`steps`);
+//! between any two steps any other process may run, stop for ever, or die. The model shares no code with the ring: it is
+//! the protocol written a second time, small enough to be explored whole.
+//!
+//! - `memory`: what the processes share, and a ledger of what happened.
+//! - `steps`, `protocol`, `put`, `get`, `sweep`: the steps, and the mutations of them.
+//! - `explore`: processes that run the steps, crash and start again, for stateright.
+//! - `properties`: what holds in every state.
+//! - `scenarios`: small mixes of processes, explored exhaustively.
+//! - `mutations`: the protocol with a step left out, and the property that then fails.
+//! - `walks`: larger mixes, walked at random.
+//!
+//! What the model does not show: memory order (every access is sequentially consistent here, loom looks at the
+//! real code), payload bytes, waiting and waking, batches, shutdown, and the wrap-around of reach and of the hint.
+//!
+//! The long explorations are ignored: `cargo test --release --test model -- --ignored` runs them.
+
+mod explore;
+mod get;
+mod memory;
+mod mutations;
+mod properties;
+mod protocol;
+mod put;
+mod scenarios;
+mod steps;
+mod sweep;
+mod walks;

@@ -1,0 +1,312 @@
+//! The shared memory of the model: state words, cursors, hint, participants' entries and locks.
+//!
+//! Beside what the real segment holds there is a [`Ledger`], which no process reads: it remembers what was
+//! committed, delivered and released, so that a wrong delivery is noticed in the very step that makes it.
+//!
+//! M1. Every method that the steps call is one atomic access of the real ring.
+//! M2. The ledger changes only inside the access that it describes, so it adds no step of its own.
+
+use std::fmt;
+
+/// More than any scenario needs; a fixed array keeps the state flat and cheap to copy.
+pub const MAX_CAPACITY: usize = 4;
+/// Processes of one scenario, sweepers included.
+pub const MAX_PROCESSES: usize = 8;
+/// Items of all producers of one scenario; the ids from here on are for refills in [`crate::properties`].
+pub const MAX_ITEMS: usize = 12;
+/// The payload of a slot that holds no item.
+pub const NO_ITEM: u8 = u8::MAX;
+
+/// Monotonic position in the ring.
+pub type Ticket = u8;
+/// Bits by item id.
+pub type Items = u16;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    Free,
+    Writing,
+    Late,
+    Ready,
+    Reading,
+    Returned,
+    Lingering,
+}
+
+impl Phase {
+    pub fn is_owned(self) -> bool {
+        matches!(self, Phase::Writing | Phase::Late | Phase::Reading | Phase::Lingering)
+    }
+}
+
+/// A participant's id and generation, as a state word carries them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner(u8);
+
+impl Owner {
+    pub const NOBODY: Owner = Owner(0);
+
+    /// Generations stay below 4: a scenario restarts a process at most three times.
+    pub fn new(id: usize, generation: u8) -> Owner {
+        assert!(generation < 4 && id < 32, "the model's owner has room for 32 ids and 4 generations");
+        Owner(((id as u8 + 1) << 2) | generation)
+    }
+
+    pub fn id(self) -> usize {
+        (self.0 >> 2) as usize - 1
+    }
+}
+
+/// One state word.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Word {
+    pub phase: Phase,
+    pub owner: Owner,
+    pub reach: u8,
+}
+
+impl Word {
+    pub fn new(phase: Phase, owner: Owner, reach: u8) -> Word {
+        Word { phase, owner, reach }
+    }
+
+    pub fn nobodys(phase: Phase, reach: u8) -> Word {
+        Word { phase, owner: Owner::NOBODY, reach }
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase =
+            ["FREE", "WRITING", "LATE", "READY", "READING", "RETURNED", "LINGERING"][self.phase as usize];
+        match self.owner {
+            Owner::NOBODY => write!(f, "{phase}({})", self.reach),
+            Owner(raw) => write!(f, "{phase}(p{}g{}, {})", self.owner.id(), raw & 3, self.reach),
+        }
+    }
+}
+
+/// A slot's word, the ticket in its metadata, and its payload.
+///
+/// The payload is written with the ticket and read by the ledger alone. That this merges no race away is
+/// what the property on words shows: whoever believes to hold a slot is its word's owner.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Slot {
+    pub word: Word,
+    pub ticket: Ticket,
+    pub item: u8,
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}@{}", self.word, self.ticket)?;
+        if self.item == NO_ITEM { Ok(()) } else { write!(f, "#{}", self.item) }
+    }
+}
+
+/// A participant's place in the table.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Entry {
+    pub used: bool,
+    pub generation: u8,
+}
+
+/// What a single step did wrong; the first fault ends a path.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Fault {
+    None,
+    /// A first delivery while an earlier item of the same producer still waited for its own.
+    ProducerOrder,
+    /// A first delivery while an item whose put had ended before this one's began still waited for its own.
+    PutOrder,
+    /// A get took from the order although an item that had come back before the get began still waited.
+    ReturnedNotFirst,
+    /// What was delivered was never committed.
+    NeverCommitted,
+    /// What was delivered had been released, or its taker lives and has not given it back.
+    Twice,
+    /// A process lost a slot that it holds, or a word went backwards.
+    Words,
+    /// A put said full although one slot was free all the time.
+    FullWithAFreeSlot,
+    /// A get said empty although one item was there all the time.
+    EmptyWithAnItem,
+}
+
+/// What the last step did that other processes' ledgers want to know.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Event {
+    None,
+    Took { item: u8, in_order: bool },
+    CameBack(u8),
+    Claimed(usize),
+}
+
+/// The history, as far as the properties need it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Ledger {
+    pub committed: Items,
+    pub delivered: Items,
+    pub released: Items,
+    /// Delivered to a process that lives and has neither released nor given back.
+    pub held: Items,
+    /// For each item not yet delivered, the items that had been put before its own put began, and still wait.
+    pub before: [Items; MAX_ITEMS],
+    /// Given back or swept, by a call that has ended, and not yet taken again.
+    pub back_again: Items,
+    pub fault: Fault,
+    pub event: Event,
+}
+
+impl Ledger {
+    pub fn fail(&mut self, fault: Fault) {
+        if self.fault == Fault::None {
+            self.fault = fault;
+        }
+    }
+
+    /// A put of `item` begins.
+    pub fn begin_put(&mut self, item: u8) {
+        if (item as usize) < MAX_ITEMS {
+            self.before[item as usize] = self.committed & !self.delivered;
+        }
+    }
+
+    /// The put of `item` has ended without a commit.
+    pub fn forget_put(&mut self, item: u8) {
+        if (item as usize) < MAX_ITEMS && self.committed & bit(item) == 0 {
+            self.before[item as usize] = 0;
+        }
+    }
+
+    fn deliver(&mut self, item: u8, same_producers: Items, in_order: bool) {
+        if item == NO_ITEM || self.committed & bit(item) == 0 {
+            return self.fail(Fault::NeverCommitted);
+        }
+        if (self.released | self.held) & bit(item) != 0 {
+            return self.fail(Fault::Twice);
+        }
+        if self.delivered & bit(item) == 0 && (item as usize) < MAX_ITEMS {
+            match self.before[item as usize] {
+                0 => {}
+                before if before & same_producers != 0 => self.fail(Fault::ProducerOrder),
+                _ => self.fail(Fault::PutOrder),
+            }
+        }
+        self.delivered |= bit(item);
+        self.held |= bit(item);
+        for before in &mut self.before {
+            *before &= !bit(item);
+        }
+        self.back_again &= !bit(item);
+        self.event = Event::Took { item, in_order };
+    }
+}
+
+/// The bit of one item; none for [`NO_ITEM`], which a faulty protocol may come to deliver.
+pub fn bit(item: u8) -> Items {
+    1u16.checked_shl(u32::from(item)).unwrap_or(0)
+}
+
+/// Everything shared.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Memory {
+    pub slots: [Slot; MAX_CAPACITY],
+    pub head: Ticket,
+    pub tail: Ticket,
+    /// Odd is up. Only equality with a value read before matters, see [`Memory::FLAT_HINT`].
+    pub hint: u8,
+    pub entries: [Entry; MAX_PROCESSES],
+    /// Bits of the participants whose lock is held, that is, who live.
+    pub locks: u8,
+    pub ledger: Ledger,
+}
+
+impl Memory {
+    /// The hint's value at rest. After each step the model renumbers the hint to this or to one more, and each
+    /// value that a process remembers to the same, or to [`Memory::OLD_HINT`] if it is no longer the current one.
+    /// The real hint never comes back to a value, so this loses nothing, and it keeps the states finite.
+    pub const FLAT_HINT: u8 = 2;
+    pub const OLD_HINT: u8 = 1;
+
+    pub fn new(participants: usize) -> Memory {
+        let empty = Slot { word: Word::nobodys(Phase::Free, 0), ticket: 0, item: NO_ITEM };
+        let mut entries = [Entry { used: false, generation: 0 }; MAX_PROCESSES];
+        entries[..participants].fill(Entry { used: true, generation: 0 });
+        Memory {
+            slots: [empty; MAX_CAPACITY],
+            head: 0,
+            tail: 0,
+            hint: Memory::FLAT_HINT,
+            entries,
+            locks: ((1u16 << participants) - 1) as u8,
+            ledger: Ledger {
+                committed: 0,
+                delivered: 0,
+                released: 0,
+                held: 0,
+                before: [0; MAX_ITEMS],
+                back_again: 0,
+                fault: Fault::None,
+                event: Event::None,
+            },
+        }
+    }
+
+    /// The hint goes up and always to a value that nobody has read before.
+    pub fn raise(&mut self) {
+        self.hint += if self.hint_is_up() { 2 } else { 1 };
+    }
+
+    pub fn hint_is_up(&self) -> bool {
+        self.hint % 2 == 1
+    }
+
+    /// CAS of a state word, with the ledger's share of it; `of_producer` tells all items of an item's producer.
+    pub fn cas_word(&mut self, slot: usize, from: Word, to: Word, of_producer: impl Fn(u8) -> Items) -> bool {
+        if self.slots[slot].word != from {
+            return false;
+        }
+        self.slots[slot].word = to;
+        let item = self.slots[slot].item;
+        let ledger = &mut self.ledger;
+        if to.reach < from.reach {
+            ledger.fail(Fault::Words);
+        }
+        match (from.phase, to.phase) {
+            (Phase::Free, Phase::Writing) => ledger.event = Event::Claimed(slot),
+            (Phase::Writing, Phase::Ready) | (Phase::Late, Phase::Returned) => ledger.committed |= bit(item),
+            (Phase::Ready | Phase::Returned, Phase::Reading) => {
+                ledger.deliver(item, of_producer(item), from.phase == Phase::Ready);
+            }
+            (Phase::Reading, Phase::Returned) => ledger.event = Event::CameBack(item),
+            (Phase::Reading, Phase::Free | Phase::Lingering) => {
+                ledger.released |= bit(item);
+                ledger.held &= !bit(item);
+            }
+            _ => {}
+        }
+        if to.phase == Phase::Free {
+            self.slots[slot].item = NO_ITEM;
+        }
+        true
+    }
+
+    /// CAS of a cursor.
+    pub fn cas_head(&mut self, from: Ticket, to: Ticket) {
+        if self.head == from {
+            self.head = to;
+        }
+    }
+
+    /// CAS of a cursor.
+    pub fn cas_tail(&mut self, from: Ticket, to: Ticket) {
+        if self.tail == from {
+            self.tail = to;
+        }
+    }
+
+    pub fn is_locked(&self, participant: usize) -> bool {
+        self.locks & (1 << participant) != 0
+    }
+}

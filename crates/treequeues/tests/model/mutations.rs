@@ -1,0 +1,163 @@
+//! The protocol with a step left out or made wrong: the exploration must notice.
+//!
+//! Each test names a scenario that holds without the mutation, and a property that fails with it.
+//!
+//! One step is no such case: nothing was found to fail without the first of the two raises around a word's way to
+//! RETURNED. The last test here keeps that on record; should it ever fail, the step has become needed.
+
+use stateright::{Checker, HasDiscoveries, Model};
+
+use crate::explore::Scenario;
+use crate::properties::{DIE, NEWCOMER_ORDER, PRODUCER_ORDER, RETURNED_FIRST, STOP, WORDS};
+use crate::protocol::Mutation;
+use crate::scenarios::holds;
+
+/// Explores the scenario as it is, which must hold, and mutated until a property fails, which must be one of
+/// `expected`; prints that.
+fn fails(scenario: Scenario, mutation: Mutation, expected: &[&str]) {
+    holds(scenario.clone());
+    let model = scenario.mutated(mutation).model();
+    let checker =
+        model.clone().checker().threads(1).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let failed = checker.discoveries();
+    for (property, path) in &failed {
+        println!(
+            "{}: \"{property}\" failed after {} states, {} steps deep",
+            model.scenario,
+            checker.unique_state_count(),
+            path.clone().into_actions().len(),
+        );
+    }
+    assert!(
+        failed.keys().any(|property| expected.contains(property)),
+        "{}: expected one of {expected:?} to fail, but of {} states {:?} failed",
+        model.scenario,
+        checker.unique_state_count(),
+        failed.keys(),
+    );
+}
+
+fn ring(capacity: u8) -> Scenario {
+    Scenario::new(capacity)
+}
+
+#[test]
+fn without_the_second_raise_and_the_look_before_empty() {
+    let mutation = Mutation { no_second_raise: true, no_look_before_empty: true, ..Mutation::default() };
+    fails(ring(2).producers(1, 3).consumers(2).give_backs(1), mutation, &[STOP]);
+}
+
+#[test]
+fn without_the_look_before_empty() {
+    let mutation = Mutation { no_look_before_empty: true, ..Mutation::default() };
+    fails(ring(2).producers(1, 3).consumers(2).give_backs(1), mutation, &[STOP]);
+}
+
+#[test]
+fn without_the_second_raise() {
+    let mutation = Mutation { no_second_raise: true, ..Mutation::default() };
+    fails(ring(2).producers(2, 2).consumers(1), mutation, &[NEWCOMER_ORDER, PRODUCER_ORDER]);
+}
+
+#[test]
+fn without_the_second_look_before_taking() {
+    let mutation = Mutation { no_second_look: true, ..Mutation::default() };
+    fails(ring(2).producers(1, 3).consumers(2), mutation, &[PRODUCER_ORDER]);
+}
+
+#[test]
+fn without_the_look_at_the_hint_before_taking() {
+    let mutation = Mutation { no_hint_before_taking: true, ..Mutation::default() };
+    fails(ring(2).producers(2, 2).consumers(1), mutation, &[PRODUCER_ORDER]);
+}
+
+#[test]
+fn without_helping_the_head() {
+    let mutation = Mutation { no_head_help: true, ..Mutation::default() };
+    fails(ring(2).producers(2, 1).consumers(1), mutation, &[STOP]);
+}
+
+#[test]
+fn without_burning_a_ticket_in_the_way() {
+    let mutation = Mutation { no_burn: true, ..Mutation::default() };
+    fails(ring(2).producers(2, 1).consumers(1), mutation, &[STOP]);
+}
+
+#[test]
+fn without_the_second_load_of_the_hint_before_taking_a_returned_item() {
+    let mutation = Mutation { no_hint_check_in_returned: true, ..Mutation::default() };
+    fails(ring(3).producers(1, 5).consumers(1).give_backs(1).aborts(1), mutation, &[PRODUCER_ORDER]);
+}
+
+#[test]
+fn taking_any_returned_item() {
+    let mutation = Mutation { any_returned: true, ..Mutation::default() };
+    fails(
+        ring(3).producers(1, 6).consumers(1).give_backs(1).aborts(2),
+        mutation,
+        &[NEWCOMER_ORDER, PRODUCER_ORDER],
+    );
+}
+
+#[test]
+fn clearing_the_hint_with_a_store() {
+    let mutation = Mutation { clear_by_store: true, ..Mutation::default() };
+    fails(ring(2).producers(2, 2).consumers(1), mutation, &[NEWCOMER_ORDER, PRODUCER_ORDER]);
+}
+
+#[test]
+fn moving_the_tail_past_a_ticket_still_being_written() {
+    let mutation = Mutation { tail_passes_writing: true, ..Mutation::default() };
+    fails(ring(2).producers(2, 1).consumers(1), mutation, &[STOP, DIE]);
+}
+
+#[test]
+fn starting_over_without_progress() {
+    let mutation = Mutation { start_over_without_progress: true, ..Mutation::default() };
+    fails(ring(2).producers(2, 1).consumers(1), mutation, &[STOP]);
+}
+
+#[test]
+fn freeing_the_entry_before_the_slots() {
+    let mutation = Mutation { entry_freed_first: true, ..Mutation::default() };
+    fails(ring(2).producers(1, 3).consumers(1).sweepers(1).crashes(2), mutation, &[DIE, WORDS]);
+}
+
+#[test]
+fn sweeping_any_generation() {
+    let mutation = Mutation { generation_ignored: true, ..Mutation::default() };
+    fails(ring(2).producers(1, 2).consumers(1).sweepers(2).crashes(1).restarts(1), mutation, &[WORDS]);
+}
+
+#[test]
+fn looking_at_the_lock_before_the_entry() {
+    let mutation = Mutation { lock_before_entry: true, ..Mutation::default() };
+    fails(ring(2).producers(1, 2).consumers(1).sweepers(2).crashes(1).restarts(1), mutation, &[WORDS]);
+}
+
+#[test]
+fn sweeping_each_slot_only_once() {
+    let mutation = Mutation { sweep_tries_once: true, ..Mutation::default() };
+    fails(ring(2).producers(2, 2).consumers(1).sweepers(1).crashes(1), mutation, &[DIE, WORDS]);
+}
+
+#[test]
+fn sweeping_without_a_raise() {
+    let mutation = Mutation { sweep_without_raise: true, ..Mutation::default() };
+    fails(ring(2).producers(1, 2).consumers(2).sweepers(1).crashes(1).honest(), mutation, &[RETURNED_FIRST]);
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_without_the_first_raise_nothing_is_found() {
+    let mutation = Mutation { no_first_raise: true, ..Mutation::default() };
+    let scenarios = [
+        ring(2).producers(1, 3).consumers(2).crashes(1).give_backs(1),
+        ring(2).producers(2, 2).consumers(1).sweepers(1).crashes(1).give_backs(1),
+        ring(3).producers(1, 6).consumers(1).give_backs(1).aborts(2),
+        ring(3).producers(2, 2).consumers(1).give_backs(1).aborts(1),
+    ];
+    for scenario in scenarios {
+        holds(scenario.honest().mutated(mutation));
+    }
+}

@@ -1,0 +1,283 @@
+//! What must hold in every reachable state.
+//!
+//! - **all die**: everyone is killed, every dead participant swept; then a newcomer gets exactly the items that were
+//!   committed and not released, each once, and finds the whole capacity free.
+//! - **all stop**: everyone is stopped for ever; then a newcomer that holds on to all it gets still gets every READY and
+//!   RETURNED item before it is told empty, and every FREE slot before it is told full, in a bounded number of steps.
+//! - **order**: of two puts that do not overlap, the first is delivered first, as far as first deliveries go: an item
+//!   that comes back from a dead taker, or is given back, has had its turn. The order of one producer's items is a
+//!   part of this that has a property of its own. When an item counts as delivered: at the CAS to READING.
+//! - **delivery**: only what was committed is delivered; nothing after its release, and nothing twice unless its
+//!   taker has died or gave it back.
+//! - **words**: whoever believes to hold a slot is the owner in its word, and no one else is an owner but the
+//!   dead; no word's reach goes back; an item's ticket fits its slot and word.
+//! - **honest**: no put says full while one slot was FREE from its beginning to its end, no get says empty while one
+//!   item was READY or RETURNED from its beginning to its end.
+//!
+//! The newcomer takes the same steps as everyone ([`Protocol::step`]), alone.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::sync::{Arc, Mutex};
+
+use stateright::Property;
+
+use crate::explore::{RingModel, State};
+use crate::memory::{Fault, Items, MAX_ITEMS, Memory, NO_ITEM, Owner, Phase, bit};
+use crate::protocol::Protocol;
+use crate::steps::Pc;
+
+/// The newcomer's participant id, past all others.
+const NEWCOMER: usize = 30;
+
+/// Steps that a lone call may take at most, for each slot of the ring. A call looks at each slot at most once in
+/// each of its few passes; who starts over for ever is found out by this.
+const STEPS_PER_SLOT: usize = 24;
+
+pub const DIE: &str = "all die: nothing lost, nothing twice, all capacity back";
+pub const STOP: &str = "all stop: a newcomer goes on";
+pub const PRODUCER_ORDER: &str = "order: one producer's items";
+pub const PUT_ORDER: &str = "order: puts that do not overlap";
+pub const RETURNED_FIRST: &str = "order: what came back comes first";
+pub const NEWCOMER_ORDER: &str = "order: for a newcomer";
+pub const COMMITTED: &str = "delivery: only what was committed";
+pub const ONCE: &str = "delivery: twice only from the dead or given back";
+pub const WORDS: &str = "words: sound, and held by whom they say";
+pub const FULL: &str = "honest: full means full";
+pub const EMPTY: &str = "honest: empty means empty";
+
+pub fn all() -> Vec<Property<RingModel>> {
+    let always = Property::<RingModel>::always;
+    vec![
+        always(DIE, |model, state| model.newcomers.verdict(model, &state.memory).all_die),
+        always(STOP, |model, state| model.newcomers.verdict(model, &state.memory).all_stop),
+        always(NEWCOMER_ORDER, |model, state| model.newcomers.verdict(model, &state.memory).order),
+        always(PRODUCER_ORDER, |_, s| fault(s) != Fault::ProducerOrder),
+        always(PUT_ORDER, |_, s| fault(s) != Fault::PutOrder),
+        always(RETURNED_FIRST, |_, s| fault(s) != Fault::ReturnedNotFirst),
+        always(COMMITTED, |_, s| fault(s) != Fault::NeverCommitted),
+        always(ONCE, |_, s| fault(s) != Fault::Twice),
+        always(WORDS, words_are_sound),
+        always(FULL, |_, s| fault(s) != Fault::FullWithAFreeSlot),
+        always(EMPTY, |_, s| fault(s) != Fault::EmptyWithAnItem),
+    ]
+}
+
+fn fault(state: &State) -> Fault {
+    state.memory.ledger.fault
+}
+
+/// What newcomers find, for one state of the memory.
+#[derive(Clone, Copy, Debug)]
+struct Verdict {
+    all_die: bool,
+    all_stop: bool,
+    order: bool,
+}
+
+/// The verdicts given last, because most steps are loads, and many states share one memory.
+#[derive(Clone, Debug, Default)]
+pub struct Newcomers {
+    last: Arc<Mutex<HashMap<Memory, Verdict, BuildHasherDefault<DefaultHasher>>>>,
+}
+
+/// Verdicts kept at a time; some hundred bytes each.
+const VERDICTS_KEPT: usize = 1 << 16;
+
+impl Newcomers {
+    fn verdict(&self, model: &RingModel, memory: &Memory) -> Verdict {
+        let mut last = self.last.lock().expect("no verdict panics");
+        if let Some(verdict) = last.get(memory) {
+            return *verdict;
+        }
+        let verdict = verdict(model, memory);
+        if last.len() >= VERDICTS_KEPT {
+            last.clear();
+        }
+        last.insert(*memory, verdict);
+        verdict
+    }
+}
+
+/// A process that comes when nobody else moves.
+#[derive(Clone)]
+struct Newcomer<'a> {
+    protocol: &'a Protocol,
+    memory: Memory,
+}
+
+impl Newcomer<'_> {
+    fn me() -> Owner {
+        Owner::new(NEWCOMER, 0)
+    }
+
+    /// Steps from `pc` to the next end of a call; none if that takes too long.
+    fn run(&mut self, item: u8, mut pc: Pc) -> Option<Pc> {
+        for _ in 0..STEPS_PER_SLOT * usize::from(self.protocol.capacity) {
+            pc = self.protocol.step(&mut self.memory, Newcomer::me(), item, pc);
+            let ended = matches!(
+                pc,
+                Pc::Full
+                    | Pc::Reserved { .. }
+                    | Pc::PutDone
+                    | Pc::Empty
+                    | Pc::Borrowed { .. }
+                    | Pc::GetDone
+                    | Pc::SweepDone
+            );
+            if ended {
+                return Some(pc);
+            }
+        }
+        None
+    }
+
+    fn sweep(&mut self, participant: usize) -> Option<()> {
+        match self.protocol.begin_sweep(&self.memory, participant as u8) {
+            Pc::SweepDone => Some(()),
+            pc => self.run(NO_ITEM, pc).map(|_| ()),
+        }
+    }
+
+    /// Gets one item: its id, or none when empty.
+    fn get(&mut self) -> Option<Option<u8>> {
+        match self.run(NO_ITEM, Pc::B1)? {
+            Pc::Borrowed { s } => {
+                let item = self.memory.slots[usize::from(s)].item;
+                (self.run(NO_ITEM, Pc::Borrowed { s })? == Pc::GetDone).then_some(Some(item))
+            }
+            _ => Some(None),
+        }
+    }
+
+    /// Puts one item: whether there was room.
+    fn put(&mut self, item: u8) -> Option<bool> {
+        match self.run(item, Pc::R0)? {
+            reserved @ Pc::Reserved { .. } => (self.run(item, reserved)? == Pc::PutDone).then_some(true),
+            _ => Some(false),
+        }
+    }
+
+    /// Kills everyone, sweeps all, drains, refills, drains again: whether all came out well.
+    fn inherits_all(&mut self, participants: usize) -> Option<bool> {
+        self.memory.locks = 0;
+        self.memory.ledger.held = 0;
+        for participant in 0..participants {
+            self.sweep(participant)?;
+        }
+        let waiting = self.memory.ledger.committed & !self.memory.ledger.released;
+        let mut got: Items = 0;
+        while let Some(item) = self.get()? {
+            if bit(item) & waiting & !got == 0 {
+                return Some(false);
+            }
+            got |= bit(item);
+        }
+        if got != waiting {
+            return Some(false);
+        }
+        // Items past those of any scenario.
+        let refills = MAX_ITEMS as u8..MAX_ITEMS as u8 + self.protocol.capacity;
+        for item in refills.clone() {
+            if !self.put(item)? {
+                return Some(false);
+            }
+        }
+        if self.put(NO_ITEM)? {
+            return Some(false);
+        }
+        for item in refills {
+            if self.get()? != Some(item) {
+                return Some(false);
+            }
+        }
+        Some(self.get()?.is_none())
+    }
+
+    /// Borrows until empty, and keeps all: whether it got every item that nobody holds.
+    fn takes_all(&mut self) -> Option<bool> {
+        for _ in 0..self.count(|phase| matches!(phase, Phase::Ready | Phase::Returned)) {
+            if self.run(NO_ITEM, Pc::B1)? == Pc::Empty {
+                return Some(false);
+            }
+        }
+        Some(self.run(NO_ITEM, Pc::B1)? == Pc::Empty)
+    }
+
+    /// Reserves until full, and keeps all: whether it got every free slot.
+    fn claims_all(&mut self) -> Option<bool> {
+        for _ in 0..self.count(|phase| phase == Phase::Free) {
+            if self.run(NO_ITEM, Pc::R0)? == Pc::Full {
+                return Some(false);
+            }
+        }
+        Some(self.run(NO_ITEM, Pc::R0)? == Pc::Full)
+    }
+
+    fn count(&self, like: impl Fn(Phase) -> bool) -> usize {
+        let slots = &self.memory.slots[..usize::from(self.protocol.capacity)];
+        slots.iter().filter(|slot| like(slot.word.phase)).count()
+    }
+}
+
+fn verdict(model: &RingModel, memory: &Memory) -> Verdict {
+    if memory.ledger.fault != Fault::None {
+        // Another property has failed here.
+        return Verdict { all_die: true, all_stop: true, order: true };
+    }
+    let newcomer = Newcomer { protocol: &model.protocol, memory: *memory };
+    let [mut heir, mut taker, mut claimer] = [newcomer.clone(), newcomer.clone(), newcomer];
+    let all_die = heir.inherits_all(model.scenario.roles.len()) == Some(true);
+    let takes = taker.takes_all() == Some(true);
+    let claims = claimer.claims_all() == Some(true);
+    let is_order = |fault| matches!(fault, Fault::ProducerOrder | Fault::PutOrder);
+    let (dead, stopped) = (heir.memory.ledger.fault, taker.memory.ledger.fault);
+    Verdict {
+        all_die: all_die && (dead == Fault::None || is_order(dead)),
+        all_stop: takes && claims && (stopped == Fault::None || is_order(stopped)),
+        order: !is_order(dead) && !is_order(stopped),
+    }
+}
+
+fn words_are_sound(model: &RingModel, state: &State) -> bool {
+    let capacity = model.scenario.capacity;
+    if state.memory.ledger.fault == Fault::Words {
+        return false;
+    }
+    let roles = model.scenario.roles.len();
+    let beliefs_hold = state.processes[..roles].iter().enumerate().filter(|(_, process)| process.alive).all(
+        |(p, process)| match process.pc.believes_to_hold(capacity) {
+            None => true,
+            Some((s, phases)) => {
+                let w = state.memory.slots[usize::from(s)].word;
+                w.owner == Owner::new(p, process.generation) && phases.contains(&w.phase)
+            }
+        },
+    );
+    beliefs_hold
+        && state.memory.slots[..usize::from(capacity)].iter().enumerate().all(|(s, slot)| {
+            let w = slot.word;
+            let lap = slot.ticket / capacity;
+            let ticket_fits = usize::from(slot.ticket % capacity) == s;
+            let owner_fits = match w.owner {
+                Owner::NOBODY => !w.phase.is_owned(),
+                owner => w.phase.is_owned() && is_known_by_owner(state, owner, s as u8, capacity),
+            };
+            owner_fits
+                && match w.phase {
+                    Phase::Free | Phase::Writing | Phase::Late => true,
+                    Phase::Ready => ticket_fits && lap == w.reach,
+                    Phase::Reading | Phase::Returned | Phase::Lingering => ticket_fits && lap <= w.reach,
+                }
+        })
+}
+
+/// Whether the owner of slot `s` knows that it holds it, or is dead and not yet swept.
+fn is_known_by_owner(state: &State, owner: Owner, s: u8, capacity: u8) -> bool {
+    let (process, entry) = (state.processes[owner.id()], state.memory.entries[owner.id()]);
+    let same = Owner::new(owner.id(), process.generation) == owner;
+    if process.alive && same {
+        return process.pc.believes_to_hold(capacity).is_some_and(|(held, _)| held == s);
+    }
+    entry.used && Owner::new(owner.id(), entry.generation) == owner
+}

@@ -1,0 +1,138 @@
+//! The ring protocol, one shared access a step.
+//!
+//! [`Protocol::step`] takes a process's next step: from a [`Pc`], which holds all that the process remembers, to the
+//! next one. The verbs are told in `put`, `get` and `sweep`.
+//!
+//! P1. A step makes at most one access to [`Memory`].
+//! P2. What a process remembers lies in its [`Pc`] alone, so two states that differ in nothing else are one.
+//! P3. A step changes a word that another process owns only by burning its ticket or, in a sweep, by returning
+//!     what a dead owner held.
+
+use crate::memory::{Items, Memory, Owner, Ticket, Word};
+use crate::steps::Pc;
+
+/// Steps left out or made wrong, to see that the exploration notices.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mutation {
+    /// Raise the hint only before a word becomes RETURNED, not after.
+    pub no_second_raise: bool,
+    /// Raise the hint only after a word became RETURNED, not before.
+    pub no_first_raise: bool,
+    /// B7: report empty without the look at every slot.
+    pub no_look_before_empty: bool,
+    /// B3: take a candidate without the look at the remembered tickets.
+    pub no_second_look: bool,
+    /// B3: take a candidate without the look at the hint.
+    pub no_hint_before_taking: bool,
+    /// B1: take the lowest RETURNED found without the second load of the hint.
+    pub no_hint_check_in_returned: bool,
+    /// B1: take the first RETURNED found, not the one with the lowest ticket.
+    pub any_returned: bool,
+    /// B1: clear the hint with a store, not with a CAS from the value read before the look.
+    pub clear_by_store: bool,
+    /// B5, B6: move the tail past the tickets that are still being written.
+    pub tail_passes_writing: bool,
+    /// B6: after a look at the whole ring start over even if the tail has not moved.
+    pub start_over_without_progress: bool,
+    /// R6: report full without moving the head over used-up tickets.
+    pub no_head_help: bool,
+    /// R2: claim the candidate and leave the tickets in the way as they are.
+    pub no_burn: bool,
+    /// Sweep: free the entry first, then return the slots.
+    pub entry_freed_first: bool,
+    /// Sweep: compare the owner's id alone.
+    pub generation_ignored: bool,
+    /// Sweep: read the entry's generation after its lock was seen free.
+    pub lock_before_entry: bool,
+    /// Sweep: after a failed CAS go on to the next slot.
+    pub sweep_tries_once: bool,
+    /// Sweep: free the entry without raising the hint.
+    pub sweep_without_raise: bool,
+}
+
+/// The rules of one ring.
+#[derive(Clone, Debug)]
+pub struct Protocol {
+    pub capacity: u8,
+    pub mutation: Mutation,
+    /// For each item all items of its producer.
+    pub same_producers: [Items; 16],
+}
+
+impl Protocol {
+    pub fn slot(&self, t: Ticket) -> usize {
+        usize::from(t % self.capacity)
+    }
+
+    pub fn lap(&self, t: Ticket) -> u8 {
+        t / self.capacity
+    }
+
+    pub fn delta(&self, w: Word, t: Ticket) -> i8 {
+        w.reach as i8 - self.lap(t) as i8
+    }
+
+    pub fn word(&self, m: &Memory, t: Ticket) -> Word {
+        m.slots[self.slot(t)].word
+    }
+
+    pub fn cas(&self, m: &mut Memory, slot: usize, from: Word, to: Word) -> bool {
+        m.cas_word(slot, from, to, |item| self.same_producers.get(usize::from(item)).copied().unwrap_or(0))
+    }
+
+    /// The next step of a process: `me` is its owner word, `item` what it puts.
+    pub fn step(&self, m: &mut Memory, me: Owner, item: u8, pc: Pc) -> Pc {
+        match pc {
+            Pc::Idle | Pc::Full | Pc::PutDone | Pc::Empty | Pc::GetDone | Pc::SweepDone | Pc::J { .. } => {
+                unreachable!("{pc:?} takes no step of the ring")
+            }
+            Pc::R0
+            | Pc::R1 { .. }
+            | Pc::R2 { .. }
+            | Pc::R2Raise { .. }
+            | Pc::R2Cas { .. }
+            | Pc::R2RaiseAgain { .. }
+            | Pc::R3 { .. }
+            | Pc::R4 { .. }
+            | Pc::R5 { .. }
+            | Pc::R6 { .. } => self.reserve(m, me, item, pc),
+            Pc::Reserved { .. }
+            | Pc::C2 { .. }
+            | Pc::C2Raise { .. }
+            | Pc::C2Cas { .. }
+            | Pc::C2Again { .. }
+            | Pc::C2RaiseAgain { .. }
+            | Pc::A1 { .. }
+            | Pc::A2 { .. } => self.end_put(m, me, pc),
+            Pc::B1
+            | Pc::B1Look { .. }
+            | Pc::B1Ticket { .. }
+            | Pc::B1Check { .. }
+            | Pc::B1Take { .. }
+            | Pc::B1Clear { .. } => self.borrow_returned(m, me, pc),
+            Pc::B2Tail
+            | Pc::B2 { .. }
+            | Pc::B2Raise
+            | Pc::B3 { .. }
+            | Pc::B3Hint { .. }
+            | Pc::B4 { .. }
+            | Pc::B5 { .. }
+            | Pc::B6 { .. }
+            | Pc::B7 { .. } => self.borrow_ready(m, me, pc),
+            Pc::Borrowed { .. }
+            | Pc::L1 { .. }
+            | Pc::L2 { .. }
+            | Pc::Lingering { .. }
+            | Pc::L4 { .. }
+            | Pc::G1 { .. }
+            | Pc::G2 { .. }
+            | Pc::G3 => self.end_get(m, me, pc),
+            Pc::S1 { .. }
+            | Pc::S1Entry { .. }
+            | Pc::S2 { .. }
+            | Pc::S2Cas { .. }
+            | Pc::S3 { .. }
+            | Pc::S4 { .. } => self.sweep(m, pc),
+        }
+    }
+}

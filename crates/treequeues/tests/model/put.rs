@@ -1,0 +1,160 @@
+//! reserve, commit and abort.
+
+use crate::memory::{Memory, Owner, Phase, Ticket, Word};
+use crate::protocol::Protocol;
+use crate::steps::Pc;
+
+/// How reserve sees a word at a ticket.
+#[derive(PartialEq, Eq)]
+enum Seen {
+    Candidate,
+    UsedUp { free: bool },
+    InTheWay,
+    Stale,
+}
+
+impl Protocol {
+    fn see(&self, w: Word, t: Ticket) -> Seen {
+        match (w.phase, self.delta(w, t)) {
+            (Phase::Free, 0) => Seen::Candidate,
+            (Phase::Free, 1..) => Seen::UsedUp { free: true },
+            (Phase::Free, _) => Seen::Stale,
+            (_, 0..) => Seen::UsedUp { free: false },
+            (_, -1) => Seen::InTheWay,
+            (_, _) => Seen::Stale,
+        }
+    }
+
+    pub fn reserve(&self, m: &mut Memory, me: Owner, item: u8, pc: Pc) -> Pc {
+        match pc {
+            Pc::R0 => Pc::R1 { h: m.head, t: m.head, lead: 0, in_way: false, free: false },
+            Pc::R1 { h, t, lead, in_way, free } => match self.see(self.word(m, t), t) {
+                Seen::Candidate if in_way && !self.mutation.no_burn => Pc::R2 { h, c: t, t: h },
+                Seen::Candidate => Pc::R3 { h, c: t },
+                Seen::Stale => Pc::R0,
+                Seen::InTheWay => self.next_look(h, t, lead, true, free),
+                Seen::UsedUp { free: seen } => {
+                    self.next_look(h, t, lead + u8::from(lead == t - h), in_way, free || seen)
+                }
+            },
+            Pc::R2 { h, c, t } => {
+                let w = self.word(m, t);
+                match self.see(w, t) {
+                    Seen::Candidate | Seen::Stale => Pc::R0,
+                    Seen::UsedUp { .. } => next_burn(h, c, t),
+                    Seen::InTheWay if w.phase == Phase::Ready && !self.mutation.no_first_raise => {
+                        Pc::R2Raise { h, c, t, w }
+                    }
+                    Seen::InTheWay => Pc::R2Cas { h, c, t, w },
+                }
+            }
+            Pc::R2Raise { h, c, t, w } => {
+                m.raise();
+                Pc::R2Cas { h, c, t, w }
+            }
+            Pc::R2Cas { h, c, t, w } => {
+                let phase = match w.phase {
+                    Phase::Writing => Phase::Late,
+                    Phase::Ready => Phase::Returned,
+                    other => other,
+                };
+                if !self.cas(m, self.slot(t), w, Word { phase, reach: w.reach + 1, ..w }) {
+                    Pc::R0
+                } else if w.phase == Phase::Ready && !self.mutation.no_second_raise {
+                    Pc::R2RaiseAgain { h, c, t }
+                } else {
+                    next_burn(h, c, t)
+                }
+            }
+            Pc::R2RaiseAgain { h, c, t } => {
+                m.raise();
+                next_burn(h, c, t)
+            }
+            Pc::R3 { h, c } => {
+                let lap = self.lap(c);
+                let free = Word::nobodys(Phase::Free, lap);
+                if self.cas(m, self.slot(c), free, Word::new(Phase::Writing, me, lap)) {
+                    Pc::R4 { h, c }
+                } else {
+                    Pc::R0
+                }
+            }
+            Pc::R4 { h, c } => {
+                let slot = &mut m.slots[self.slot(c)];
+                slot.ticket = c;
+                slot.item = item;
+                Pc::R5 { h, c }
+            }
+            Pc::R5 { h, c } => {
+                m.cas_head(h, c + 1);
+                Pc::Reserved { c }
+            }
+            Pc::R6 { h, lead, free } => {
+                m.cas_head(h, h + lead);
+                no_candidate(free)
+            }
+            _ => unreachable!(),
+        }
+    }
+
+    fn next_look(&self, h: Ticket, t: Ticket, lead: u8, in_way: bool, free: bool) -> Pc {
+        if t + 1 < h + self.capacity {
+            Pc::R1 { h, t: t + 1, lead, in_way, free }
+        } else if lead > 0 && !self.mutation.no_head_help {
+            Pc::R6 { h, lead, free }
+        } else {
+            no_candidate(free)
+        }
+    }
+
+    pub fn end_put(&self, m: &mut Memory, me: Owner, pc: Pc) -> Pc {
+        match pc {
+            Pc::Reserved { c } => {
+                let lap = self.lap(c);
+                let from = Word::new(Phase::Writing, me, lap);
+                if self.cas(m, self.slot(c), from, Word::nobodys(Phase::Ready, lap)) {
+                    Pc::PutDone
+                } else {
+                    Pc::C2 { c }
+                }
+            }
+            Pc::C2 { c } => {
+                let w = self.word(m, c);
+                if self.mutation.no_first_raise { Pc::C2Cas { c, w } } else { Pc::C2Raise { c, w } }
+            }
+            Pc::C2Raise { c, w } => {
+                m.raise();
+                Pc::C2Cas { c, w }
+            }
+            Pc::C2Cas { c, w } => {
+                let from = Word::new(Phase::Late, me, w.reach);
+                if !self.cas(m, self.slot(c), from, Word::nobodys(Phase::Returned, w.reach)) {
+                    Pc::C2Again { c }
+                } else if self.mutation.no_second_raise {
+                    Pc::PutDone
+                } else {
+                    Pc::C2RaiseAgain { c }
+                }
+            }
+            Pc::C2Again { c } => Pc::C2Cas { c, w: self.word(m, c) },
+            Pc::C2RaiseAgain { .. } => {
+                m.raise();
+                Pc::PutDone
+            }
+            Pc::A1 { s } => Pc::A2 { s, w: m.slots[usize::from(s)].word },
+            Pc::A2 { s, w } => {
+                let free = Word::nobodys(Phase::Free, w.reach + 1);
+                if self.cas(m, usize::from(s), w, free) { Pc::PutDone } else { Pc::A1 { s } }
+            }
+            _ => unreachable!(),
+        }
+    }
+}
+
+fn next_burn(h: Ticket, c: Ticket, t: Ticket) -> Pc {
+    if t + 1 < c { Pc::R2 { h, c, t: t + 1 } } else { Pc::R3 { h, c } }
+}
+
+fn no_candidate(free: bool) -> Pc {
+    if free { Pc::R0 } else { Pc::Full }
+}

@@ -1,0 +1,202 @@
+//! Small mixes of processes, each explored exhaustively.
+//!
+//! The quick ones have up to some hundred thousand states; the ignored ones, up to some ten million.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Instant;
+
+use stateright::{Checker, HasDiscoveries, Model};
+
+use crate::explore::{Action, Scenario};
+
+/// Explores all states; panics with the path, told step by step, if a property fails.
+pub fn holds(scenario: Scenario) {
+    let model = scenario.model();
+    let begin = Instant::now();
+    let checker =
+        model.clone().checker().threads(1).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    println!(
+        "{}: {} states, {} steps, depth {}, {:.1} s",
+        model.scenario,
+        checker.unique_state_count(),
+        checker.state_count(),
+        checker.max_depth(),
+        begin.elapsed().as_secs_f64()
+    );
+    if let Some((property, path)) = checker.discoveries().into_iter().next() {
+        panic!("{}: {property}\n{}", model.scenario, model.narrate(&path.into_actions()));
+    }
+    checker.assert_properties();
+}
+
+fn ring(capacity: u8) -> Scenario {
+    Scenario::new(capacity)
+}
+
+#[test]
+fn two_producers_and_a_consumer() {
+    holds(ring(2).producers(2, 2).consumers(1).honest());
+}
+
+#[test]
+fn two_producers_and_a_consumer_with_a_crash() {
+    holds(ring(2).producers(2, 2).consumers(1).crashes(1).honest());
+}
+
+#[test]
+fn two_consumers_with_a_crash_and_a_give_back() {
+    holds(ring(2).producers(1, 3).consumers(2).crashes(1).give_backs(1).honest());
+}
+
+#[test]
+fn two_producers_and_two_consumers_with_a_crash_and_a_give_back() {
+    holds(ring(2).producers(2, 1).consumers(2).crashes(1).give_backs(1).honest());
+}
+
+#[test]
+fn two_crashes_with_two_sweepers_that_may_die() {
+    holds(ring(2).producers(1, 3).consumers(1).sweepers(2).crashes(2).honest());
+}
+
+#[test]
+fn a_successor_takes_the_id_of_the_dead_under_two_sweepers() {
+    holds(ring(2).producers(1, 2).consumers(1).sweepers(2).crashes(1).restarts(1).honest());
+}
+
+#[test]
+fn two_successors_of_one_id() {
+    holds(ring(2).producers(1, 3).consumers(1).sweepers(1).crashes(2).restarts(2).honest());
+}
+
+#[test]
+fn a_swept_item_comes_first() {
+    holds(ring(2).producers(1, 2).consumers(2).sweepers(1).crashes(1).honest());
+}
+
+#[test]
+fn a_lingering_view_and_an_abort() {
+    holds(ring(2).producers(2, 2).consumers(1).lingers(1).aborts(1));
+}
+
+#[test]
+fn capacity_one() {
+    holds(ring(1).producers(2, 1).consumers(2).crashes(1).give_backs(1).honest());
+}
+
+#[test]
+fn capacity_three_with_a_crash_and_a_give_back() {
+    holds(ring(3).producers(1, 5).consumers(1).crashes(1).give_backs(1).honest());
+}
+
+#[test]
+fn capacity_three_with_two_producers_and_a_crash() {
+    holds(ring(3).producers(2, 2).consumers(1).crashes(1));
+}
+
+#[test]
+fn capacity_three_with_aborts_that_put_ready_items_in_the_way() {
+    holds(ring(3).producers(1, 6).consumers(1).give_backs(1).aborts(2).honest());
+}
+
+#[test]
+fn three_producers() {
+    holds(ring(2).producers(3, 1).consumers(1).give_backs(1).honest());
+}
+
+#[test]
+fn every_step_is_taken() {
+    let mut taken = BTreeSet::new();
+    for scenario in [
+        ring(2).producers(1, 1).producers(1, 4).consumers(1).aborts(1).lingers(1),
+        ring(2).producers(1, 2).consumers(1).sweepers(1).crashes(1).restarts(1),
+        ring(2).producers(1, 2).consumers(2).give_backs(1),
+    ] {
+        taken.extend(steps_taken(scenario));
+    }
+    let steps = "R0 R1 R2 R2Raise R2Cas R2RaiseAgain R3 R4 R5 R6 \
+        Reserved C2 C2Raise C2Cas C2Again C2RaiseAgain A1 A2 \
+        B1 B1Look B1Ticket B1Check B1Take B1Clear B2Tail B2 B2Raise B3 B3Hint B4 B5 B6 B7 \
+        Borrowed L1 L2 Lingering L4 G1 G2 G3 S1 S2 S2Cas S3 S4 J";
+    let never: Vec<_> = steps.split_whitespace().filter(|step| !taken.contains(*step)).collect();
+    assert!(never.is_empty(), "never taken: {never:?}");
+}
+
+/// The names of the steps that are taken in any reachable state.
+fn steps_taken(scenario: Scenario) -> BTreeSet<String> {
+    let model = scenario.model();
+    let mut names = BTreeSet::new();
+    let mut known: HashSet<_> = model.init_states().into_iter().collect();
+    let mut open: Vec<_> = known.iter().copied().collect();
+    let mut actions = Vec::new();
+    while let Some(state) = open.pop() {
+        model.actions(&state, &mut actions);
+        for action in actions.drain(..) {
+            if let Action::Step(p) = action {
+                let pc = format!("{:?}", state.processes[usize::from(p)].pc);
+                names.insert(pc.split(' ').next().unwrap_or_default().to_owned());
+            }
+            open.extend(model.next_state(&state, action).filter(|next| known.insert(*next)));
+        }
+    }
+    names
+}
+
+#[test]
+#[ignore = "some 30 million states, for `make soak`"]
+fn soak_two_producers_and_two_consumers_with_two_items_each() {
+    holds(ring(2).producers(2, 2).consumers(2).crashes(1).give_backs(1));
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_two_producers_a_sweeper_a_crash_and_a_give_back() {
+    holds(ring(2).producers(2, 2).consumers(1).sweepers(1).crashes(1).give_backs(1).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_two_producers_and_a_successor() {
+    holds(ring(2).producers(2, 2).consumers(1).sweepers(1).crashes(1).restarts(1).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_two_consumers_two_sweepers_and_two_crashes() {
+    holds(ring(2).producers(1, 3).consumers(2).sweepers(2).crashes(2).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_two_consumers_a_sweeper_a_crash_and_a_give_back() {
+    holds(ring(2).producers(1, 3).consumers(2).sweepers(1).crashes(1).give_backs(1).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_two_consumers_and_two_give_backs() {
+    holds(ring(2).producers(1, 4).consumers(2).give_backs(2).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_two_producers_with_three_items_and_a_crash() {
+    holds(ring(2).producers(2, 3).consumers(1).crashes(1).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_capacity_three_with_two_consumers_a_crash_and_a_give_back() {
+    holds(ring(3).producers(1, 5).consumers(2).crashes(1).give_backs(1).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_capacity_three_with_two_producers_a_give_back_and_an_abort() {
+    holds(ring(3).producers(2, 2).consumers(1).give_backs(1).aborts(1).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_capacity_one() {
+    holds(ring(1).producers(2, 2).consumers(2).crashes(1).give_backs(1).honest());
+}

@@ -1,0 +1,170 @@
+//! Where a process stands, step by step.
+//!
+//! The labels name the steps of the verbs: R reserve, C commit, A abort, B borrow, L release and linger, G give_back,
+//! S sweep, J join. Each variant that is not an end of a call makes one access to the shared memory, the one
+//! that its comment names; a decision that needs no access belongs to the step before it.
+
+use crate::memory::{Memory, Phase, Ticket, Word};
+
+/// The RETURNED slot with the lowest ticket so far.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Best {
+    pub slot: u8,
+    pub ticket: Ticket,
+    pub word: Word,
+}
+
+/// Whom a sweep is for: the participant and the generation that its entry had.
+pub type Target = (u8, u8);
+
+/// Where a process stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Pc {
+    /// Between two calls.
+    Idle,
+
+    /// Load the head.
+    R0,
+    /// Load the word at ticket `t`; the first `lead` tickets from `h` were all used up.
+    R1 { h: Ticket, t: Ticket, lead: u8, in_way: bool, free: bool },
+    /// Load the word at ticket `t`, which lies before the candidate `c`.
+    R2 { h: Ticket, c: Ticket, t: Ticket },
+    /// Burn a READY ticket: raise the hint first.
+    R2Raise { h: Ticket, c: Ticket, t: Ticket, w: Word },
+    /// Burn: CAS.
+    R2Cas { h: Ticket, c: Ticket, t: Ticket, w: Word },
+    /// Burn a READY ticket: raise the hint again.
+    R2RaiseAgain { h: Ticket, c: Ticket, t: Ticket },
+    /// CAS the candidate to WRITING.
+    R3 { h: Ticket, c: Ticket },
+    /// Store the ticket.
+    R4 { h: Ticket, c: Ticket },
+    /// CAS the head past the ticket.
+    R5 { h: Ticket, c: Ticket },
+    /// CAS the head over `lead` used-up tickets.
+    R6 { h: Ticket, lead: u8, free: bool },
+    /// The call has ended: full.
+    Full,
+
+    /// The call has ended with a claim, and the next step is commit's CAS WRITING to READY (C1) or abort's first.
+    Reserved { c: Ticket },
+    /// Load the word, which must be LATE.
+    C2 { c: Ticket },
+    /// Raise the hint.
+    C2Raise { c: Ticket, w: Word },
+    /// CAS LATE to RETURNED.
+    C2Cas { c: Ticket, w: Word },
+    /// Load the word again: its ticket was burned once more.
+    C2Again { c: Ticket },
+    /// Raise the hint again.
+    C2RaiseAgain { c: Ticket },
+    /// Load the word.
+    A1 { s: u8 },
+    /// CAS it to FREE.
+    A2 { s: u8, w: Word },
+    /// The put has ended with or without an item.
+    PutDone,
+
+    /// Load the hint.
+    B1,
+    /// Load the word of slot `s`.
+    B1Look { hv: u8, s: u8, best: Option<Best> },
+    /// Load the ticket of slot `s`, which was RETURNED.
+    B1Ticket { hv: u8, s: u8, w: Word, best: Option<Best> },
+    /// Load the hint again.
+    B1Check { hv: u8, best: Best },
+    /// CAS the RETURNED one to READING.
+    B1Take { best: Best },
+    /// CAS the hint down.
+    B1Clear { hv: u8 },
+    /// Load the tail.
+    B2Tail,
+    /// Load the word at ticket `t`; `fw` is the first ticket that is still being written.
+    B2 { t0: Ticket, t: Ticket, fw: Option<Ticket> },
+    /// Raise the hint for a RETURNED word that was met, and start over.
+    B2Raise,
+    /// Load the word at ticket `t` again.
+    B3 { t0: Ticket, c: Ticket, fw: Ticket, t: Ticket },
+    /// Load the hint.
+    B3Hint { t0: Ticket, c: Ticket, fw: Option<Ticket> },
+    /// CAS the candidate to READING.
+    B4 { t0: Ticket, c: Ticket, fw: Option<Ticket> },
+    /// CAS the tail to `n`.
+    B5 { t0: Ticket, n: Ticket, s: u8 },
+    /// CAS the tail to `n`, then start over or look before empty.
+    B6 { t0: Ticket, n: Ticket, again: bool },
+    /// Load the word of slot `s`.
+    B7 { s: u8 },
+    /// The call has ended: empty.
+    Empty,
+
+    /// The call has ended with an item, and the next step is release's (L1), linger's or give_back's first.
+    Borrowed { s: u8 },
+    /// CAS READING to FREE, or to LINGERING.
+    L2 { s: u8, w: Word, linger: bool },
+    /// Load the word again.
+    L1 { s: u8, linger: bool },
+    /// Done with the item, but views still live; the next step is the load for their end.
+    Lingering { s: u8 },
+    /// CAS LINGERING to FREE.
+    L4 { s: u8, w: Word },
+    /// Load the word.
+    G1 { s: u8 },
+    /// CAS READING to RETURNED.
+    G2 { s: u8, w: Word },
+    /// Raise the hint again.
+    G3,
+    /// The get has ended.
+    GetDone,
+
+    /// Look at the target's lock.
+    S1 { p: Target },
+    /// Load the target's entry, where a mutation has looked at the lock first.
+    S1Entry { p: u8 },
+    /// Load the word of slot `s`.
+    S2 { p: Target, s: u8 },
+    /// CAS what the target held.
+    S2Cas { p: Target, s: u8, w: Word },
+    /// Raise the hint.
+    S3 { p: Target },
+    /// CAS the entry to free.
+    S4 { p: Target },
+    /// The sweep has ended.
+    SweepDone,
+
+    /// The lock is taken: CAS the entry to used.
+    J { generation: u8 },
+}
+
+impl Pc {
+    /// The slot that the process believes to hold, with the phases that its word may have.
+    pub fn believes_to_hold(self, capacity: u8) -> Option<(u8, [Phase; 2])> {
+        match self {
+            Pc::R4 { c, .. }
+            | Pc::R5 { c, .. }
+            | Pc::Reserved { c }
+            | Pc::C2 { c }
+            | Pc::C2Raise { c, .. }
+            | Pc::C2Cas { c, .. }
+            | Pc::C2Again { c } => Some((c % capacity, [Phase::Writing, Phase::Late])),
+            Pc::A1 { s } | Pc::A2 { s, .. } => Some((s, [Phase::Writing, Phase::Late])),
+            Pc::B5 { s, .. }
+            | Pc::Borrowed { s }
+            | Pc::L1 { s, .. }
+            | Pc::L2 { s, .. }
+            | Pc::G1 { s }
+            | Pc::G2 { s, .. } => Some((s, [Phase::Reading, Phase::Reading])),
+            Pc::Lingering { s } | Pc::L4 { s, .. } => Some((s, [Phase::Lingering, Phase::Lingering])),
+            _ => None,
+        }
+    }
+
+    /// Renumbers the remembered hint, see [`Memory::FLAT_HINT`].
+    pub fn renumber_hint(&mut self, from: u8, to: u8) {
+        if let Pc::B1Look { hv, .. } | Pc::B1Ticket { hv, .. } | Pc::B1Check { hv, .. } | Pc::B1Clear { hv } =
+            self
+        {
+            *hv = if *hv == from { to } else { Memory::OLD_HINT };
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! sweep: return what a dead participant held, then free its entry.
+
+use crate::memory::{Memory, Owner, Phase, Word};
+use crate::protocol::Protocol;
+use crate::steps::{Pc, Target};
+
+impl Protocol {
+    /// Sweep: the first step, on the entry of a participant.
+    pub fn begin_sweep(&self, m: &Memory, p: u8) -> Pc {
+        let entry = m.entries[usize::from(p)];
+        if self.mutation.lock_before_entry {
+            // The mutated order: this first step is the look at the lock.
+            return if m.is_locked(usize::from(p)) { Pc::SweepDone } else { Pc::S1Entry { p } };
+        }
+        if entry.used { Pc::S1 { p: (p, entry.generation) } } else { Pc::SweepDone }
+    }
+
+    fn after_lock(&self, p: Target) -> Pc {
+        if self.mutation.entry_freed_first { Pc::S4 { p } } else { Pc::S2 { p, s: 0 } }
+    }
+
+    pub fn sweep(&self, m: &mut Memory, pc: Pc) -> Pc {
+        match pc {
+            Pc::S1 { p } if m.is_locked(usize::from(p.0)) => Pc::SweepDone,
+            Pc::S1 { p } => self.after_lock(p),
+            Pc::S1Entry { p } => match m.entries[usize::from(p)] {
+                entry if entry.used => self.after_lock((p, entry.generation)),
+                _ => Pc::SweepDone,
+            },
+            Pc::S2 { p, s } => {
+                let w = m.slots[usize::from(s)].word;
+                if self.is_targets(w, p) { Pc::S2Cas { p, s, w } } else { self.next_swept(p, s) }
+            }
+            Pc::S2Cas { p, s, w } => {
+                let to = match w.phase {
+                    Phase::Reading => Word::nobodys(Phase::Returned, w.reach),
+                    _ => Word::nobodys(Phase::Free, w.reach + 1),
+                };
+                if self.cas(m, usize::from(s), w, to) || self.mutation.sweep_tries_once {
+                    self.next_swept(p, s)
+                } else {
+                    Pc::S2 { p, s }
+                }
+            }
+            Pc::S3 { p } => {
+                m.raise();
+                self.after_raise(p)
+            }
+            Pc::S4 { p } => {
+                let entry = &mut m.entries[usize::from(p.0)];
+                if entry.used && entry.generation == p.1 {
+                    entry.used = false;
+                    entry.generation += 1;
+                }
+                if self.mutation.entry_freed_first { Pc::S2 { p, s: 0 } } else { Pc::SweepDone }
+            }
+            _ => unreachable!(),
+        }
+    }
+
+    fn is_targets(&self, w: Word, p: Target) -> bool {
+        let target = Owner::new(usize::from(p.0), p.1);
+        w.phase.is_owned()
+            && (w.owner == target || (self.mutation.generation_ignored && w.owner.id() == target.id()))
+    }
+
+    fn next_swept(&self, p: Target, s: u8) -> Pc {
+        if s + 1 < self.capacity {
+            Pc::S2 { p, s: s + 1 }
+        } else if self.mutation.sweep_without_raise {
+            self.after_raise(p)
+        } else {
+            Pc::S3 { p }
+        }
+    }
+
+    fn after_raise(&self, p: Target) -> Pc {
+        if self.mutation.entry_freed_first { Pc::SweepDone } else { Pc::S4 { p } }
+    }
+}
