@@ -139,3 +139,88 @@ impl End {
         Some(offset)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dtype::Dtype;
+    use crate::schema::{Key, LeafKind, Node, Structure};
+
+    fn schema(leaves: &[usize]) -> Schema {
+        let keys = (0..leaves.len()).map(|leaf| Key::Str(format!("leaf_{leaf}"))).collect();
+        let nodes = std::iter::once(Node::Dict(keys)).chain(leaves.iter().map(|_| Node::Leaf)).collect();
+        let uint8 = || Dtype::from_name("uint8").expect("known");
+        let leaves =
+            leaves.iter().map(|&nbytes| LeafSpec::new(uint8(), vec![nbytes], LeafKind::Array)).collect();
+        Schema::new(Structure::new(nodes).expect("one dict"), leaves).expect("as many leaves")
+    }
+
+    fn layout(schema: &Schema, capacity: u64, participants: u64) -> Layout {
+        Layout::new(schema, schema.to_json().len(), capacity, participants).expect("small")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn parts_are_apart_aligned_and_inside(
+            leaves in prop::collection::vec(0_usize..200_000, 0..20),
+            capacity in 1_u64..200,
+            participants in 1_u64..300,
+        ) {
+            let schema = schema(&leaves);
+            let layout = layout(&schema, capacity, participants);
+            let mut parts = vec![
+                (0, size_of::<Header>(), align_of::<Header>()),
+                (layout.control_offset, size_of::<Control>(), align_of::<Control>()),
+                (layout.entries_offset, layout.participants as usize * size_of::<Entry>(), align_of::<Entry>()),
+                (layout.slots_offset, layout.capacity * size_of::<Slot>(), align_of::<Slot>()),
+                (layout.schema_offset, layout.schema_nbytes, 1),
+            ];
+            for (place, &nbytes) in layout.leaves.iter().zip(&leaves) {
+                let align = if nbytes >= PAGE_ALIGNED_FROM { PAGE_NBYTES } else { LEAF_ALIGN };
+                parts.push((place.offset, layout.capacity * nbytes, align));
+            }
+            let mut end = 0;
+            for (offset, nbytes, align) in parts {
+                prop_assert!(offset >= end && offset % align == 0);
+                end = offset + nbytes;
+            }
+            prop_assert!(end <= layout.total_nbytes);
+            prop_assert_eq!(Layout::schema_offset(capacity, participants), Some(layout.schema_offset));
+        }
+
+        #[test]
+        fn memory_beyond_the_items_is_bounded(
+            leaves in prop::collection::vec(prop_oneof![0_usize..100, 60_000_usize..70_000], 0..100),
+            capacity in 1_u64..500,
+        ) {
+            let schema = schema(&leaves);
+            let layout = layout(&schema, capacity, u64::from(DEFAULT_PARTICIPANTS));
+            let items = layout.capacity * schema.item_nbytes();
+            let a_leaf = |&nbytes: &usize| if nbytes >= PAGE_ALIGNED_FROM { PAGE_NBYTES } else { 256 };
+            let allowed = layout.capacity * 256 + leaves.iter().map(a_leaf).sum::<usize>() + (256 << 10);
+            prop_assert!(layout.total_nbytes - items <= allowed);
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_told_apart() {
+        let schema = schema(&[1 << 40]);
+        let refused =
+            |capacity, participants| Layout::new(&schema, 0, capacity, participants).expect_err("refused");
+        assert_eq!(refused(0, 1), LayoutError::Capacity);
+        assert_eq!(refused(MAX_CAPACITY + 1, 1), LayoutError::Capacity);
+        assert_eq!(refused(1, 0), LayoutError::Participants);
+        assert_eq!(refused(1, u64::from(MAX_PARTICIPANTS) + 1), LayoutError::Participants);
+        assert_eq!(refused(MAX_CAPACITY, 1), LayoutError::TooLarge);
+    }
+
+    #[test]
+    fn ids_and_generations_share_the_owner_field() {
+        let bits = |participants| layout(&schema(&[1]), 1, participants).id_bits();
+        assert_eq!([bits(1), bits(2), bits(3), bits(256), bits(257), bits(4096)], [0, 1, 2, 8, 9, 12]);
+    }
+}

@@ -89,7 +89,7 @@ mod stepped {
     }
 
     macro_rules! stepped {
-        ($name:ident, $value:ty) => {
+        ($name:ident, $value:ty, $also:ident) => {
             /// The inner atomic, with a step before each access.
             #[derive(Debug)]
             #[repr(transparent)]
@@ -121,20 +121,15 @@ mod stepped {
                     self.0.compare_exchange(current, new, success, failure)
                 }
 
-                pub(crate) fn fetch_or(&self, bits: $value, order: Ordering) -> $value {
+                pub(crate) fn $also(&self, operand: $value, order: Ordering) -> $value {
                     step();
-                    self.0.fetch_or(bits, order)
-                }
-
-                pub(crate) fn fetch_add(&self, addend: $value, order: Ordering) -> $value {
-                    step();
-                    self.0.fetch_add(addend, order)
+                    self.0.$also(operand, order)
                 }
             }
         };
     }
 
-    stepped!(AtomicU32, u32);
+    stepped!(AtomicU32, u32, fetch_or);
 
     #[cfg(not(loom))]
     impl AtomicU32 {
@@ -143,5 +138,5 @@ mod stepped {
         }
     }
 
-    stepped!(AtomicU64, u64);
+    stepped!(AtomicU64, u64, fetch_add);
 }

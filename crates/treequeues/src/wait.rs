@@ -24,12 +24,17 @@ pub(crate) const MAX_SLEEP: Duration = Duration::from_millis(100);
 const WAITERS: u32 = 1;
 const SEQUENCE: u32 = 2;
 
-/// The most looks of one spin: with a pause each, some tens of microseconds, about what a sleep and a wake-up cost.
-const MAX_SPINS: u32 = 2000;
-/// A spin so short that it cannot hurt.
-const MIN_SPINS: u32 = 20;
+/// Pauses of the first, busy part of a spin: about two microseconds, in which a peer on another processor commits.
+const BUSY_PAUSES: u32 = 64;
+/// The most pauses between two looks: each look takes the slot's cache line away from the peer that works on it.
+const MAX_PAUSES: u32 = 16;
+/// The longest second part of a spin, in which the processor is offered to others between looks: about what a sleep and
+/// a wake-up cost.
+const MAX_YIELDING: Duration = Duration::from_micros(50);
+/// The shortest one: a single offer.
+const MIN_YIELDING: Duration = Duration::from_micros(1);
 /// A sleep shorter than this would have been better spent spinning.
-const SHORT_SLEEP: Duration = Duration::from_micros(100);
+const SHORT_SLEEP: Duration = Duration::from_micros(150);
 
 /// A wake-up word in the segment.
 #[derive(Clone, Copy)]
@@ -41,11 +46,11 @@ pub struct Wait<'w> {
     interrupted: Option<&'w mut dyn FnMut() -> bool>,
 }
 
-/// How many looks a spin is worth, learnt from the waits of this process. Never shared.
+/// How long a spin is worth its while, learnt from the sleeps of this process. Never shared.
 #[derive(Debug)]
 pub(crate) struct Patience {
-    spins: local::AtomicU32,
-    max_spins: u32,
+    yielding_ns: local::AtomicU64,
+    is_alone: bool,
 }
 
 /// How a wait ended.
@@ -122,35 +127,45 @@ impl Event<'_> {
 impl Patience {
     pub(crate) fn new() -> Self {
         // With one processor, spinning only keeps the peer from running.
-        let alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
-        let max_spins = if alone { 0 } else { MAX_SPINS };
-        Self { spins: local::AtomicU32::new(max_spins / 4), max_spins }
+        let is_alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
+        Self { yielding_ns: local::AtomicU64::new(MAX_YIELDING.as_nanos() as u64), is_alone }
     }
 
-    /// Looks until `ready`, as often as it was worth lately.
+    /// Looks until `ready`, for as long as it was worth lately.
     fn spin(&self, ready: impl Fn() -> bool) -> bool {
-        let spins = self.spins.load(Ordering::Relaxed);
-        for spun in 0..spins {
+        if self.is_alone {
+            return false;
+        }
+        let (mut paused, mut pauses) = (0, 1);
+        while paused < BUSY_PAUSES {
+            for _ in 0..pauses {
+                spin_loop();
+            }
             if ready() {
-                // Twice what was needed leaves room for the next one to take longer.
-                self.learn((spins - spins / 8 + spun / 4).max(MIN_SPINS));
                 return true;
             }
-            spin_loop();
+            paused += pauses;
+            pauses = (pauses * 2).min(MAX_PAUSES);
         }
-        self.learn((spins / 2).max(MIN_SPINS));
-        false
+        let began = Instant::now();
+        let yielding = Duration::from_nanos(self.yielding_ns.load(Ordering::Relaxed));
+        loop {
+            std::thread::yield_now();
+            if ready() {
+                return true;
+            }
+            if began.elapsed() >= yielding {
+                return false;
+            }
+        }
     }
 
-    /// A sleep ended by a wake-up after `slept`: a longer spin would have saved it if it was short.
+    /// A sleep ended by a wake-up after `slept`: if it was short, a longer spin would have saved it; if it was long, the
+    /// spin before it was in vain.
     fn slept(&self, slept: Duration) {
-        if slept < SHORT_SLEEP {
-            self.learn(self.spins.load(Ordering::Relaxed).max(MIN_SPINS) * 2);
-        }
-    }
-
-    fn learn(&self, spins: u32) {
-        self.spins.store(spins.min(self.max_spins), Ordering::Relaxed);
+        let yielding = Duration::from_nanos(self.yielding_ns.load(Ordering::Relaxed));
+        let learnt = if slept < SHORT_SLEEP { yielding * 2 } else { yielding / 2 };
+        self.yielding_ns.store(learnt.clamp(MIN_YIELDING, MAX_YIELDING).as_nanos() as u64, Ordering::Relaxed);
     }
 }
 

@@ -10,8 +10,8 @@ use treequeues::schema::{
     Structure, render_path,
 };
 
-use super::classes::{self, Class, Kind};
-use super::{dtype, keys, ndarray, numpy_types};
+use super::classes::{self, Class, Custom, Kind};
+use super::{dtype, flatten, keys, misfit, ndarray, numpy_types};
 use crate::errors::schema_error;
 
 /// The schema of the trees that look like `example`, and the class of each node that has one.
@@ -58,7 +58,7 @@ impl Builder {
         }
         let class = value.get_type();
         if let Some(custom) = classes::custom_of(&class)? {
-            return self.add_custom(value, Class { class: class.unbind(), custom: Some(custom) });
+            return self.add_custom(value, custom);
         }
         if self.add_array_subclass(value)? || self.add_spec(value)? {
             return Ok(());
@@ -179,22 +179,19 @@ impl Builder {
         Ok(())
     }
 
-    fn add_custom(&mut self, value: &Bound<'_, PyAny>, class: Class) -> PyResult<()> {
-        let py = value.py();
-        let flatten = class.custom.as_ref().map(|custom| custom.flatten.bind(py));
-        let (children, aux) = flatten.map_or_else(
-            || Err(self.refuse("it is no node")),
-            |flatten| super::flatten::call_flatten(flatten, value),
-        )?;
-        let path = classes::path_of(class.class.bind(py))?;
+    fn add_custom(&mut self, value: &Bound<'_, PyAny>, custom: Custom) -> PyResult<()> {
+        let class = value.get_type();
+        let (children, aux) = flatten::call_flatten(custom.flatten.bind(value.py()), value)?;
+        let path = classes::path_of(&class)?;
         let Some(aux) = keys::from_python(&aux)? else {
             let reason = format!(
                 "the aux data of {path} is {}; every process must be able to make it again, so it may be {}",
-                super::misfit::describe(&aux),
+                misfit::describe(&aux),
                 keys::POSSIBLE_KEYS
             );
             return Err(self.refuse(reason));
         };
+        let class = Class { class: class.unbind(), custom: Some(custom) };
         self.push(Node::Custom { class: path, aux, children: children.len() }, Some(class));
         self.add_items(children.iter())
     }
@@ -207,7 +204,7 @@ impl Builder {
         if !value.is_instance(types.array.bind(py))? {
             return Ok(false);
         }
-        if let Some(reason) = super::misfit::lost_by_subclass(value)? {
+        if let Some(reason) = misfit::lost_by_subclass(value)? {
             return Err(self.refuse(reason));
         }
         self.add_array(value, LeafKind::Array)?;
@@ -258,14 +255,14 @@ impl Builder {
 
     /// Arrays of other libraries, such as a tensor of torch in CPU memory.
     fn add_array_like(&mut self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        if !super::flatten::is_array_like(value)? {
+        if !flatten::is_array_like(value)? {
             return Err(self.refuse_leaf(value)?);
         }
         let py = value.py();
-        match super::flatten::as_array(value) {
+        match flatten::as_array(value) {
             Ok(array) => self.add_array(&array, LeafKind::Array),
             Err(cause) if cause.is_instance_of::<PyException>(py) => {
-                let error = self.refuse(format!("{} gives no array", super::misfit::describe(value)));
+                let error = self.refuse(format!("{} gives no array", misfit::describe(value)));
                 error.set_cause(py, Some(cause));
                 Err(error)
             }
@@ -286,7 +283,7 @@ impl Builder {
     }
 
     fn refuse_key(&self, key: &Bound<'_, PyAny>) -> PyErr {
-        let key_type = super::misfit::type_name(key);
+        let key_type = misfit::type_name(key);
         self.refuse(format!(
             "a key of type {key_type}; keys may be {}. A container with others can be made a node with \
              treequeues.register_node",
@@ -295,8 +292,8 @@ impl Builder {
     }
 
     fn refuse_leaf(&self, value: &Bound<'_, PyAny>) -> PyResult<PyErr> {
-        let name = super::misfit::type_name(value);
-        let noun = super::misfit::with_article(&name);
+        let name = misfit::type_name(value);
+        let noun = misfit::with_article(&name);
         if let Ok(class) = value.cast::<PyType>() {
             let class = class.qualname()?;
             return Ok(self.refuse(format!("it is the class {class}; the example needs an object of it")));

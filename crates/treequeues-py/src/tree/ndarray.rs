@@ -4,6 +4,9 @@
 //! N2. While the GIL is held and no Python code runs, an array's fields do not change.
 //! N3. The address and the lengths that a `View` gives are valid as long as the array lives, and nobody resizes it in
 //!     place with `resize(refcheck=False)`, which NumPy leaves to the user as well.
+//! N4. A `Bound`, a `Py` beside a `Python`, and a dtype that an array or a `Py` keeps are live, and the GIL is held.
+//! N5. NumPy's table of types holds live classes, which live as long as the interpreter.
+//! N6. A function of NumPy that makes an object returns a new reference, or null with an exception set.
 
 use std::ffi::c_int;
 use std::ptr;
@@ -43,13 +46,13 @@ impl<'a> View<'a> {
 
     #[inline]
     fn of_array(object: &'a Bound<'_, PyAny>) -> View<'a> {
-        // SAFETY: N1 (both callers looked at the type), and the GIL is held: N2.
+        // SAFETY: N1, because both callers looked at the type, and N2.
         let fields = unsafe { &(*object.as_ptr().cast::<PyArrayObject>()).fields };
         let ndim = fields.nd as usize;
         let slice = |start: *mut isize| match ndim {
             // NumPy may leave the pointers of an array without dimensions null.
             0 => &[][..],
-            // SAFETY: N1: NumPy keeps `nd` lengths and `nd` strides at these addresses.
+            // SAFETY: N1 and N2: NumPy keeps `nd` lengths and `nd` strides at these addresses.
             ndim => unsafe { std::slice::from_raw_parts(start, ndim) },
         };
         View {
@@ -75,21 +78,21 @@ impl<'a> View<'a> {
 
 /// Whether `object` is an array, or of a subclass.
 fn is_array(object: &Bound<'_, PyAny>) -> bool {
-    // SAFETY: `object` is a live Python object, and the GIL is held.
+    // SAFETY: N4.
     unsafe { npyffi::PyArray_Check(object.py(), object.as_ptr()) != 0 }
 }
 
 /// Whether `object` is a NumPy scalar, such as `np.float32(0.5)`.
 pub(super) fn is_numpy_scalar(object: &Bound<'_, PyAny>) -> bool {
-    // SAFETY: NumPy's table of types holds a live class at this place.
+    // SAFETY: N5.
     let class = unsafe { npyffi::get_type_object(object.py(), NpyTypes::PyGenericArrType_Type) };
-    // SAFETY: both are live, and the GIL is held.
+    // SAFETY: N4 and N5.
     unsafe { ffi::PyObject_TypeCheck(object.as_ptr(), class) != 0 }
 }
 
 /// Whether two dtypes mean the same: equal to Python, and so of one size and layout.
 pub(super) fn dtypes_are_equal(py: Python<'_>, a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> bool {
-    // SAFETY: both are dtypes that their arrays, or the tree, keep alive, and the GIL is held.
+    // SAFETY: N4.
     a == b || unsafe { PY_ARRAY_API.PyArray_EquivTypes(py, a.cast(), b.cast()) != 0 }
 }
 
@@ -104,7 +107,7 @@ pub(super) fn new_array<'py>(
     let array_type = array_type.as_ptr().cast::<PyTypeObject>();
     let dtype = dtype.clone_ref(py).into_ptr().cast::<PyArray_Descr>();
     let (ndim, lengths) = (lengths.len() as c_int, lengths.as_ptr().cast_mut());
-    // SAFETY: `array_type` is `numpy.ndarray`; NumPy takes over the new reference to the dtype, reads `ndim` lengths
+    // SAFETY: N4, and `array_type` is `numpy.ndarray`. NumPy takes over the new reference to the dtype, reads `ndim` lengths
     // without writing them, and allocates the data itself because it is given none.
     let array = unsafe {
         PY_ARRAY_API.PyArray_NewFromDescr(
@@ -119,7 +122,7 @@ pub(super) fn new_array<'py>(
             ptr::null_mut(),
         )
     };
-    // SAFETY: it is a new reference, or null with an exception set.
+    // SAFETY: N6.
     unsafe { Bound::from_owned_ptr_or_err(py, array) }
 }
 
@@ -129,13 +132,13 @@ pub(super) fn new_scalar<'py>(
     dtype: &Py<PyAny>,
     bytes: &[u8],
 ) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: `dtype` is a dtype, and the GIL is held.
+    // SAFETY: N4.
     let itemsize = unsafe { npyffi::PyDataType_ELSIZE(py, dtype.as_ptr().cast()) };
     assert_eq!(itemsize as usize, bytes.len(), "the bytes of another dtype");
     let data = bytes.as_ptr().cast_mut().cast();
-    // SAFETY: NumPy copies one element from `data`, which has as many bytes.
+    // SAFETY: N4, and NumPy copies one element from `data`, which has as many bytes.
     let scalar = unsafe { PY_ARRAY_API.PyArray_Scalar(py, data, dtype.as_ptr().cast(), ptr::null_mut()) };
-    // SAFETY: it is a new reference, or null with an exception set.
+    // SAFETY: N6.
     unsafe { Bound::from_owned_ptr_or_err(py, scalar) }
 }
 
@@ -146,7 +149,7 @@ pub(super) fn number_bytes(scalar: &Bound<'_, PyAny>, scalar_type: &Py<PyType>) 
         return None;
     }
     let mut bytes = [0; 16];
-    // SAFETY: `scalar_type` is that of a number of NumPy's own of at most 16 bytes, and of such a scalar NumPy writes
+    // SAFETY: N4. `scalar_type` is that of a number of NumPy's own of at most 16 bytes, and of such a scalar NumPy writes
     // exactly the bytes of its element.
     unsafe {
         PY_ARRAY_API.PyArray_ScalarAsCtype(scalar.py(), scalar.as_ptr(), bytes.as_mut_ptr().cast());
@@ -156,8 +159,8 @@ pub(super) fn number_bytes(scalar: &Bound<'_, PyAny>, scalar_type: &Py<PyType>) 
 
 /// The class `numpy.ndarray`.
 pub(super) fn array_type(py: Python<'_>) -> Py<PyType> {
-    // SAFETY: NumPy's table of types holds a live class at this place.
+    // SAFETY: N5.
     let class = unsafe { npyffi::get_type_object(py, NpyTypes::PyArray_Type) };
-    // SAFETY: it is borrowed from NumPy, which lives as long as the interpreter.
+    // SAFETY: N5.
     unsafe { PyType::from_borrowed_type_ptr(py, class) }.unbind()
 }

@@ -1,4 +1,8 @@
 //! The two calls of CPython's that `pyo3` has no safe form of, or only a slower one.
+//!
+//! C1. A `Bound`, and a `Py` beside one, are live, and the GIL is held.
+//! C2. CPython checks the position in a dict at each call, so even a dict that was changed since the last one is read
+//!     inside its bounds; what it returns is borrowed from the dict, and lives until Python code runs.
 
 use std::ptr;
 
@@ -14,13 +18,12 @@ pub(super) fn next_if_key<'py>(
     key: &Py<PyAny>,
 ) -> Option<Bound<'py, PyAny>> {
     let (mut found, mut value) = (ptr::null_mut(), ptr::null_mut());
-    // SAFETY: `dict` is a live dict and the GIL is held. CPython checks the position at each call, so even a dict that
-    // was changed since the last one is read inside its bounds.
+    // SAFETY: C1 and C2.
     let is_some = unsafe { ffi::PyDict_Next(dict.as_ptr(), position, &mut found, &mut value) } != 0;
     if !is_some || found != key.as_ptr() {
         return None;
     }
-    // SAFETY: the dict holds a reference to the value at this moment, and no Python code ran since.
+    // SAFETY: C2, and no Python code ran since.
     Some(unsafe { Bound::from_borrowed_ptr(dict.py(), value) })
 }
 
@@ -30,7 +33,7 @@ pub(super) fn set_plainly(
     field: &Py<PyString>,
     value: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
-    // SAFETY: three live objects, and the GIL is held.
+    // SAFETY: C1.
     let status = unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), field.as_ptr(), value.as_ptr()) };
     if status == 0 { Ok(()) } else { Err(PyErr::fetch(object.py())) }
 }

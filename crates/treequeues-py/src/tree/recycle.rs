@@ -216,8 +216,9 @@ fn map(nbytes: usize) -> Option<NonNull<u8>> {
 }
 
 fn allocate(nbytes: usize) -> Option<NonNull<u8>> {
+    let layout = layout(nbytes)?;
     // SAFETY: the size is not zero: there is at least a header.
-    NonNull::new(unsafe { alloc(layout(nbytes)?) })
+    NonNull::new(unsafe { alloc(layout) })
 }
 
 fn layout(nbytes: usize) -> Option<Layout> {
@@ -300,8 +301,10 @@ fn set_handler(py: Python<'_>) -> PyResult<SetHandler> {
                 py.import("numpy._core.multiarray").or_else(|_| py.import("numpy.core.multiarray"))?;
             let capsule = module.getattr("_ARRAY_API")?.cast_into::<PyCapsule>()?;
             let table = capsule.pointer_checked(None)?.cast::<*const c_void>();
-            // SAFETY: NumPy 1.22 and later have this function at this place of their table.
-            let function = unsafe { table.add(SET_HANDLER_SLOT).read() };
+            // SAFETY: NumPy's table of functions is longer than that since 1.22.
+            let slot = unsafe { table.add(SET_HANDLER_SLOT) };
+            // SAFETY: as above; nobody writes to the table after NumPy's import.
+            let function = unsafe { slot.read() };
             // SAFETY: its type in NumPy's headers is this one.
             Ok(unsafe { std::mem::transmute::<*const c_void, SetHandler>(function) })
         })

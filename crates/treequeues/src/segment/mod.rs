@@ -150,8 +150,9 @@ impl Segment {
     }
 
     pub(crate) fn control(&self) -> &Control {
+        let control = self.at(self.layout.control_offset).cast();
         // SAFETY: S1 and L1 put the offset in bounds, L2 aligns it, S3 makes shared references sound.
-        unsafe { self.base.add(self.layout.control_offset).cast().as_ref() }
+        unsafe { control.as_ref() }
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {

@@ -66,8 +66,11 @@ impl Oracle {
     }
 }
 
-/// Claims that are open, the n-th chosen by any number.
-fn pick(claims: &mut Vec<(u32, Claim)>, number: usize) -> Option<(u32, Claim)> {
+/// Claims that are open, with their holders.
+type Claims = Vec<(u32, Claim)>;
+
+/// One of them, chosen by any number.
+fn pick(claims: &mut Claims, number: usize) -> Option<(u32, Claim)> {
     if claims.is_empty() { None } else { Some(claims.swap_remove(number % claims.len())) }
 }
 
@@ -78,7 +81,7 @@ proptest! {
     fn the_ring_is_a_queue_with_holds(capacity in 1_usize..6, steps in steps()) {
         let rig = Rig::new(capacity);
         let mut oracle = Oracle { capacity, ..Oracle::default() };
-        let (mut writes, mut reads): (Vec<(u32, Claim)>, Vec<(u32, Claim)>) = Default::default();
+        let (mut writes, mut reads) = (Claims::new(), Claims::new());
         let mut passed = 0;
         for step in steps {
             match step {
