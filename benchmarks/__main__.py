@@ -10,6 +10,7 @@ meets all of them; what is printed and compared are medians over the rounds.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 
 from rich.console import Console
@@ -22,11 +23,13 @@ from benchmarks.record import Measurement
 from benchmarks.workloads import WORKLOADS, Workload
 
 QUICK_NBYTES = 10_000_000  # The largest item of a quick run.
+FILE_COLUMNS = 120
 
 
 def main() -> None:
     options = parse_options()
-    console = Console(highlight=False)
+    # What is piped into a file has no width of its own.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else FILE_COLUMNS)
     machine = record.describe_machine()
     for key, value in machine.items():
         console.print(f"{key}: {value}", markup=False)

@@ -26,9 +26,8 @@ class Reader(Process):
 if __name__ == "__main__":
     step = Step(np.arange(6.0).reshape(2, 3), np.array([1, 0]), np.array(0.5, dtype=np.float32))
 
-    queue = TreeQueue(
-        nested_array=step, maxsize=10
-    )  # The example fixes shapes, dtypes and nesting.
+    # The example fixes shapes, dtypes and nesting; its values do not matter.
+    queue = TreeQueue(nested_array=step, maxsize=10)
     reader = Reader(queue)
     reader.start()
     queue.put(step)

@@ -15,6 +15,7 @@ K4. One producer's items come to each consumer in order, but for items taken bac
 K5. In the end the capacity is all there: `maxsize` puts without waiting, and not one more.
 """
 
+import functools
 import itertools
 import mmap
 import multiprocessing
@@ -28,7 +29,7 @@ from queue import Empty, Full
 
 import numpy as np
 import pytest
-from helpers import WATCHDOG_S, drain, marked, read_mark, wait_until
+from helpers import WATCHDOG_S, drain, in_forked_child, marked, read_mark, wait_until
 
 from treequeues import TreeQueue
 
@@ -52,8 +53,8 @@ def open_receipts(path):
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
-def produce(queue, producer, path, stop, pause_s=0):
-    """Put numbered items until told to stop, or killed."""
+def produce(queue, producer, path, stop, pause_s=0, once_joined=None):
+    """Put numbered items until told to stop, or killed. The first put makes this a participant."""
     receipts = open_receipts(path)
     for sequence in itertools.count():
         item = marked(producer, sequence, ROWS)
@@ -67,6 +68,8 @@ def produce(queue, producer, path, stop, pause_s=0):
             except Full:
                 continue
         os.write(receipts, RECEIPT.pack(producer, sequence))
+        if sequence == 0 and once_joined is not None:
+            once_joined()
 
 
 def consume(queue, path, stop, out=None):
@@ -300,16 +303,14 @@ def test_producers_and_consumers_killed_together_lose_nothing_and_stop_nobody(sc
     figure(f"{KILLS // 2} kills of each, {len(missing)} given to a consumer that then died")
 
 
-def produce_beside_a_child(lifeline, *args):
-    """Put items, after forking a child that does nothing and outlives its parent."""
+def fork_an_idle_child(lifeline):
+    """A child that does nothing, outlives its parent, and ends when the lifeline does."""
     listening, holding = lifeline
     if os.fork() == 0:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(int(2 * WATCHDOG_S))
         os.close(holding)
         os.read(listening, 1)
         os._exit(0)
-    produce(*args)
 
 
 def test_the_dead_hold_nothing_though_their_forked_children_live_on(scene_of):
@@ -317,10 +318,16 @@ def test_the_dead_hold_nothing_though_their_forked_children_live_on(scene_of):
     lifeline = os.pipe()
     for number in range(1, KILLS + 1):
         path = scene.folder / f"put.{number}"
-        args = (scene.queue, number, path, scene.stop_putting)
-        victim = scene.nursery.start("fork", produce_beside_a_child, lifeline, *args)
+
+        def produce_beside_a_child(number=number, path=path):
+            # The child inherits the descriptor with its parent's lock, and must not keep it alive.
+            fork = functools.partial(fork_an_idle_child, lifeline)
+            produce(scene.queue, number, path, scene.stop_putting, once_joined=fork)
+
+        victim = in_forked_child(produce_beside_a_child)
         scene.wait_at_random(path)
-        scene.nursery.kill(victim)
+        os.kill(victim, signal.SIGKILL)
+        os.waitpid(victim, 0)
         scene.killed_producers.append(number)
         scene.see_the_others_go_on()
     left = scene.end()
