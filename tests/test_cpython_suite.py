@@ -20,6 +20,7 @@ Left out, and why:
   `Process`, and such items are not arrays.
 """
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -321,10 +322,8 @@ def test_child_fd_inflation(nursery, method):
 
 
 def get_without_waiting(queue):
-    try:
+    with contextlib.suppress(standard.Empty):
         queue.get(block=False)
-    except standard.Empty:
-        pass
 
 
 def make_a_queue_and_a_child():

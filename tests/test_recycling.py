@@ -1,4 +1,5 @@
-"""Memory of large arrays that a queue gave out: whose it is, when it is used again, how much is kept."""
+"""Memory of large arrays that a queue gave out: whose it is, when it is used again, how much is
+kept."""
 
 import gc
 import pickle

@@ -1,4 +1,5 @@
-"""Queues that carry NumPy arrays and trees of arrays between processes through shared memory, without pickling.
+"""Queues that carry NumPy arrays and trees of arrays between processes through shared memory,
+without pickling.
 
     from treequeues import TreeQueue
 
@@ -17,8 +18,8 @@ if not _sys.platform.startswith("linux"):
         f"This is {_sys.platform}."
     )
 
-from treequeues._core import CorruptedError, SchemaError, ShutDown, TreeQueue, __version__
 from treequeues._array_queue import ArrayQueue
+from treequeues._core import CorruptedError, SchemaError, ShutDown, TreeQueue, __version__
 from treequeues._registry import register_node
 from treequeues._stats import QueueStats
 

@@ -15,7 +15,8 @@ ScalarT = TypeVar("ScalarT", bound=np.generic)
 class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
     """A `TreeQueue` whose items are single arrays.
 
-    array: an example: an array, or anything that has a shape and a dtype. Its contents are not used.
+    array: an example: an array, or anything that has a shape and a dtype. Its contents are not
+        used.
     maxsize: slots of the queue, at least 1.
     participants: how many processes can be attached at a time.
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class QueueStats:
     """What was in a queue at one moment.
 
-    The slots are counted one by one: while other processes work, each count is of a slightly different moment, but
-    `qsize + free + writing + reading + lingering` is always `maxsize`, unless the queue was shut down with
-    `immediate=True`, which puts what was left out of reach.
+    The slots are counted one by one: while other processes work, each count is of a slightly
+    different moment, but `qsize + free + writing + reading + lingering` is always `maxsize`, unless
+    the queue was shut down with `immediate=True`, which puts what was left out of reach.
     """
 
     maxsize: int

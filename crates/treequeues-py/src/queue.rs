@@ -29,7 +29,18 @@ const DETACHED_COPY_NBYTES: usize = 256 * 1024;
 /// Leaves named by `repr`.
 const REPR_LEAVES: usize = 4;
 
-/// A queue of trees of arrays between processes. See `_core.pyi` for its documentation.
+/// A queue of trees of arrays, shared by processes.
+///
+/// TreeQueue(nested_array, maxsize, *, participants=256)
+///
+/// nested_array: an example of the items: a tree of dicts, lists, tuples, namedtuples, dataclasses, attrs classes, None
+///     and registered nodes, whose leaves are arrays (or anything with a shape and a dtype), NumPy scalars, or Python
+///     bool, int, float and complex. Only its structure, shapes and dtypes count.
+/// maxsize: slots of the queue, at least 1. Memory for all of them is reserved at once.
+/// participants: how many processes can be attached at a time.
+///
+/// Raises TypeError if a leaf cannot be carried, ValueError if a number is out of range, MemoryError, with the figures, if
+/// the memory is not there.
 #[pyclass(subclass, frozen, generic, weakref, module = "treequeues", name = "TreeQueue")]
 pub struct TreeQueue {
     opened: Mutex<State>,
@@ -108,6 +119,10 @@ impl TreeQueue {
         py.import(intern!(py, "treequeues._pickling"))?.call_method1(intern!(py, "reduce"), (slf,))
     }
 
+    /// Copy a tree into the queue. It is visible to readers when this returns.
+    ///
+    /// Raises SchemaError if the tree does not fit, queue.Full if no slot became free in time (timeout is in seconds;
+    /// None waits for ever), ShutDown, and ValueError after close. A put that raises leaves the queue as it was.
     #[pyo3(signature = (obj, block = None, timeout = None))]
     fn put(
         &self,
@@ -119,10 +134,16 @@ impl TreeQueue {
         self.put_within(py, obj, Patience::from_arguments(block, timeout)?)
     }
 
+    /// put(obj, block=False)
     fn put_nowait(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         self.put_within(py, obj, Patience::None)
     }
 
+    /// Take the oldest tree. Its arrays are owned by the caller and writable.
+    ///
+    /// With out=, a tree like the example, its arrays are filled instead of new ones, and it is returned. Raises
+    /// SchemaError if out does not fit, queue.Empty if no item came in time (timeout is in seconds; None waits for ever),
+    /// ShutDown when the queue is shut down and drained, and ValueError after close. A get that raises takes nothing.
     #[pyo3(signature = (block = None, timeout = None, out = None))]
     fn get<'py>(
         &self,
@@ -134,6 +155,7 @@ impl TreeQueue {
         self.get_within(py, Patience::from_arguments(block, timeout)?, out)
     }
 
+    /// get(block=False)
     #[pyo3(signature = (out = None))]
     fn get_nowait<'py>(
         &self,
@@ -143,28 +165,34 @@ impl TreeQueue {
         self.get_within(py, Patience::None, out)
     }
 
+    /// How many items can be taken.
     fn qsize(&self) -> PyResult<usize> {
         Ok(self.snapshot()?.ready)
     }
 
+    /// Whether no item can be taken.
     fn empty(&self) -> PyResult<bool> {
         Ok(self.snapshot()?.ready == 0)
     }
 
+    /// Whether no slot can be filled: each holds an item, or is being written or read.
     fn full(&self) -> PyResult<bool> {
         Ok(self.snapshot()?.free == 0)
     }
 
+    /// Slots of the queue.
     #[getter]
     fn maxsize(&self) -> PyResult<usize> {
         Ok(self.opened()?.queue.capacity())
     }
 
+    /// Bytes of shared memory that the queue takes in all.
     #[getter]
     fn nbytes(&self) -> PyResult<usize> {
         Ok(self.opened()?.queue.nbytes())
     }
 
+    /// What is in the queue, slot by slot counted: a QueueStats.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let opened = self.opened()?;
         let snapshot = self.snapshot()?;
@@ -184,12 +212,15 @@ impl TreeQueue {
             .call((), Some(&fields))
     }
 
+    /// End this process's use of the queue: later calls raise ValueError. Other processes go on.
     fn close(&self) {
         // Replaced first, dropped afterwards: the last one to drop it detaches from the segment.
         let opened = std::mem::replace(&mut *self.state(), State::Closed);
         drop(opened);
     }
 
+    /// Shut the queue down for every process: puts raise ShutDown, gets drain what is there and then raise it.
+    /// With immediate=True gets raise at once too.
     #[pyo3(signature = (immediate = false))]
     fn shutdown(&self, immediate: bool) -> PyResult<()> {
         self.opened()?.queue.shutdown(immediate).map_err(outcome::attach_error)
@@ -215,8 +246,15 @@ impl TreeQueue {
         slf
     }
 
-    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.get_within(py, Patience::Forever, None) {
+    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        let taken = if slf.get_type().is(py.get_type::<Self>()) {
+            slf.get().get_within(py, Patience::Forever, None)
+        } else {
+            // A subclass may have a `get` of its own.
+            slf.call_method0(intern!(py, "get"))
+        };
+        match taken {
             Ok(tree) => Ok(Some(tree)),
             Err(error) if errors::is_shut_down(py, &error) => Ok(None),
             Err(error) => Err(error),
@@ -291,8 +329,13 @@ impl TreeQueue {
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let opened = self.opened()?;
-        // B1: an `out` that does not fit takes no item.
-        let prepared = out.map(|out| opened.tree.destinations(py, out)).transpose()?;
+        // B1: an `out` that does not fit takes no item, nor does a want of memory. Only a call that is about to find
+        // nothing and will not wait for it does not allocate in advance.
+        let prepared = match out {
+            Some(out) => Some(opened.tree.destinations(py, out)?),
+            None if patience.waits() || opened.queue.may_borrow() => Some(opened.tree.allocate(py)?),
+            None => None,
+        };
         let loan = self.borrow(py, &opened.queue, patience)?;
         let taken = prepared.map_or_else(|| opened.tree.allocate(py), Ok).and_then(|mut destinations| {
             if destinations.nbytes() >= DETACHED_COPY_NBYTES {

@@ -84,6 +84,15 @@ pub(crate) struct Attached {
     last_sweep_ns: local::AtomicU64,
 }
 
+/// How a queue was shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shutdown {
+    /// Items that are there can still be had.
+    Drain,
+    /// Nothing can be had.
+    Immediate,
+}
+
 static ATTACHED: Mutex<Vec<Weak<Attached>>> = Mutex::new(Vec::new());
 
 impl Queue {
@@ -257,6 +266,11 @@ impl Queue {
             Some(claim) => Ok(ReadLoan::new(attached, claim)),
             None => attached.borrow_slowly(wait),
         }
+    }
+
+    /// Whether a borrow is likely to find an item: a cheap look that may be wrong either way.
+    pub fn may_borrow(&self) -> bool {
+        self.attached().is_ok_and(|attached| attached.ring().may_borrow())
     }
 
     /// Shuts the queue down for everyone: reserves fail, borrows drain what is there and then fail; if `immediate`,
@@ -439,6 +453,16 @@ impl Attached {
         self.segment.control().not_full.shutdown.load(Ordering::SeqCst)
     }
 
+    /// What a flag other than `SHUTDOWN_NONE` means.
+    #[cold]
+    fn shut_down_how(flag: u32) -> Result<Shutdown, Corrupted> {
+        match flag {
+            SHUTDOWN_DRAIN => Ok(Shutdown::Drain),
+            SHUTDOWN_IMMEDIATE => Ok(Shutdown::Immediate),
+            _ => Err(Corrupted("the shutdown flag has no meaning")),
+        }
+    }
+
     fn slot_became_free(&self) {
         self.not_full().notify(1);
         if self.shutdown_flag() != SHUTDOWN_NONE {
@@ -454,7 +478,9 @@ impl Attached {
 
     #[inline]
     fn try_reserve(&self) -> Result<Option<Claim>, ReserveError> {
-        if self.shutdown_flag() != SHUTDOWN_NONE {
+        let flag = self.shutdown_flag();
+        if flag != SHUTDOWN_NONE {
+            Self::shut_down_how(flag)?;
             return Err(ReserveError::ShutDown);
         }
         let Some(claim) = self.ring().reserve(self.participant.owner())? else { return Ok(None) };
@@ -472,7 +498,7 @@ impl Attached {
     #[inline]
     fn try_borrow(&self) -> Result<Option<Claim>, BorrowError> {
         let flag = self.shutdown_flag();
-        if flag & SHUTDOWN_IMMEDIATE & !SHUTDOWN_DRAIN != 0 {
+        if flag != SHUTDOWN_NONE && Self::shut_down_how(flag)? == Shutdown::Immediate {
             return Err(BorrowError::ShutDown);
         }
         let me = self.participant.owner();
