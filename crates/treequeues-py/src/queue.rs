@@ -123,7 +123,10 @@ impl TreeQueue {
     ///
     /// Raises SchemaError if the tree does not fit, queue.Full if no slot became free in time (timeout is in seconds;
     /// None waits for ever), ShutDown, and ValueError after close. A put that raises leaves the queue as it was.
-    #[pyo3(signature = (obj, block = None, timeout = None))]
+    #[pyo3(
+        signature = (obj, block = None, timeout = None),
+        text_signature = "($self, obj, block=True, timeout=None)"
+    )]
     fn put(
         &self,
         py: Python<'_>,
@@ -144,7 +147,10 @@ impl TreeQueue {
     /// With out=, a tree like the example, its arrays are filled instead of new ones, and it is returned. Raises
     /// SchemaError if out does not fit, queue.Empty if no item came in time (timeout is in seconds; None waits for ever),
     /// ShutDown when the queue is shut down and drained, and ValueError after close. A get that raises takes nothing.
-    #[pyo3(signature = (block = None, timeout = None, out = None))]
+    #[pyo3(
+        signature = (block = None, timeout = None, out = None),
+        text_signature = "($self, block=True, timeout=None, out=None)"
+    )]
     fn get<'py>(
         &self,
         py: Python<'py>,
