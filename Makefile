@@ -17,7 +17,7 @@ demo: $(VENV)/.demo ## The main job: Atari actors to a learner, beside multiproc
 
 test: test-rust test-python ## All that must hold, in under 15 minutes on 2 cores from nothing.
 
-lint: $(VENV)/.test ## Format, lints, types and documentation, warnings as errors.
+lint: $(VENV)/.test $(VENV)/.demo ## Format, lints, types and documentation, warnings as errors.
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items
