@@ -533,5 +533,5 @@ fn write_time(f: &mut fmt::Formatter<'_>, prefix: &str, step: Option<TimeStep>) 
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -120,7 +120,7 @@ impl std::fmt::Debug for Word {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

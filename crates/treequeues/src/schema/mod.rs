@@ -219,5 +219,5 @@ impl Schema {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
