@@ -82,6 +82,15 @@ pub enum AttachError {
         /// Entries of the table.
         limit: u32,
     },
+    /// Somebody closed the descriptors behind the queue's back.
+    #[error(
+        "this process's descriptors of the queue were closed, or are other files now; keep them open when closing \
+         descriptors by range, or attach after that"
+    )]
+    DescriptorsClosed,
+    /// A queue in the memory of one process.
+    #[error("a local queue lives in the memory of one process, and cannot be shared with another")]
+    Local,
     /// The segment's memory is not of the id that the handle names.
     #[error("the descriptor leads to another segment than the handle was made for")]
     OtherSegment,

@@ -81,7 +81,7 @@ pub(crate) struct Control {
     pub(crate) not_full: Line<NotFull>,
 }
 
-/// The wake-up word of producers, and beside it the flag that a producer reads anyway.
+/// The wake-up word of producers, and beside it what is rarely written.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct NotFull {
@@ -89,6 +89,8 @@ pub(crate) struct NotFull {
     pub(crate) event: AtomicU32,
     /// `SHUTDOWN_*`.
     pub(crate) shutdown: AtomicU32,
+    /// CLOCK_MONOTONIC in nanoseconds when somebody last began a sweep: one sweeper serves all who sleep.
+    pub(crate) swept_at_ns: AtomicU64,
 }
 
 /// Open for puts and gets.
@@ -106,7 +108,7 @@ pub(crate) struct Entry {
     pub(crate) state: AtomicU64,
     /// For people: decisions rest on the lock of byte p alone.
     pub(crate) pid: AtomicU32,
-    reserved: [u32; 29],
+    reserved: [AtomicU32; 29],
 }
 
 /// One slot's state and metadata.
@@ -133,7 +135,11 @@ impl Control {
             tail: Line(AtomicU64::new(0)),
             hint: Line(AtomicU64::new(0)),
             not_empty: Line(AtomicU32::new(0)),
-            not_full: Line(NotFull { event: AtomicU32::new(0), shutdown: AtomicU32::new(SHUTDOWN_NONE) }),
+            not_full: Line(NotFull {
+                event: AtomicU32::new(0),
+                shutdown: AtomicU32::new(SHUTDOWN_NONE),
+                swept_at_ns: AtomicU64::new(0),
+            }),
         }
     }
 }

@@ -15,11 +15,12 @@
 //! | `word` | a slot's state in one u64 | |
 //! | `layout`, `format` | where everything lies in a segment, byte by byte | |
 //! | `ring` | the protocol: who may touch which slot | |
-//! | `segment` | the mapped memory: anonymous, or on the heap for tests | yes |
+//! | `segment` | the mapped memory: anonymous, or on the heap for one process | yes |
 //! | `fork` | what a forked child inherits, and what is taken from it | yes |
 //! | `participant` | who this process is, and who else lives | yes |
 //! | `sweep` | returning what the dead held | |
 //! | `wait` | spinning, sleeping and waking across processes | |
+//! | `attached` | one process at one segment: its threads, its forks, its end | yes |
 //! | `loan` | access to one slot's rows | yes |
 //! | `queue` | the public type | yes |
 //! | `monitor` | a look at a queue for people and tools | |
@@ -30,6 +31,9 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("treequeues needs Linux: memory files, futexes and open-file-description locks");
 
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+mod attached;
 pub mod dtype;
 mod error;
 #[cfg(not(loom))]

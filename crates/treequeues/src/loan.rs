@@ -7,8 +7,8 @@
 //! N3. A loan borrows its queue, so the segment stays mapped and the participant registered while it lives.
 //! N4. In a forked child an inherited loan is the parent's: dropping it does nothing there.
 
+use crate::attached::Attached;
 use crate::error::Corrupted;
-use crate::queue::Attached;
 use crate::ring::Claim;
 use crate::schema::Schema;
 use crate::sync::Ordering;

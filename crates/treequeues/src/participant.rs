@@ -6,20 +6,21 @@
 //!
 //! P1. The lock of byte p is taken before entry p is claimed, and dropped after it is freed. So an entry in use whose
 //!     byte is unlocked belongs to a dead participant.
-//! P2. An entry is freed, with the next generation, only after every slot of its holder was returned. So a word that
-//!     names a participant by id and generation names one that is alive, or one whose entry still says so.
+//! P2. An entry is freed, with the next generation, only after every slot of its holder was returned. A word names its
+//!     holder by id and the low bits of the generation; whoever returns a slot makes sure, just before, that the entry
+//!     still has the whole generation that was found dead.
 //! P3. A process is one participant of a segment, whatever its threads, and never asks about its own byte.
 
 use std::fs::OpenOptions;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use crate::error::{AttachError, Corrupted};
 use crate::fork::{self, Key, NoFork};
 use crate::format::Entry;
-use crate::segment::{Heap, Segment};
+use crate::segment::{FileIdentity, Heap, Segment};
 use crate::sweep;
 use crate::sync::Ordering;
 use crate::word::Owner;
@@ -58,7 +59,7 @@ impl EntryState {
     pub(crate) fn load(entry: &Entry) -> Self {
         // Acquire: pairs with the claiming and freeing of the entry.
         let state = entry.state.load(Ordering::Acquire);
-        Self { used: state % 2 == 1, generation: state / 2 }
+        Self { used: state & 1 == 1, generation: state >> 1 }
     }
 
     /// Moves the entry from this state to `to`, unless it has moved.
@@ -68,43 +69,60 @@ impl EntryState {
     }
 
     fn packed(self) -> u64 {
-        self.generation * 2 + u64::from(self.used)
+        self.generation << 1 | u64::from(self.used)
     }
 }
 
 impl Participant {
-    /// Registers this process. Returns what the dead left on the way.
+    /// Registers this process, after returning what dead participants held.
     pub(crate) fn register(segment: &Segment, no_fork: &mut NoFork) -> Result<Self, AttachError> {
         let locks = Locks::open(segment)?;
-        let entries = segment.entries();
+        match Self::claim(segment, &locks) {
+            Ok((id, generation)) => Ok(Self {
+                id,
+                generation,
+                owner: Owner::new(id, generation, segment.layout().id_bits()),
+                pid: std::process::id(),
+                key: locks.file().and_then(|fd| no_fork.insert(segment, fd)),
+                locks,
+                fork_generation: fork::generation(),
+            }),
+            Err(error) => {
+                locks.close();
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the lock and the entry of a free place; returns its id and generation.
+    fn claim(segment: &Segment, locks: &Locks) -> Result<(u32, u64), AttachError> {
         for _ in 0..MAX_ROUNDS {
-            sweep::sweep(segment, &locks, None)?;
+            sweep::sweep(segment, locks, None)?;
             let mut lost_one = false;
-            for (id, entry) in (0..).zip(entries) {
+            for (id, entry) in (0..).zip(segment.entries()) {
                 let free = EntryState::load(entry);
-                if free.used || !locks.try_lock(id).map_err(lock_error)? {
+                if free.used {
                     continue;
                 }
-                let used = EntryState { used: true, ..free };
-                if !free.swap(entry, used) {
-                    // Somebody was here between the look and the lock: the entry may be a dead one's now (P1).
-                    locks.unlock(id).map_err(lock_error)?;
+                if !locks.try_lock(id).map_err(lock_error)? {
+                    // Another newcomer's, or of somebody who is just leaving.
                     lost_one = true;
                     continue;
                 }
-                let pid = std::process::id();
-                // Relaxed: for people.
-                entry.pid.store(pid, Ordering::Relaxed);
-                let key = locks.file().and_then(|fd| no_fork.insert(segment, fd));
-                let owner = Owner::new(id, free.generation, segment.layout().id_bits());
-                let fork_generation = fork::generation();
-                return Ok(Self { id, generation: free.generation, owner, pid, locks, fork_generation, key });
+                if free.swap(entry, EntryState { used: true, ..free }) {
+                    // Relaxed: for people.
+                    entry.pid.store(std::process::id(), Ordering::Relaxed);
+                    return Ok((id, free.generation));
+                }
+                // Somebody was here between the look and the lock: the entry may be a dead one's now (P1).
+                locks.unlock(id).map_err(lock_error)?;
+                lost_one = true;
             }
             if !lost_one {
                 break;
             }
+            std::thread::yield_now();
         }
-        locks.close();
         Err(AttachError::TableFull { limit: segment.layout().participants })
     }
 
@@ -149,7 +167,8 @@ impl Participant {
         if !self.is_this_process() {
             return Ok(());
         }
-        let recovered = segment.ring().recover(self.owner);
+        // Nobody else is this participant while it lives.
+        let recovered = segment.ring().recover(self.owner, || true);
         if recovered.is_ok() {
             let used = EntryState { used: true, generation: self.generation };
             used.swap(&segment.entries()[self.id as usize], used.freed());
@@ -157,7 +176,9 @@ impl Participant {
         if let Locks::Heap(heap) = &self.locks {
             heap.unlock(self.id);
         }
-        self.locks.close();
+        if self.locks.are_of(segment).is_ok() {
+            self.locks.close();
+        }
         recovered.map(drop)
     }
 }
@@ -165,7 +186,7 @@ impl Participant {
 impl EntryState {
     /// Free for the next tenant.
     pub(crate) fn freed(self) -> Self {
-        Self { used: false, generation: self.generation + 1 }
+        Self { used: false, generation: self.generation.wrapping_add(1) & (u64::MAX >> 1) }
     }
 }
 
@@ -180,13 +201,30 @@ impl Locks {
             OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{fd}")).map_err(
                 |source| AttachError::System { action: "open the segment's lock descriptor", source },
             )?;
-        Ok(Self::File(ManuallyDrop::new(own.into())))
+        let locks = Self::File(ManuallyDrop::new(own.into()));
+        if let Err(error) = locks.are_of(segment) {
+            locks.close();
+            return Err(error);
+        }
+        Ok(locks)
     }
 
     fn file(&self) -> Option<&OwnedFd> {
         match self {
             Self::File(fd) => Some(fd),
             Self::Heap(_) => None,
+        }
+    }
+
+    /// Fails if the descriptor is no longer one of the segment: then its locks say nothing, about anybody.
+    pub(crate) fn are_of(&self, segment: &Segment) -> Result<(), AttachError> {
+        let Self::File(fd) = self else { return Ok(()) };
+        // SAFETY: the number may have been closed behind our back; it is only asked which file it is.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd.as_raw_fd()) };
+        if FileIdentity::of(fd).ok() == segment.identity() {
+            Ok(())
+        } else {
+            Err(AttachError::DescriptorsClosed)
         }
     }
 
@@ -220,10 +258,18 @@ impl Locks {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn replace_by(&self, file: &std::fs::File) {
+        let own = self.file().expect("a file").as_raw_fd();
+        // SAFETY: both descriptors are open; what was behind `own` is closed, which is the point of the test.
+        let replaced = unsafe { libc::dup2(file.as_raw_fd(), own) };
+        assert_eq!(replaced, own);
+    }
+
     /// Closes the descriptor, and with it drops its locks. In this process only: see `Participant::deregister`.
     fn close(&self) {
         if let Self::File(fd) = self {
-            // SAFETY: closed once: by `register` when it fails, else by `deregister`, which `Attached` calls once.
+            // SAFETY: closed once: by `open` or `register` when they fail, else by `deregister`, which is called once.
             unsafe { libc::close(fd.as_raw_fd()) };
         }
     }

@@ -27,18 +27,24 @@
 //!
 //! Orderings. O1: a slot's rows and metadata are published by the Release half of the compare-and-swap that leaves a
 //! phase, and seen through the Acquire half of the load or compare-and-swap that finds it. O2: compare-and-swaps that
-//! make a slot available are SeqCst, as is the load of the waiters bit that follows (`wait::Event::notify`): either the
-//! waker sees the bit, or the sleeper's last look sees the slot. O3: cursors are Relaxed where a stale value only costs
-//! a restart.
+//! make a slot available are SeqCst, as is the load of the waiters bit that follows (`wait`); a sleeper has a SeqCst fence
+//! between setting the bit and its last look. So either the waker sees the bit, or the sleeper sees the slot. O3: cursors
+//! are Relaxed where a stale value only costs a restart.
 
 use crate::error::Corrupted;
 use crate::format::{Control, Slot};
-use crate::sync::{AtomicU64, Ordering, spin_loop};
+use crate::sync::{AtomicU64, Ordering, fence, spin_loop};
 use crate::word::{Owner, Phase, Word};
 
-/// Restarts before an operation calls the ring corrupted. Each honest restart means that another participant moved on;
-/// a million in one call is not contention but a cursor that contradicts the words.
-const MAX_RESTARTS: u32 = 1 << 20;
+/// Looks at slots, beyond `LAPS_LOOKED_AT` laps, before an operation calls the ring corrupted. Each honest restart means
+/// that another participant moved on; a million looks in one call are not contention but a cursor that contradicts the
+/// words.
+const MAX_LOOKS: u64 = 1 << 20;
+/// Laps that an operation may look at in any case: an honest one needs a few.
+const LAPS_LOOKED_AT: u64 = 64;
+
+/// How far a busy loop looks past slots that are held.
+const LOOK_AHEAD: usize = 8;
 
 const LOST: Corrupted = Corrupted("the cursors and state words of the ring contradict each other");
 const MEANINGLESS: Corrupted = Corrupted("a slot's state word has no meaning");
@@ -93,7 +99,8 @@ impl<'s> Ring<'s> {
 
     /// Claims a slot to write: the lowest free ticket. `None` when no slot is free.
     pub(crate) fn reserve(self, me: Owner) -> Result<Option<Claim>, Corrupted> {
-        for _ in 0..MAX_RESTARTS {
+        let mut looks = self.looks();
+        loop {
             let head = self.position(self.control.head.load(Ordering::Relaxed));
             let mut leading_used_up = 0;
             let mut met_hold = false;
@@ -101,6 +108,7 @@ impl<'s> Ring<'s> {
             let mut candidate = None;
             let mut stale = false;
             for at in self.lap_from(head) {
+                looks.spend(1)?;
                 match Self::outlook(self.word(at.slot), at.lap)? {
                     Outlook::Candidate => candidate = Some(at),
                     Outlook::UsedUp { free } => {
@@ -126,7 +134,7 @@ impl<'s> Ring<'s> {
                 if self.swap(at.slot, free, word) {
                     // Relaxed: published by the compare-and-swap of the commit.
                     self.slots[at.slot].ticket.store(at.ticket, Ordering::Relaxed);
-                    self.advance(&self.control.head, head.ticket, at.ticket + 1);
+                    self.advance(&self.control.head, head.ticket, at.ticket.wrapping_add(1));
                     return Ok(Some(Claim { slot: at.slot, ticket: at.ticket, word, met_hold }));
                 }
             } else if !stale {
@@ -138,7 +146,6 @@ impl<'s> Ring<'s> {
             }
             spin_loop();
         }
-        Err(LOST)
     }
 
     /// Publishes a written slot. The item comes in order, or first if the ring had to pass its ticket.
@@ -160,13 +167,19 @@ impl<'s> Ring<'s> {
 
     /// Claims the oldest item: a RETURNED one first, else the lowest READY ticket. `None` when there is none.
     ///
-    /// `look_everywhere` is the look at every slot before saying so (R4); a caller with a large ring may leave it out,
-    /// for a bounded time, after a look that found nothing.
-    pub(crate) fn borrow(self, me: Owner, look_everywhere: bool) -> Result<Option<Claim>, Corrupted> {
-        for _ in 0..MAX_RESTARTS {
+    /// `look_everywhere` is asked before that is said whether to look at every slot (R4); a caller with a large ring may
+    /// leave it out, for a bounded time, after a look that found nothing.
+    pub(crate) fn borrow(
+        self,
+        me: Owner,
+        look_everywhere: impl Fn() -> bool,
+    ) -> Result<Option<Claim>, Corrupted> {
+        let mut looks = self.looks();
+        loop {
             // Acquire: pairs with `raise_hint`, so that what was returned before is seen as RETURNED.
             let hint = self.control.hint.load(Ordering::Acquire);
             if is_up(hint) {
+                looks.spend(self.slots.len())?;
                 match self.borrow_returned(me, hint)? {
                     Returned::Claimed(claim) => return Ok(Some(claim)),
                     Returned::Moved => {
@@ -176,15 +189,14 @@ impl<'s> Ring<'s> {
                     Returned::None => {}
                 }
             }
-            match self.borrow_in_order(me)? {
+            match self.borrow_in_order(me, &mut looks)? {
                 InOrder::Claimed(claim) => return Ok(Some(claim)),
-                InOrder::None if !look_everywhere || !self.any_returned()? => return Ok(None),
+                InOrder::None if !look_everywhere() || !self.any(Phase::Returned)? => return Ok(None),
                 InOrder::None => self.raise_hint(),
                 InOrder::Moved => {}
             }
             spin_loop();
         }
-        Err(LOST)
     }
 
     /// Ends a read: the slot is free for its next ticket.
@@ -207,15 +219,22 @@ impl<'s> Ring<'s> {
 
     /// Returns what `dead` held: unwritten and finished slots become free, unfinished reads are redelivered.
     ///
-    /// Any number of sweepers may do this at once, and each may die half-way. Returns how many slots it moved.
-    pub(crate) fn recover(self, dead: Owner) -> Result<usize, Corrupted> {
+    /// Any number of sweepers may do this at once, and each may die half-way. A word names its owner by a few bits of the
+    /// generation, so `is_still_theirs` is asked before each change: a sweeper that slept for hundreds of generations must
+    /// not take the slots of a living tenant. Returns how many slots it moved.
+    pub(crate) fn recover(self, dead: Owner, is_still_theirs: impl Fn() -> bool) -> Result<usize, Corrupted> {
+        let mut looks = self.looks();
         let mut moved = 0;
-        for index in 0..self.slots.len() {
-            for restart in 0.. {
+        'slots: for index in 0..self.slots.len() {
+            loop {
+                looks.spend(1)?;
                 let word = self.word(index);
                 let phase = word.phase().ok_or(MEANINGLESS)?;
                 if word.owner() != dead || !phase.is_held() {
                     break;
+                }
+                if !is_still_theirs() {
+                    break 'slots;
                 }
                 let to = match phase {
                     Phase::Reading => word.with(Phase::Returned, Owner::NOBODY),
@@ -225,39 +244,61 @@ impl<'s> Ring<'s> {
                     moved += 1;
                     break;
                 }
-                if restart == MAX_RESTARTS {
-                    return Err(LOST);
-                }
             }
         }
         self.raise_hint();
         Ok(moved)
     }
 
-    /// Whether a reserve is worth trying: a cheap look at the head's slot, for busy loops.
+    /// Whether a reserve is worth trying: a cheap look from the head on, for busy loops.
     pub(crate) fn may_reserve(self) -> bool {
-        let at = self.position(self.control.head.load(Ordering::Relaxed));
-        let word = self.word(at.slot);
-        word.phase() == Some(Phase::Free) || word.laps_ahead_of(at.lap) >= 0
+        let head = self.position(self.control.head.load(Ordering::Relaxed));
+        self.lap_from(head).take(LOOK_AHEAD).any(|at| {
+            let word = self.word(at.slot);
+            word.phase() == Some(Phase::Free) && word.laps_ahead_of(at.lap) >= 0
+        })
     }
 
-    /// Whether a borrow is worth trying: a cheap look at the hint and the tail's slot, for busy loops.
+    /// Whether a borrow is worth trying: a cheap look at the hint and from the tail on, for busy loops.
     pub(crate) fn may_borrow(self) -> bool {
-        let at = self.position(self.control.tail.load(Ordering::Relaxed));
-        let word = self.word(at.slot);
-        let ahead = word.laps_ahead_of(at.lap);
-        is_up(self.control.hint.load(Ordering::Relaxed))
-            || ahead > 0
-            || (ahead == 0 && !matches!(word.phase(), Some(Phase::Free | Phase::Writing)))
+        if is_up(self.control.hint.load(Ordering::Relaxed)) {
+            return true;
+        }
+        let tail = self.position(self.control.tail.load(Ordering::Relaxed));
+        for at in self.lap_from(tail).take(LOOK_AHEAD) {
+            let word = self.word(at.slot);
+            match (word.phase(), word.laps_ahead_of(at.lap)) {
+                (Some(Phase::Returned), _) | (Some(Phase::Ready), 0..) => return true,
+                (_, ..0) | (Some(Phase::Free), 0) => return false,
+                _ => {}
+            }
+        }
+        false
     }
 
-    /// Whether, once the queue is shut down, no item is left or can still come from another participant.
-    pub(crate) fn is_drained(self, me: Owner) -> Result<bool, Corrupted> {
+    /// Whether any slot is FREE now: one look at each.
+    pub(crate) fn any_free(self) -> bool {
+        self.words().any(|word| word.phase() == Some(Phase::Free))
+    }
+
+    /// Whether any slot has an item now: one look at each.
+    pub(crate) fn any_item(self) -> bool {
+        self.words().any(|word| matches!(word.phase(), Some(Phase::Ready | Phase::Returned)))
+    }
+
+    /// Whether, once the queue is shut down, no item is left or can still come. Slots held by `but_not` do not count: a
+    /// caller that holds some itself would wait for its own.
+    pub(crate) fn is_drained(self, but_not: Option<Owner>) -> Result<bool, Corrupted> {
+        // SeqCst: pairs with the compare-and-swap of a reserve and its look at the flag after it: this look sees the slot,
+        // or that reserve sees the flag.
+        fence(Ordering::SeqCst);
         for index in 0..self.slots.len() {
             let word = self.word(index);
             match word.phase().ok_or(MEANINGLESS)? {
                 Phase::Ready | Phase::Returned => return Ok(false),
-                Phase::Writing | Phase::Late | Phase::Reading if word.owner() != me => return Ok(false),
+                Phase::Writing | Phase::Late | Phase::Reading if Some(word.owner()) != but_not => {
+                    return Ok(false);
+                }
                 _ => {}
             }
         }
@@ -329,12 +370,13 @@ impl<'s> Ring<'s> {
     }
 
     /// Claims the lowest READY ticket.
-    fn borrow_in_order(self, me: Owner) -> Result<InOrder, Corrupted> {
+    fn borrow_in_order(self, me: Owner, looks: &mut Looks) -> Result<InOrder, Corrupted> {
         let tail = self.position(self.control.tail.load(Ordering::Relaxed));
         let mut first_writing: Option<Position> = None;
         let mut candidate = None;
         let mut end = None;
         for at in self.lap_from(tail) {
+            looks.spend(1)?;
             let word = self.word(at.slot);
             let ahead = word.laps_ahead_of(at.lap);
             match word.phase().ok_or(MEANINGLESS)? {
@@ -379,7 +421,7 @@ impl<'s> Ring<'s> {
         if !self.swap(at.slot, word, taken) {
             return Ok(InOrder::Moved);
         }
-        let passable = first_writing.map_or(at.ticket + 1, |first| first.ticket);
+        let passable = first_writing.map_or(at.ticket.wrapping_add(1), |first| first.ticket);
         self.advance(&self.control.tail, tail.ticket, passable);
         Ok(InOrder::Claimed(Claim {
             slot: at.slot,
@@ -406,9 +448,9 @@ impl<'s> Ring<'s> {
         Ok(false)
     }
 
-    fn any_returned(self) -> Result<bool, Corrupted> {
+    fn any(self, wanted: Phase) -> Result<bool, Corrupted> {
         for index in 0..self.slots.len() {
-            if self.word(index).phase().ok_or(MEANINGLESS)? == Phase::Returned {
+            if self.word(index).phase().ok_or(MEANINGLESS)? == wanted {
                 return Ok(true);
             }
         }
@@ -417,7 +459,9 @@ impl<'s> Ring<'s> {
 
     /// Leaves a claimed slot although its ticket may be burned again and again meanwhile (R3).
     fn leave(self, claim: &Claim, from: &[Phase], to: impl Fn(Word) -> Word) -> Result<(), Corrupted> {
-        for _ in 0..MAX_RESTARTS {
+        let mut looks = self.looks();
+        loop {
+            looks.spend(1)?;
             let word = self.word(claim.slot);
             let mine =
                 word.owner() == claim.word.owner() && word.phase().is_some_and(|phase| from.contains(&phase));
@@ -429,7 +473,6 @@ impl<'s> Ring<'s> {
             }
             spin_loop();
         }
-        Err(LOST)
     }
 
     fn outlook(word: Word, lap: u64) -> Result<Outlook, Corrupted> {
@@ -467,6 +510,10 @@ impl<'s> Ring<'s> {
         self.control.hint.fetch_add(HINT_RAISE, Ordering::AcqRel);
     }
 
+    fn looks(self) -> Looks {
+        Looks { left: MAX_LOOKS + LAPS_LOOKED_AT * self.slots.len() as u64 }
+    }
+
     fn position(self, ticket: u64) -> Position {
         let capacity = self.slots.len() as u64;
         Position { ticket, slot: (ticket % capacity) as usize, lap: ticket / capacity }
@@ -482,10 +529,23 @@ impl<'s> Ring<'s> {
             next.slot += 1;
             if next.slot == capacity {
                 next.slot = 0;
-                next.lap += 1;
+                next.lap = next.lap.wrapping_add(1);
             }
             this
         })
+    }
+}
+
+/// How many looks at slots one operation has left.
+struct Looks {
+    left: u64,
+}
+
+impl Looks {
+    #[inline]
+    fn spend(&mut self, looks: usize) -> Result<(), Corrupted> {
+        self.left = self.left.checked_sub(looks as u64).ok_or(LOST)?;
+        Ok(())
     }
 }
 

@@ -4,10 +4,10 @@
 //! standard library's atomics, under `loom`, and in tests that abandon an operation between any two of its accesses.
 
 #[cfg(not(any(loom, test)))]
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 #[cfg(any(loom, test))]
-pub(crate) use stepped::{AtomicU32, AtomicU64, Ordering, abandon_after};
+pub(crate) use stepped::{AtomicU32, AtomicU64, Ordering, abandon_after, fence};
 
 /// Plain atomics for what only this process sees: how patient it is, when it last looked, how often it was forked.
 #[cfg(not(loom))]
@@ -46,7 +46,7 @@ mod stepped {
     #[cfg(not(loom))]
     use std::sync::atomic as inner;
 
-    pub(crate) use inner::Ordering;
+    pub(crate) use inner::{Ordering, fence};
 
     // Under loom all threads of a model run on one thread of the system, so it has thread locals of its own.
     #[cfg(loom)]

@@ -4,12 +4,13 @@
 //! counter stays up when a waiter is killed, and then every later call pays a system call.
 //!
 //! E1. A waiter sets the bit, looks once more, and only then sleeps. A waker makes its slot available, and only then
-//!     looks at the bit. All four accesses are SeqCst, so the waker sees the bit or the waiter sees the slot.
-//! E2. A waker that sees the bit clears it, moves the sequence, and wakes one. Whoever wakes up sets the bit again for
-//!     the others, and passes the wake-up on if there is more to take.
+//!     looks at the bit. The waker's compare-and-swap and load are SeqCst, and so are the setting of the bit and a fence
+//!     after it: the waker sees the bit, or the waiter sees the slot.
+//! E2. A waker that sees the bit clears it, moves the sequence, and wakes one. Whoever was woken sets the bit again for the
+//!     others, and passes the wake-up on if there is more to take.
 //! E3. No sleep is longer than `MAX_SLEEP`: a lost wake-up, a peer that died after its commit and before its wake, and a
 //!     pending signal all cost that much at most.
-//! E4. Nobody waiting: no system call, no store.
+//! E4. Nobody waiting: no system call and no store, but for one waker after each wait: the bit stays set behind it.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::thread::futex;
 
-use crate::sync::{AtomicU32, Ordering, futex_word, local, spin_loop};
+use crate::sync::{AtomicU32, Ordering, fence, futex_word, local, spin_loop};
 
 /// The longest uninterrupted sleep (E3).
 pub(crate) const MAX_SLEEP: Duration = Duration::from_millis(100);
@@ -72,8 +73,7 @@ impl<'w> Wait<'w> {
         Self { deadline: Instant::now().checked_add(timeout), interrupted: None }
     }
 
-    /// Calls `interrupted` after each sleep that brought nothing: about every 100 ms, and when a signal came. The wait
-    /// ends when it returns true.
+    /// Calls `interrupted` about every 100 ms of the wait, and when a signal came. The wait ends when it returns true.
     pub fn or_until<'i>(self, interrupted: &'i mut dyn FnMut() -> bool) -> Wait<'i> {
         Wait { deadline: self.deadline, interrupted: Some(interrupted) }
     }
@@ -88,8 +88,20 @@ impl<'w> Wait<'w> {
 }
 
 impl Event<'_> {
-    /// Wakes up to `count` sleepers, if there are any.
-    pub(crate) fn notify(self, count: u32) {
+    /// Wakes one sleeper, if there is any.
+    #[inline]
+    pub(crate) fn notify_one(self) {
+        self.notify(1);
+    }
+
+    /// Wakes all sleepers.
+    pub(crate) fn notify_all(self) {
+        // The most that the kernel takes: it reads the number as signed.
+        self.notify(i32::MAX as u32);
+    }
+
+    #[inline]
+    fn notify(self, count: u32) {
         // SeqCst: E1, pairs with `set_waiters`.
         let seen = self.0.load(Ordering::SeqCst);
         if seen & WAITERS != 0 {
@@ -100,8 +112,7 @@ impl Event<'_> {
     #[cold]
     fn wake(self, seen: u32, count: u32) {
         let moved = seen.wrapping_add(SEQUENCE) & !WAITERS;
-        // AcqRel: orders the waker's slot before the moved sequence. If it fails, another waker has moved it since, or
-        // one more waiter has come (the bit was set already, so the word is the same then).
+        // AcqRel: orders the waker's slot before the moved sequence. If it fails, another waker has moved it since.
         if self.0.compare_exchange(seen, moved, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             // The only error is a bad address, and the word is mapped.
             let _ = futex::wake(futex_word(self.0), futex::Flags::empty(), count);
@@ -111,7 +122,10 @@ impl Event<'_> {
     /// Tells wakers that somebody may sleep, and returns the word to sleep on.
     fn set_waiters(self) -> u32 {
         // SeqCst: E1, pairs with the load in `notify`.
-        self.0.fetch_or(WAITERS, Ordering::SeqCst) | WAITERS
+        let seen = self.0.fetch_or(WAITERS, Ordering::SeqCst) | WAITERS;
+        // SeqCst: E1: the looks that follow are not older than the bit.
+        fence(Ordering::SeqCst);
+        seen
     }
 
     /// Sleeps while the word is `seen`; false when a signal or the time ended the sleep.
@@ -169,25 +183,38 @@ impl Patience {
     }
 }
 
-/// Waits on `event` until `attempt` succeeds.
-///
-/// `ready` is a cheap look that says whether an attempt is worth it; `before_sleep` may end the wait with an error and
-/// is told whether a whole sleep has just brought nothing.
+/// What a wait is for.
+pub(crate) struct Goal<R, A, S, P> {
+    /// A cheap look that says whether an attempt is worth it.
+    pub(crate) ready: R,
+    /// A look at everything, for those who are waited for by nobody but this one.
+    pub(crate) available: A,
+    /// Looks for the dead. `Break` if it found any.
+    pub(crate) before_sleep: S,
+    /// Takes what is waited for, if it is there.
+    pub(crate) attempt: P,
+}
+
+/// Waits on `event` until the goal's `attempt` succeeds.
 pub(crate) fn wait_for<T, E>(
     event: Event<'_>,
     patience: &Patience,
     wait: &mut Wait<'_>,
-    ready: impl Fn() -> bool,
-    mut attempt: impl FnMut() -> Result<Option<T>, E>,
-    mut before_sleep: impl FnMut(bool) -> Result<ControlFlow<()>, E>,
+    goal: Goal<
+        impl Fn() -> bool,
+        impl Fn() -> bool,
+        impl FnMut() -> Result<ControlFlow<()>, E>,
+        impl FnMut() -> Result<Option<T>, E>,
+    >,
 ) -> Result<Waited<T>, E> {
+    let Goal { ready, available, mut before_sleep, mut attempt } = goal;
     if patience.spin(&ready)
         && let Some(got) = attempt()?
     {
         return Ok(Waited::Got(got));
     }
-    let mut woken = false;
-    let mut fruitless = false;
+    let mut was_woken = false;
+    let mut asked = Instant::now();
     let outcome = loop {
         let seen = event.set_waiters();
         match attempt() {
@@ -195,13 +222,10 @@ pub(crate) fn wait_for<T, E>(
             Ok(None) => {}
             Err(error) => break Err(error),
         }
-        match before_sleep(fruitless) {
+        match before_sleep() {
             Ok(ControlFlow::Continue(())) => {}
-            // Something changed meanwhile: attempt again.
-            Ok(ControlFlow::Break(())) => {
-                fruitless = false;
-                continue;
-            }
+            // Something came back: attempt again.
+            Ok(ControlFlow::Break(())) => continue,
             Err(error) => break Err(error),
         }
         let left = wait.left().unwrap_or(MAX_SLEEP).min(MAX_SLEEP);
@@ -209,21 +233,24 @@ pub(crate) fn wait_for<T, E>(
             break Ok(Waited::TimedOut);
         }
         let before = Instant::now();
-        fruitless = !event.sleep(seen, left);
-        if fruitless {
+        let was_woken_now = event.sleep(seen, left);
+        if was_woken_now {
+            was_woken = true;
+            patience.slept(before.elapsed());
+        }
+        // Also when others are always faster: nobody's signal waits for longer than a sleep.
+        if !was_woken_now || asked.elapsed() >= MAX_SLEEP {
+            asked = Instant::now();
             if wait.is_interrupted() {
                 break Ok(Waited::Interrupted);
             }
-        } else {
-            woken = true;
-            patience.slept(before.elapsed());
         }
     };
-    if woken {
+    if was_woken {
         // E2. The wake-up may have been meant for what is still there, whatever this call comes back with.
         event.set_waiters();
-        if ready() {
-            event.notify(1);
+        if available() {
+            event.notify_one();
         }
     }
     outcome

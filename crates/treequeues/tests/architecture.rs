@@ -16,12 +16,14 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["fork"], false),
     (&["participant", "sweep"], true),
     (&["monitor"], false),
-    (&["loan", "queue"], true),
+    (&["attached"], false),
+    (&["loan"], false),
+    (&["queue"], false),
 ];
 
 /// The modules that may hold unsafe code, by crate.
 const UNSAFE: &[(&str, &[&str])] = &[
-    ("treequeues", &["fork", "loan", "participant", "queue", "segment"]),
+    ("treequeues", &["attached", "fork", "loan", "participant", "queue", "segment"]),
     ("treequeues-py", &["queue", "tree"]),
 ];
 

@@ -1,6 +1,6 @@
 //! A segment without an operating system: zeroed heap memory, and flags in the place of file locks.
 
-use std::alloc::{Layout as AllocLayout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout as AllocLayout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
 use crate::layout::{Layout, PAGE_NBYTES};
@@ -21,13 +21,13 @@ unsafe impl Send for Heap {}
 unsafe impl Sync for Heap {}
 
 impl Heap {
-    pub(crate) fn new(layout: &Layout) -> Self {
-        let memory =
-            AllocLayout::from_size_align(layout.total_nbytes, PAGE_NBYTES).expect("L1 bounds the size");
+    /// `None` when the allocator refuses.
+    pub(crate) fn new(layout: &Layout) -> Option<Self> {
+        let memory = AllocLayout::from_size_align(layout.total_nbytes, PAGE_NBYTES).ok()?;
         // SAFETY: a segment has at least a header, so the size is not zero.
-        let base =
-            NonNull::new(unsafe { alloc_zeroed(memory) }).unwrap_or_else(|| handle_alloc_error(memory));
-        Self { base, memory, locks: (0..layout.participants).map(|_| AtomicBool::new(false)).collect() }
+        let base = NonNull::new(unsafe { alloc_zeroed(memory) })?;
+        let locks = (0..layout.participants).map(|_| AtomicBool::new(false)).collect();
+        Some(Self { base, memory, locks })
     }
 
     pub(crate) fn base(&self) -> NonNull<u8> {

@@ -24,6 +24,20 @@ const HEADROOM_NBYTES: u64 = 32 << 20;
 /// Against shrinking and growing (a truncated mapping is a SIGBUS), and against further seals.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
+/// Which file a descriptor leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    pub(crate) fn of(fd: impl AsFd) -> Result<Self, Errno> {
+        let stat = rustix::fs::fstat(fd)?;
+        Ok(Self { device: stat.st_dev, inode: stat.st_ino })
+    }
+}
+
 /// Creates the memory file with every page reserved.
 pub(super) fn create(layout: &Layout, item_nbytes: usize) -> Result<OwnedFd, CreateError> {
     let total = layout.total_nbytes as u64;

@@ -1,7 +1,7 @@
 //! The segment: the one shared region of a queue, mapped into this process.
 //!
-//! Two backings stand behind the same type: an anonymous memory file (`memfd`), and plain heap memory for tests, which
-//! needs no operating system and runs under an interpreter.
+//! Two backings stand behind the same type: an anonymous memory file (`memfd`), and plain heap memory for the threads of
+//! one process, which needs no operating system: tests use it.
 //!
 //! S1. `base` points to `layout.total_nbytes` bytes that stay readable and writable until the segment is dropped.
 //! S2. Header and schema were checked against the layout (F1 to F4 of `format`) before a `Segment` exists, and nobody
@@ -25,7 +25,7 @@ use crate::ring::Ring;
 use crate::schema::Schema;
 
 pub(crate) use heap::Heap;
-pub(crate) use memfd::map_private_over;
+pub(crate) use memfd::{FileIdentity, map_private_over};
 
 /// 128 random bits that name a segment.
 pub type SegmentId = [u8; 16];
@@ -42,7 +42,7 @@ pub(crate) struct Segment {
 
 #[derive(Debug)]
 enum Backing {
-    Memfd(Arc<OwnedFd>),
+    Memfd(Arc<OwnedFd>, FileIdentity),
     Heap(Arc<Heap>),
 }
 
@@ -58,7 +58,11 @@ impl Segment {
             let fd = Arc::new(memfd::create(layout, item_nbytes)?);
             let base = memfd::map_shared(&fd, layout.total_nbytes)
                 .map_err(|source| CreateError::System { action: "map the segment", source: source.into() })?;
-            Ok((base, Backing::Memfd(fd)))
+            let identity = FileIdentity::of(&fd).map_err(|source| CreateError::System {
+                action: "stat the segment",
+                source: source.into(),
+            })?;
+            Ok((base, Backing::Memfd(fd, identity)))
         })
     }
 
@@ -68,8 +72,15 @@ impl Segment {
         capacity: u64,
         participants: u64,
     ) -> Result<Self, CreateError> {
-        Self::create_in(schema, capacity, participants, |layout, _| {
-            let heap = Arc::new(Heap::new(layout));
+        Self::create_in(schema, capacity, participants, |layout, item_nbytes| {
+            let heap = Heap::new(layout).ok_or(CreateError::Memory {
+                needed_bytes: layout.total_nbytes as u64,
+                available_bytes: 0,
+                capacity,
+                item_nbytes,
+                limit: "from this process's allocator",
+            })?;
+            let heap = Arc::new(heap);
             Ok((heap.base(), Backing::Heap(heap)))
         })
     }
@@ -97,19 +108,30 @@ impl Segment {
         if layout.total_nbytes != nbytes {
             return Err(Corrupted("the schema needs another size than the file has").into());
         }
+        let identity = FileIdentity::of(&fd)
+            .map_err(|source| AttachError::System { action: "stat the segment", source: source.into() })?;
         let base = memfd::map_shared(&fd, layout.total_nbytes)
             .map_err(|source| AttachError::System { action: "map the segment", source: source.into() })?;
-        Ok(Self { base, layout, schema: Arc::new(schema), id: header.id, backing: Backing::Memfd(fd) })
+        Ok(Self {
+            base,
+            layout,
+            schema: Arc::new(schema),
+            id: header.id,
+            backing: Backing::Memfd(fd, identity),
+        })
     }
 
     /// Maps the same segment once more: for a forked child, whose inherited mapping became private.
     pub(crate) fn map_again(&self) -> Result<Self, AttachError> {
         let (base, backing) = match &self.backing {
-            Backing::Memfd(fd) => {
+            Backing::Memfd(fd, identity) => {
+                if FileIdentity::of(fd).ok() != Some(*identity) {
+                    return Err(AttachError::DescriptorsClosed);
+                }
                 let base = memfd::map_shared(fd, self.layout.total_nbytes).map_err(|source| {
                     AttachError::System { action: "map the segment again", source: source.into() }
                 })?;
-                (base, Backing::Memfd(Arc::clone(fd)))
+                (base, Backing::Memfd(Arc::clone(fd), *identity))
             }
             Backing::Heap(heap) => (heap.base(), Backing::Heap(Arc::clone(heap))),
         };
@@ -131,7 +153,15 @@ impl Segment {
     /// The segment's descriptor; none on the heap.
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.backing {
-            Backing::Memfd(fd) => Some(fd.as_fd()),
+            Backing::Memfd(fd, _) => Some(fd.as_fd()),
+            Backing::Heap(_) => None,
+        }
+    }
+
+    /// Which file the segment is, so that a descriptor can be told from another's with the same number.
+    pub(crate) fn identity(&self) -> Option<FileIdentity> {
+        match self.backing {
+            Backing::Memfd(_, identity) => Some(identity),
             Backing::Heap(_) => None,
         }
     }
@@ -140,7 +170,7 @@ impl Segment {
     pub(crate) fn heap_locks(&self) -> Option<Arc<Heap>> {
         match &self.backing {
             Backing::Heap(heap) => Some(Arc::clone(heap)),
-            Backing::Memfd(_) => None,
+            Backing::Memfd(..) => None,
         }
     }
 
@@ -229,7 +259,7 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        if let Backing::Memfd(_) = self.backing {
+        if let Backing::Memfd(..) = self.backing {
             memfd::unmap(self.base, self.layout.total_nbytes);
         }
     }

@@ -149,6 +149,83 @@ fn a_shut_down_queue_drains_and_waits_for_what_may_still_come() {
 }
 
 #[test]
+fn a_drain_waits_for_other_threads_of_its_own_process_but_not_for_itself() {
+    on_both(2, |queue| {
+        let held = queue.try_reserve().expect("a free slot");
+        queue.shutdown(false).expect("attached");
+        assert!(matches!(queue.try_borrow(), Err(BorrowError::ShutDown)), "it would wait for its own commit");
+        std::thread::scope(|scope| {
+            let drain = scope.spawn(|| {
+                let early = matches!(queue.try_borrow(), Err(BorrowError::Empty));
+                let item = queue.borrow_with(Wait::at_most(WATCHDOG)).map(|loan| loan.leaf_bytes(0)[0]);
+                (early, item)
+            });
+            std::thread::sleep(Duration::from_millis(30));
+            let mut held = held;
+            held.leaf_bytes_mut(0)[0] = 9;
+            held.commit().expect("sound");
+            let (early, item) = drain.join().expect("no panic");
+            assert!(early, "another thread is still putting");
+            assert_eq!(item.expect("the item that was being put"), 9);
+        });
+    });
+}
+
+#[test]
+fn a_wake_up_is_passed_on_past_a_slot_that_somebody_holds() {
+    on_both(2, |queue| {
+        let slow = queue.try_reserve().expect("a free slot");
+        std::thread::scope(|scope| {
+            let consumers: Vec<_> = (0..2)
+                .map(|_| {
+                    scope.spawn(|| {
+                        queue.borrow_with(Wait::at_most(WATCHDOG)).map(|loan| loan.leaf_bytes(0)[0])
+                    })
+                })
+                .collect();
+            std::thread::sleep(Duration::from_millis(30));
+            put(&queue, 1);
+            put(&queue, 2);
+            let mut got: Vec<u8> = consumers
+                .into_iter()
+                .map(|consumer| consumer.join().expect("no panic").expect("in time"))
+                .collect();
+            got.sort_unstable();
+            assert_eq!(got, [1, 2]);
+        });
+        slow.abort().expect("sound");
+    });
+}
+
+#[test]
+fn finding_and_dropping_attachments_at_once_hangs_nobody() {
+    let first = Queue::create(schema(), 2).expect("a few pages");
+    let id = first.id();
+    let stop = std::sync::Mutex::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..500 {
+                drop(Queue::create(schema(), 2).expect("a few pages"));
+            }
+            *stop.lock().expect("not poisoned") = true;
+        });
+        while !*stop.lock().expect("not poisoned") {
+            Queue::find(id).expect("attached").expect("alive");
+        }
+    });
+}
+
+#[test]
+fn descriptors_closed_behind_its_back_make_nobody_dead() {
+    let queue = Queue::create_for(schema(), 3, 4).expect("a few pages");
+    let other = queue.join().expect("a place");
+    let held = other.try_reserve().expect("a free slot");
+    queue.put_another_file_in_the_place_of_its_locks();
+    assert!(matches!(queue.sweep(), Err(AttachError::DescriptorsClosed)));
+    held.commit().expect("still its own");
+}
+
+#[test]
 fn an_immediate_shutdown_ends_gets_at_once() {
     on_both(4, |queue| {
         put(&queue, 1);

@@ -94,7 +94,7 @@ fn an_item_given_back_is_taken_once() {
         let giver = thread::spawn({
             let rig = Arc::clone(&rig);
             move || {
-                if let Some(claim) = rig.ring().borrow(owner(3), true).expect("sound") {
+                if let Some(claim) = rig.ring().borrow(owner(3), || true).expect("sound") {
                     rig.ring().give_back(claim).expect("sound");
                 }
             }
@@ -149,7 +149,7 @@ fn explore_abandoned(steps: u32, operation: fn(&Rig, Owner)) {
         let _ = abandon_after(steps, || operation(&rig, owner(2)));
         let sweeper = thread::spawn({
             let rig = Arc::clone(&rig);
-            move || rig.ring().recover(owner(2)).map(drop).expect("sound")
+            move || rig.ring().recover(owner(2), || true).map(drop).expect("sound")
         });
         let put = rig.put(owner(3));
         let taken = rig.take(owner(3));
@@ -186,7 +186,7 @@ fn a_take_abandoned_at_each_access_is_swept() {
 fn a_give_back_abandoned_at_each_access_is_swept() {
     for steps in 0..STEPS {
         explore_abandoned(steps, |rig, victim| {
-            if let Some(claim) = rig.ring().borrow(victim, true).expect("sound") {
+            if let Some(claim) = rig.ring().borrow(victim, || true).expect("sound") {
                 rig.ring().give_back(claim).expect("sound");
             }
         });

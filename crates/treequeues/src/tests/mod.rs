@@ -48,7 +48,7 @@ impl Rig {
 
     /// Takes one item and returns its ticket; `None` when empty.
     fn take(&self, me: Owner) -> Option<u64> {
-        let claim = self.ring().borrow(me, true).expect("sound")?;
+        let claim = self.ring().borrow(me, || true).expect("sound")?;
         let ticket = claim.ticket;
         self.ring().release(claim).expect("sound");
         Some(ticket)

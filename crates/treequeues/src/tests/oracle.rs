@@ -109,7 +109,7 @@ proptest! {
                     rig.ring().abort(claim).expect("sound");
                 },
                 Step::Borrow(id) => {
-                    let claim = rig.ring().borrow(owner(id), true).expect("sound");
+                    let claim = rig.ring().borrow(owner(id), || true).expect("sound");
                     prop_assert_eq!(claim.as_ref().map(|claim| claim.ticket), oracle.next());
                     if let Some(claim) = claim {
                         oracle.reading.insert(claim.ticket, id);
@@ -131,12 +131,12 @@ proptest! {
                     oracle.writing.retain(|_, holder| *holder != id);
                     let returned = oracle.reading.extract_if(.., |_, holder| *holder == id);
                     oracle.first.extend(returned.map(|(ticket, _)| ticket));
-                    rig.ring().recover(owner(id)).expect("sound");
+                    rig.ring().recover(owner(id), || true).expect("sound");
                 }
             }
         }
         for id in 0..PARTICIPANTS {
-            rig.ring().recover(owner(id)).expect("sound");
+            rig.ring().recover(owner(id), || true).expect("sound");
         }
         oracle.first.extend(oracle.reading.keys());
         prop_assert_eq!(rig.drain(owner(0)), std::iter::from_fn(|| oracle.next()).collect::<Vec<_>>());

@@ -1,0 +1,433 @@
+//! This process's attachment to one segment: what its queues and loans share.
+//!
+//! A1. A process attaches to a segment once: every `Queue` on it shares one `Attached`, so its threads are one
+//!     participant. The list of attachments is only touched while forks are held off (`fork`), and nothing that may be
+//!     the last reference to an attachment is dropped meanwhile: detaching holds forks off too.
+//! A2. A forked child's inherited `Attached` is its parent's. The first use in the child attaches anew; what the old one
+//!     holds is left alone.
+//! A3. A call that fails keeps no slot.
+
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::error::{AttachError, BorrowError, Corrupted, ReserveError};
+use crate::fork::{self, NoFork};
+use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE, Slot};
+use crate::participant::Participant;
+use crate::ring::{Claim, Ring};
+use crate::schema::Schema;
+use crate::segment::{Segment, SegmentId};
+use crate::sweep;
+use crate::sync::{Ordering, local};
+use crate::wait::{Event, Goal, Patience, Wait, Waited, wait_for};
+
+/// Up to this many slots, every borrow that finds nothing looks at all of them before it says so (`ring` R4).
+const ALWAYS_LOOK_CAPACITY: usize = 64;
+/// Above, at least this much time lies between two such looks of a process.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// Between two sweeps that sleepers make, all of them together: a sweep asks about every participant.
+const SLEEPERS_SWEEP_INTERVAL: Duration = Duration::from_millis(50);
+/// Since the last sweep, for a call that finds nothing and does not wait.
+const FAILING_SWEEP_INTERVAL: Duration = Duration::from_millis(5);
+/// Since the last sweep, for a call that succeeds, but met a hold on its way.
+const BUSY_SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// One process's attachment.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    /// Unmapped by `drop`, before forks are let go on.
+    segment: ManuallyDrop<Segment>,
+    participant: Participant,
+    producers: Patience,
+    consumers: Patience,
+    started: Instant,
+    last_look_ns: local::AtomicU64,
+}
+
+/// How a queue was shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shutdown {
+    /// Items that are there can still be had.
+    Drain,
+    /// Nothing can be had.
+    Immediate,
+}
+
+/// An attachment in the list of this process and its parents.
+struct Listed {
+    id: SegmentId,
+    fork_generation: u64,
+    attached: Weak<Attached>,
+}
+
+static LIST: Mutex<Vec<Listed>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// Slots that this thread holds, in all queues. A drain that ran into its own thread's holds would wait for ever.
+    static HELD_HERE: Cell<i64> = const { Cell::new(0) };
+}
+
+impl Attached {
+    /// Makes a segment and registers this process in it.
+    pub(crate) fn create<E: From<AttachError>>(
+        segment: impl FnOnce() -> Result<Segment, E>,
+    ) -> Result<Arc<Self>, E> {
+        // From before the descriptor exists, so that no child inherits one that nobody will close.
+        let mut no_fork = fork::hold_off();
+        Ok(Self::register(segment()?, &mut no_fork)?)
+    }
+
+    /// The attachment of this very process to segment `id`, or through one that it inherited, or to what `segment` maps.
+    ///
+    /// `None` when there is none of the first two kinds, and nothing to map.
+    pub(crate) fn find(
+        id: SegmentId,
+        segment: impl FnOnce() -> Result<Option<Segment>, AttachError>,
+    ) -> Result<Option<Arc<Self>>, AttachError> {
+        // Declared before the lock, so dropped after it (A1).
+        let inherited;
+        let mut no_fork = fork::hold_off();
+        let here = fork::generation();
+        let upgraded = |is_own: bool| {
+            list(&no_fork)
+                .iter()
+                .filter(|listed| listed.id == id && (listed.fork_generation == here) == is_own)
+                .find_map(|listed| listed.attached.upgrade())
+        };
+        if let Some(own) = upgraded(true) {
+            return Ok(Some(own));
+        }
+        inherited = upgraded(false);
+        let segment = match &inherited {
+            Some(inherited) => Some(inherited.segment.map_again()?),
+            None => segment()?,
+        };
+        match segment {
+            Some(segment) if segment.id() != id => Err(AttachError::OtherSegment),
+            Some(segment) => Self::register(segment, &mut no_fork).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Attaches to a segment that was mapped already: as another participant, if this process is one of it.
+    pub(crate) fn register(segment: Segment, no_fork: &mut NoFork) -> Result<Arc<Self>, AttachError> {
+        let participant = Participant::register(&segment, no_fork)?;
+        let attached = Arc::new(Self {
+            segment: ManuallyDrop::new(segment),
+            participant,
+            producers: Patience::new(),
+            consumers: Patience::new(),
+            started: Instant::now(),
+            last_look_ns: local::AtomicU64::new(0),
+        });
+        // What the dead held came back on the way.
+        attached.wake_everyone();
+        let mut list = list(no_fork);
+        list.retain(|listed| listed.attached.strong_count() > 0);
+        list.push(Listed {
+            id: attached.segment.id(),
+            fork_generation: fork::generation(),
+            attached: Arc::downgrade(&attached),
+        });
+        drop(list);
+        Ok(attached)
+    }
+
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    pub(crate) fn participant(&self) -> &Participant {
+        &self.participant
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        self.segment.schema()
+    }
+
+    pub(crate) fn slot(&self, claim: &Claim) -> &Slot {
+        &self.segment.slots()[claim.slot]
+    }
+
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.segment.fd()
+    }
+
+    #[inline]
+    pub(crate) fn is_this_process(&self) -> bool {
+        self.participant.is_this_process()
+    }
+
+    /// Claims a slot if one is free now.
+    #[inline]
+    pub(crate) fn try_reserve(&self) -> Result<Option<Claim>, ReserveError> {
+        let flag = self.shutdown_flag();
+        if flag != SHUTDOWN_NONE {
+            shut_down_how(flag)?;
+            return Err(ReserveError::ShutDown);
+        }
+        let Some(claim) = self.ring().reserve(self.participant.owner())? else { return Ok(None) };
+        hold_begins();
+        if self.shutdown_flag() != SHUTDOWN_NONE {
+            // A drain that has looked at this slot before must not miss an item in it.
+            self.abort(claim)?;
+            return Err(ReserveError::ShutDown);
+        }
+        if claim.met_hold {
+            self.sweep_while_busy();
+        }
+        Ok(Some(claim))
+    }
+
+    /// Claims the oldest item if there is one now.
+    #[inline]
+    pub(crate) fn try_borrow(&self) -> Result<Option<Claim>, BorrowError> {
+        let flag = self.shutdown_flag();
+        if flag != SHUTDOWN_NONE && shut_down_how(flag)? == Shutdown::Immediate {
+            return Err(BorrowError::ShutDown);
+        }
+        let Some(claim) = self.ring().borrow(self.participant.owner(), || self.take_turn_to_look())? else {
+            if flag != SHUTDOWN_NONE && self.is_drained()? {
+                return Err(BorrowError::ShutDown);
+            }
+            return Ok(None);
+        };
+        hold_begins();
+        let deliveries = &self.slot(&claim).delivery_count;
+        // Relaxed: only the slot's holder touches it.
+        deliveries.store(deliveries.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+        if claim.met_hold {
+            self.sweep_while_busy();
+        }
+        Ok(Some(claim))
+    }
+
+    /// For a call that does not wait: claims a slot if a sweep frees one.
+    #[cold]
+    pub(crate) fn reserve_after_sweep(&self) -> Result<Claim, ReserveError> {
+        let claim = if self.sweep_after(FAILING_SWEEP_INTERVAL)? { self.try_reserve()? } else { None };
+        claim.ok_or(ReserveError::Full)
+    }
+
+    /// For a call that does not wait: claims an item if a sweep returns one.
+    #[cold]
+    pub(crate) fn borrow_after_sweep(&self) -> Result<Claim, BorrowError> {
+        let claim = if self.sweep_after(FAILING_SWEEP_INTERVAL)? { self.try_borrow()? } else { None };
+        claim.ok_or(BorrowError::Empty)
+    }
+
+    /// Waits for a free slot.
+    #[cold]
+    pub(crate) fn reserve_slowly(&self, mut wait: Wait<'_>) -> Result<Claim, ReserveError> {
+        let goal = Goal {
+            ready: || self.ring().may_reserve() || self.shutdown_flag() != SHUTDOWN_NONE,
+            available: || self.ring().any_free(),
+            before_sleep: || Ok(self.sweep_before_sleep()?),
+            attempt: || self.try_reserve(),
+        };
+        match wait_for(self.not_full(), &self.producers, &mut wait, goal)? {
+            Waited::Got(claim) => Ok(claim),
+            Waited::TimedOut => Err(ReserveError::Full),
+            Waited::Interrupted => Err(ReserveError::Interrupted),
+        }
+    }
+
+    /// Waits for an item.
+    #[cold]
+    pub(crate) fn borrow_slowly(&self, mut wait: Wait<'_>) -> Result<Claim, BorrowError> {
+        let goal = Goal {
+            ready: || self.ring().may_borrow() || self.shutdown_flag() != SHUTDOWN_NONE,
+            available: || self.ring().any_item(),
+            before_sleep: || Ok(self.sweep_before_sleep()?),
+            attempt: || self.try_borrow(),
+        };
+        match wait_for(self.not_empty(), &self.consumers, &mut wait, goal)? {
+            Waited::Got(claim) => Ok(claim),
+            Waited::TimedOut => Err(BorrowError::Empty),
+            Waited::Interrupted => Err(BorrowError::Interrupted),
+        }
+    }
+
+    pub(crate) fn may_borrow(&self) -> bool {
+        self.ring().may_borrow()
+    }
+
+    pub(crate) fn commit(&self, claim: Claim) -> Result<(), Corrupted> {
+        hold_ends();
+        let slot = self.slot(&claim);
+        let now = clock_gettime(ClockId::Realtime);
+        // Relaxed: published by the commit.
+        slot.put_time_ns.store(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64, Ordering::Relaxed);
+        slot.producer_pid.store(self.participant.pid(), Ordering::Relaxed);
+        slot.delivery_count.store(0, Ordering::Relaxed);
+        self.ring().commit(claim)?;
+        self.not_empty().notify_one();
+        Ok(())
+    }
+
+    pub(crate) fn abort(&self, claim: Claim) -> Result<(), Corrupted> {
+        hold_ends();
+        self.ring().abort(claim)?;
+        self.slot_became_free();
+        Ok(())
+    }
+
+    pub(crate) fn release(&self, claim: Claim) -> Result<(), Corrupted> {
+        hold_ends();
+        self.ring().release(claim)?;
+        self.slot_became_free();
+        Ok(())
+    }
+
+    pub(crate) fn give_back(&self, claim: Claim) -> Result<(), Corrupted> {
+        hold_ends();
+        self.ring().give_back(claim)?;
+        self.not_empty().notify_one();
+        Ok(())
+    }
+
+    /// Shuts the queue down for everyone.
+    pub(crate) fn shutdown(&self, immediate: bool) {
+        let flag = if immediate { SHUTDOWN_IMMEDIATE } else { SHUTDOWN_DRAIN };
+        // SeqCst: pairs with the second look in `try_reserve`: a reserve sees the flag, or its slot is seen by a drain.
+        self.segment.control().not_full.shutdown.fetch_or(flag, Ordering::SeqCst);
+        self.wake_everyone();
+    }
+
+    /// Returns what dead participants held, and how many those were.
+    pub(crate) fn sweep(&self) -> Result<usize, AttachError> {
+        let dead = sweep::sweep(&self.segment, self.participant.locks(), Some(self.participant.id()))?;
+        if dead > 0 {
+            self.wake_everyone();
+        }
+        Ok(dead)
+    }
+
+    fn ring(&self) -> Ring<'_> {
+        self.segment.ring()
+    }
+
+    fn not_empty(&self) -> Event<'_> {
+        Event(&self.segment.control().not_empty)
+    }
+
+    fn not_full(&self) -> Event<'_> {
+        Event(&self.segment.control().not_full.event)
+    }
+
+    fn shutdown_flag(&self) -> u32 {
+        // SeqCst: pairs with `shutdown`.
+        self.segment.control().not_full.shutdown.load(Ordering::SeqCst)
+    }
+
+    /// Whether nothing can come any more, from other participants or from other threads of this one.
+    fn is_drained(&self) -> Result<bool, Corrupted> {
+        let waits_for_itself = HELD_HERE.get() > 0;
+        self.ring().is_drained(waits_for_itself.then(|| self.participant.owner()))
+    }
+
+    fn slot_became_free(&self) {
+        self.not_full().notify_one();
+        if self.shutdown_flag() != SHUTDOWN_NONE {
+            // A drain may be waiting for this slot's item to be done.
+            self.not_empty().notify_all();
+        }
+    }
+
+    fn wake_everyone(&self) {
+        self.not_empty().notify_all();
+        self.not_full().notify_all();
+    }
+
+    fn sweep_before_sleep(&self) -> Result<ControlFlow<()>, AttachError> {
+        let found_some = self.sweep_after(SLEEPERS_SWEEP_INTERVAL)?;
+        Ok(if found_some { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    /// Now and then, for a queue that is so busy that nobody ever waits.
+    #[cold]
+    fn sweep_while_busy(&self) {
+        // The call has succeeded, and must not fail for this (A3); the next one that waits will say what is wrong.
+        let _ = self.sweep_after(BUSY_SWEEP_INTERVAL);
+    }
+
+    /// Sweeps if the last sweep, anybody's, began at least `interval` ago; true if it found somebody dead.
+    fn sweep_after(&self, interval: Duration) -> Result<bool, AttachError> {
+        let swept_at = &self.segment.control().not_full.swept_at_ns;
+        // Relaxed: a clock value, and nothing depends on it but who sweeps.
+        let last = swept_at.load(Ordering::Relaxed);
+        let now = clock_gettime(ClockId::Monotonic);
+        let now = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
+        // A time in the future is that of another time namespace, or damage.
+        let is_due = now < last || now - last >= interval.as_nanos() as u64;
+        let is_ours =
+            is_due && swept_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        Ok(is_ours && self.sweep()? > 0)
+    }
+
+    /// Whether a borrow should look at all slots before it says that there is no item; if so, the next ones need not.
+    fn take_turn_to_look(&self) -> bool {
+        if self.segment.layout().capacity <= ALWAYS_LOOK_CAPACITY {
+            return true;
+        }
+        let now = self.started.elapsed().as_nanos() as u64;
+        let last = self.last_look_ns.load(Ordering::Relaxed);
+        let is_due = now >= last.saturating_add(LOOK_INTERVAL.as_nanos() as u64);
+        if is_due {
+            self.last_look_ns.store(now, Ordering::Relaxed);
+        }
+        is_due
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let mut no_fork = fork::hold_off();
+        let was_ours = self.is_this_process();
+        // A damaged word keeps its entry in use; there is nobody left to tell.
+        let _ = self.participant.deregister(&self.segment, &mut no_fork);
+        if was_ours {
+            self.wake_everyone();
+        }
+        // SAFETY: dropped once, here, and not used afterwards.
+        unsafe { ManuallyDrop::drop(&mut self.segment) };
+        drop(no_fork);
+    }
+}
+
+fn shut_down_how(flag: u32) -> Result<Shutdown, Corrupted> {
+    match flag {
+        SHUTDOWN_DRAIN => Ok(Shutdown::Drain),
+        SHUTDOWN_IMMEDIATE => Ok(Shutdown::Immediate),
+        _ => Err(Corrupted("the shutdown flag has no meaning")),
+    }
+}
+
+fn hold_begins() {
+    HELD_HERE.set(HELD_HERE.get() + 1);
+}
+
+/// A loan may end in another thread than it began in, so the count is a hint: it may be below zero.
+fn hold_ends() {
+    HELD_HERE.set(HELD_HERE.get() - 1);
+}
+
+/// Locked only while forks are held off (A1), so a child never inherits it locked.
+fn list(_: &NoFork) -> MutexGuard<'static, Vec<Listed>> {
+    LIST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a SIGKILL of this participant leaves, in tests without processes: everything as it is, but its lock is gone.
+#[cfg(test)]
+impl Attached {
+    pub(crate) fn die(self: Arc<Self>) {
+        self.participant.die();
+        std::mem::forget(self);
+    }
+}
