@@ -27,9 +27,11 @@ pub fn attach_error(error: AttachError) -> PyErr {
     match error {
         AttachError::Corrupted(_) | AttachError::Schema(_) => errors::corrupted_error(error.to_string()),
         AttachError::System { action, source } => system_error(action, &source),
-        AttachError::Foreign(_) | AttachError::TableFull { .. } | AttachError::OtherSegment => {
-            PyOSError::new_err(error.to_string())
-        }
+        AttachError::Foreign(_)
+        | AttachError::TableFull { .. }
+        | AttachError::OtherSegment
+        | AttachError::DescriptorsClosed
+        | AttachError::Local => PyOSError::new_err(error.to_string()),
     }
 }
 
