@@ -30,11 +30,11 @@ test-rust:
 	$(LOOM) interleave
 
 test-python: $(VENV)/.test $(VENV)/.demo
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 soak: $(VENV)/.test ## The long part: the big models, and kills for as long as it takes.
 	cargo test --release --package treequeues --test model -- --ignored --nocapture --test-threads 1
-	$(BIN)/pytest -m soak $(ARGS)
+	$(BIN)/python -m pytest -m soak $(ARGS)
 
 bench: $(BENCH_VENV)/.bench ## Puts and gets beside the other queues; writes a dated record.
 	$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)

@@ -1,9 +1,13 @@
 """How a queue travels to another process: as a handle, never with its contents.
 
-While a process is being spawned, its descriptor of the segment is passed on with it. At any other
+While a process is being started, its descriptor of the segment is passed on with it. At any other
 time (pools, queues sent through queues) the handle names this process and its descriptor, through
 which the receiver opens its own. The receiver looks in its own process first, and checks the
 segment's random id, so a handle that has outlived its queue is an error and never another queue.
+
+A descriptor is passed on once for a process and segment, however many objects lead to it, but each
+of their handles names it. So to the receiver its number is a hint: the first handle that is
+unpickled uses it up, and what the number leads to is checked each time.
 """
 
 from __future__ import annotations
@@ -12,8 +16,12 @@ from collections.abc import Callable
 from multiprocessing.context import get_spawning_popen
 from multiprocessing.reduction import DupFd
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from treequeues._core import TreeQueue
+
+# What is passed on with each process that is being started, by segment.
+_PASSED: WeakKeyDictionary[Any, dict[bytes, Any]] = WeakKeyDictionary()
 
 
 def reduce(
@@ -21,10 +29,9 @@ def reduce(
 ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any] | None]:
     """What `queue.__reduce__` returns. Attributes of a subclass's objects travel along."""
     pid, fd, segment = queue._handle()
-    passed = None if get_spawning_popen() is None else DupFd(fd)
     return (
         rebuild,
-        (type(queue), pid, fd, segment, passed),
+        (type(queue), pid, fd, segment, _pass_on(fd, segment)),
         getattr(queue, "__dict__", None) or None,
     )
 
@@ -34,5 +41,28 @@ def rebuild(
 ) -> TreeQueue[Any]:
     """A queue object of class `cls` on the segment, in the process that unpickles it."""
     queue = cls.__new__(cls)
-    queue._attach(pid, fd, segment, None if passed is None else passed.detach())
+    queue._attach(pid, fd, segment, None if passed is None else _number(passed))
     return queue
+
+
+def _pass_on(fd: int, segment: bytes) -> Any:
+    """What leads the process that is being started to its copy of `fd`; None if there is none."""
+    popen = get_spawning_popen()
+    if popen is None:
+        return None
+    passed = _PASSED.setdefault(popen, {})
+    if segment not in passed:
+        # Once only: a process cannot be spawned with the same number twice.
+        passed[segment] = DupFd(fd)
+    return passed[segment]
+
+
+def _number(passed: Any) -> int | None:
+    """The number that a passed descriptor should have in this process; None if it has none."""
+    try:
+        number: int = passed.detach()
+    except (IndexError, TypeError):
+        # It was passed on by a fork server, but to another process: there is no list to look it
+        # up in, or a shorter one.
+        return None
+    return number

@@ -5,9 +5,16 @@
 //!     much, is done detached.
 //! B3. `opened` is locked only while attached and never across a wait, so a fork, which is made by a thread that is
 //!     attached, never copies it locked.
+//! B4. A thread that waits when the interpreter is finalized, a daemon, never comes back from the wait: what it would
+//!     come back to is freed. A wait holds nothing that others could miss, and the process is about to end.
+//! B5. A descriptor of a segment that would be inherited by a program which this process executes is one that the
+//!     process was started with: the core's own are all close-on-exec. Only `attach_passed` uses and closes it.
 
-use std::os::fd::RawFd;
+use std::fs::{self, OpenOptions};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -87,7 +94,8 @@ impl TreeQueue {
         self.open(Opened { queue, tree })
     }
 
-    /// Attaches a fresh object to the queue behind a handle: what unpickling calls.
+    /// Attaches a fresh object to the queue behind a handle: what unpickling calls. `passed` is the number under which
+    /// this process may have been started with a descriptor of the segment.
     fn _attach(
         &self,
         py: Python<'_>,
@@ -98,12 +106,11 @@ impl TreeQueue {
     ) -> PyResult<()> {
         let id: SegmentId =
             segment.try_into().map_err(|_| PyValueError::new_err("a segment is named by 16 bytes"))?;
-        let queue = match passed {
-            // SAFETY: the number was passed on to this process for this queue, and nobody else is told it.
-            Some(fd) => unsafe { Queue::attach_raw_fd(fd, id) },
-            None => Queue::attach_handle(Handle { pid, fd, id }),
-        }
-        .map_err(|error| outcome::unreachable(error, pid))?;
+        let queue = match passed.and_then(|fd| attach_passed(py, fd, id)) {
+            Some(queue) => queue,
+            None => Queue::attach_handle(Handle { pid, fd, id })
+                .map_err(|error| outcome::unreachable(error, pid))?,
+        };
         let tree = Tree::from_schema(py, queue.schema().as_ref().clone())?;
         self.open(Opened { queue, tree })
     }
@@ -134,12 +141,12 @@ impl TreeQueue {
         block: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        self.put_within(py, obj, Patience::from_arguments(block, timeout)?)
+        self.put_within(py, obj, Timeout::from_arguments(block, timeout)?)
     }
 
     /// put(obj, block=False)
     fn put_nowait(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.put_within(py, obj, Patience::None)
+        self.put_within(py, obj, Timeout::None)
     }
 
     /// Take the oldest tree. Its arrays are owned by the caller and writable.
@@ -158,7 +165,7 @@ impl TreeQueue {
         timeout: Option<&Bound<'py, PyAny>>,
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.get_within(py, Patience::from_arguments(block, timeout)?, out)
+        self.get_within(py, Timeout::from_arguments(block, timeout)?, out)
     }
 
     /// get(block=False)
@@ -168,7 +175,7 @@ impl TreeQueue {
         py: Python<'py>,
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.get_within(py, Patience::None, out)
+        self.get_within(py, Timeout::None, out)
     }
 
     /// How many items can be taken.
@@ -255,7 +262,7 @@ impl TreeQueue {
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
         let taken = if slf.get_type().is(py.get_type::<Self>()) {
-            slf.get().get_within(py, Patience::Forever, None)
+            slf.get().get_within(py, Timeout::Forever, None)
         } else {
             // A subclass may have a `get` of its own.
             slf.call_method0(intern!(py, "get"))
@@ -315,11 +322,11 @@ impl TreeQueue {
         self.opened()?.queue.snapshot().map_err(outcome::attach_error)
     }
 
-    fn put_within(&self, py: Python<'_>, value: &Bound<'_, PyAny>, patience: Patience) -> PyResult<()> {
+    fn put_within(&self, py: Python<'_>, value: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<()> {
         let opened = self.opened()?;
         // B1: a tree that does not fit takes no slot.
         let sources = opened.tree.sources(py, value)?;
-        let mut loan = self.reserve(py, &opened.queue, patience)?;
+        let mut loan = self.reserve(py, &opened.queue, timeout)?;
         if sources.nbytes() >= DETACHED_COPY_NBYTES {
             py.detach(|| sources.copy_to(&mut loan));
         } else {
@@ -331,7 +338,7 @@ impl TreeQueue {
     fn get_within<'py>(
         &self,
         py: Python<'py>,
-        patience: Patience,
+        timeout: Timeout,
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let opened = self.opened()?;
@@ -339,10 +346,10 @@ impl TreeQueue {
         // nothing and will not wait for it does not allocate in advance.
         let prepared = match out {
             Some(out) => Some(opened.tree.destinations(py, out)?),
-            None if patience.waits() || opened.queue.may_borrow() => Some(opened.tree.allocate(py)?),
+            None if timeout.waits() || opened.queue.may_borrow() => Some(opened.tree.allocate(py)?),
             None => None,
         };
-        let loan = self.borrow(py, &opened.queue, patience)?;
+        let loan = self.borrow(py, &opened.queue, timeout)?;
         let taken = prepared.map_or_else(|| opened.tree.allocate(py), Ok).and_then(|mut destinations| {
             if destinations.nbytes() >= DETACHED_COPY_NBYTES {
                 py.detach(|| destinations.copy_from(&loan));
@@ -357,22 +364,22 @@ impl TreeQueue {
         Ok(tree)
     }
 
-    fn reserve<'q>(&self, py: Python<'_>, queue: &'q Queue, patience: Patience) -> PyResult<WriteLoan<'q>> {
+    fn reserve<'q>(&self, py: Python<'_>, queue: &'q Queue, timeout: Timeout) -> PyResult<WriteLoan<'q>> {
         let mut interruption = None;
         let outcome = match queue.try_reserve() {
-            Err(ReserveError::Full) if patience.waits() => py.detach(|| {
-                queue.reserve_with(patience.wait().or_until(&mut || self.interrupted(&mut interruption)))
+            Err(ReserveError::Full) if timeout.waits() => py.detach(|| {
+                queue.reserve_with(timeout.wait().or_until(&mut || self.interrupted(&mut interruption)))
             }),
             outcome => outcome,
         };
         outcome.map_err(|error| outcome::reserve_error(py, error, interruption))
     }
 
-    fn borrow<'q>(&self, py: Python<'_>, queue: &'q Queue, patience: Patience) -> PyResult<ReadLoan<'q>> {
+    fn borrow<'q>(&self, py: Python<'_>, queue: &'q Queue, timeout: Timeout) -> PyResult<ReadLoan<'q>> {
         let mut interruption = None;
         let outcome = match queue.try_borrow() {
-            Err(BorrowError::Empty) if patience.waits() => py.detach(|| {
-                queue.borrow_with(patience.wait().or_until(&mut || self.interrupted(&mut interruption)))
+            Err(BorrowError::Empty) if timeout.waits() => py.detach(|| {
+                queue.borrow_with(timeout.wait().or_until(&mut || self.interrupted(&mut interruption)))
             }),
             outcome => outcome,
         };
@@ -381,22 +388,23 @@ impl TreeQueue {
 
     /// Whether a wait should end: a signal handler raised (Ctrl-C), or the queue was closed under it.
     fn interrupted(&self, interruption: &mut Option<PyErr>) -> bool {
-        Python::attach(|py| {
+        let ends = Python::try_attach(|py| {
             *interruption = py.check_signals().err();
             interruption.is_some() || !self.is_open()
-        })
+        });
+        ends.unwrap_or_else(|| sleep_until_the_process_ends())
     }
 }
 
 /// How long a call may wait.
 #[derive(Clone, Copy)]
-enum Patience {
+enum Timeout {
     None,
     AtMost(Duration),
     Forever,
 }
 
-impl Patience {
+impl Timeout {
     /// As `multiprocessing.Queue` reads them: a timeout only counts if the call blocks, and below zero it is zero.
     fn from_arguments(
         block: Option<&Bound<'_, PyAny>>,
@@ -425,6 +433,37 @@ impl Patience {
             Self::Forever => Wait::forever(),
         }
     }
+}
+
+/// For a thread whose interpreter is gone (B4).
+fn sleep_until_the_process_ends() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
+/// Attaches by the descriptor of segment `id` that this process was started with, if `fd` is its number, and closes it.
+///
+/// The number alone says nothing: a handle may be unpickled a second time, late, or in a process that it was not meant
+/// for, where the number is closed or something else's. So what it leads to is looked at and opened anew.
+fn attach_passed(py: Python<'_>, fd: RawFd, id: SegmentId) -> Option<Queue> {
+    let os = py.import(intern!(py, "os")).ok()?;
+    let is_inheritable = os.call_method1(intern!(py, "get_inheritable"), (fd,)).ok()?;
+    if !is_inheritable.extract().ok()? {
+        return None;
+    }
+    let path = format!("/proc/self/fd/{fd}");
+    // Opening and closing may affect what is no segment: a device, or a file with locks.
+    if !fs::read_link(&path).ok()?.as_os_str().as_bytes().starts_with(b"/memfd:") {
+        return None;
+    }
+    let file = OpenOptions::new().read(true).write(true).open(path).ok()?;
+    let queue = Queue::attach_fd(file.into(), Some(id)).ok()?;
+    // SAFETY: B5: the number is open, inheritable, and leads to the segment, so it is the one that the process was
+    // started with and ours to close. The interpreter's lock is held since the first look at it, so no other thread
+    // has come here meanwhile.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+    Some(queue)
 }
 
 /// A count of at least 1. What is too large for a queue is refused by the queue.

@@ -4,12 +4,20 @@
 //! large arrays come from an allocator of the queue's own, which NumPy calls for each of them (its "data memory
 //! handler"): the arrays own their memory like any others, and when one dies its memory comes back here.
 //!
+//! Memory that no array has is idle. For each queue object at most 64 MiB of it are kept, or the bytes of four items
+//! where that is more (`KEPT_NBYTES`, `KEPT_ITEMS`): what dies when there is no room goes back at once, and so does every
+//! array of less than 16 KiB (`RECYCLED_FROM_NBYTES`). These are the bytes that arrays asked for; a header and the rounding
+//! to pages come on top. All of it goes back when the object is closed or dies, and nothing is kept from then on.
+//!
 //! Y1. A block is `capacity` bytes after a header of `HEADER_NBYTES` that says so, so whatever size NumPy states when it
 //!     frees, the block is known.
 //! Y2. The handler lives in a capsule that every array made through it holds, so it outlives the last of them.
 //! Y3. Every callback is called by a thread that is attached to the interpreter; the lock is for NumPy's word on that.
+//! Y4. `Idle::nbytes` is the sum of what `Idle::blocks` holds, and no size in there has an empty list.
 
 use std::alloc::{Layout, alloc, dealloc};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::{c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -71,7 +79,8 @@ struct Pool {
 /// Blocks that no array has.
 #[derive(Default)]
 struct Idle {
-    blocks: Vec<Block>,
+    /// By size, the youngest last.
+    blocks: HashMap<usize, Vec<Block>>,
     nbytes: usize,
     is_retired: bool,
 }
@@ -140,24 +149,18 @@ impl Pool {
 
     /// The youngest idle block of exactly this size, which is the likeliest to be in a cache, or a new one.
     fn take(&self, nbytes: usize) -> Option<Block> {
-        let mut idle = self.idle();
-        if let Some(index) = idle.blocks.iter().rposition(|block| block.capacity() == nbytes) {
-            idle.nbytes -= nbytes;
-            return Some(idle.blocks.remove(index));
+        if nbytes >= RECYCLED_FROM_NBYTES
+            && let Some(block) = self.idle().take(nbytes)
+        {
+            return Some(block);
         }
-        drop(idle);
         Block::new(nbytes)
     }
 
     fn give_back(&self, block: Block) {
         let nbytes = block.capacity();
-        let mut idle = self.idle();
-        if nbytes < RECYCLED_FROM_NBYTES || idle.nbytes + nbytes > self.max_nbytes || idle.is_retired {
-            drop(idle);
+        if nbytes < RECYCLED_FROM_NBYTES || !self.idle().keep(block, nbytes, self.max_nbytes) {
             block.free();
-        } else {
-            idle.nbytes += nbytes;
-            idle.blocks.push(block);
         }
     }
 
@@ -166,7 +169,30 @@ impl Pool {
         let mut idle = self.idle();
         idle.is_retired = true;
         idle.nbytes = 0;
-        idle.blocks.drain(..).for_each(Block::free);
+        idle.blocks.drain().flat_map(|(_, blocks)| blocks).for_each(Block::free);
+    }
+}
+
+impl Idle {
+    fn take(&mut self, nbytes: usize) -> Option<Block> {
+        let Entry::Occupied(mut blocks) = self.blocks.entry(nbytes) else { return None };
+        let block = blocks.get_mut().pop()?;
+        if blocks.get().is_empty() {
+            // Y4. An array may be resized to any number of sizes.
+            blocks.remove();
+        }
+        self.nbytes -= nbytes;
+        Some(block)
+    }
+
+    /// Keeps the block of this size if there is room for it.
+    fn keep(&mut self, block: Block, nbytes: usize, max_nbytes: usize) -> bool {
+        let has_room = !self.is_retired && self.nbytes.saturating_add(nbytes) <= max_nbytes;
+        if has_room {
+            self.nbytes += nbytes;
+            self.blocks.entry(nbytes).or_default().push(block);
+        }
+        has_room
     }
 }
 
