@@ -2,15 +2,19 @@
 
 import copy
 import multiprocessing
+import os
 import pickle
 import subprocess
 import sys
+from multiprocessing import popen_forkserver
+from multiprocessing.context import set_spawning_popen
 
 import numpy as np
 import pytest
-from helpers import WATCHDOG_S, marked, read_mark
+from helpers import WATCHDOG_S, marked, open_descriptors, read_mark
 
 from treequeues import ArrayQueue, TreeQueue
+from treequeues._pickling import rebuild
 
 PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)
 
@@ -57,6 +61,158 @@ def test_copies_made_by_the_copy_module_are_handles_too():
         for other in (copy.copy(queue), copy.deepcopy({"queue": queue})["queue"]):
             other.put(5)
             assert queue.get() == 5
+            # Another object on the same items: closing it leaves the first one open.
+            other.close()
+        queue.put(6)
+        assert queue.get() == 6
+
+
+# Handles that name a descriptor which is passed on to a process with its start.
+
+
+class Passed:
+    """A descriptor as the receiver is told of it: by its number, whatever that is there."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def detach(self):
+        return self.number
+
+
+class Starter:
+    """Stands in for what starts a process, and remembers the descriptors that it is to pass on."""
+
+    DupFd = Passed
+
+    def __init__(self):
+        self.numbers = []
+
+    def duplicate_for_child(self, number):
+        self.numbers.append(number)
+        return number
+
+    def pickle(self, value):
+        set_spawning_popen(self)
+        try:
+            return pickle.dumps(value)
+        finally:
+            set_spawning_popen(None)
+
+
+def number_of(queue):
+    return queue._handle()[1]
+
+
+def test_a_descriptor_is_passed_on_once_to_each_process():
+    with TreeQueue(0, maxsize=2) as one, TreeQueue(0, maxsize=2) as two:
+        for _ in range(2):
+            starter = Starter()
+            starter.pickle((one, copy.copy(one), two))
+            starter.pickle({"again": (two, pickle.loads(pickle.dumps(one)))})
+            assert starter.numbers == [number_of(one), number_of(two)]
+
+
+def test_a_handle_that_never_left_takes_no_descriptor_of_its_own_process():
+    with TreeQueue(0, maxsize=2) as queue:
+        before = numbers_of_segments()
+        handle = Starter().pickle(queue)
+        for _ in range(2):
+            with pickle.loads(handle) as other:
+                other.put(3)
+                assert queue.get() == 3
+        assert numbers_of_segments() == before
+
+
+@pytest.fixture
+def foreign(request, tmp_path):
+    """A number that is not what a handle takes it for, and what says that it is left alone."""
+    kind = request.param
+    if kind == "closed":
+        # So far up that nothing takes it meanwhile.
+        number = max(map(int, open_descriptors())) + 100
+        yield number, lambda: not os.path.lexists(f"/proc/self/fd/{number}")
+        return
+    with TreeQueue(0, maxsize=2) as another:
+        if kind == "a file":
+            number = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+        elif kind == "a pipe":
+            number, writer = os.pipe()
+            os.close(writer)
+        else:
+            number = os.dup(number_of(another))
+        # As what a process is started with.
+        os.set_inheritable(number, True)
+        was = os.fstat(number)
+        yield number, lambda: os.path.samestat(os.fstat(number), was)
+        os.close(number)
+
+
+FOREIGN = ["closed", "a file", "a pipe", "another queue"]
+
+
+@pytest.mark.parametrize("foreign", FOREIGN, indirect=True)
+def test_a_number_that_is_something_else_is_left_alone(foreign):
+    number, is_left_alone = foreign
+    with TreeQueue(0, maxsize=2) as queue:
+        queue.put(4)
+        with rebuild(TreeQueue, *queue._handle(), Passed(number)) as other:
+            assert is_left_alone()
+            assert other.get() == 4
+        assert is_left_alone()
+
+
+def rebuild_on_number(handle):
+    """In a process that has no queue at all, with a number that belongs to a file."""
+    with open("/proc/self/stat") as file:
+        os.set_inheritable(file.fileno(), True)
+        with rebuild(TreeQueue, *handle, Passed(file.fileno())) as queue:
+            item = queue.get_nowait()
+        return item, file.read().startswith(f"{os.getpid()} ")
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_wrong_number_does_not_keep_a_process_from_the_queue(nursery, method):
+    with TreeQueue(0, maxsize=2) as queue:
+        queue.put(8)
+        assert nursery.call(method, rebuild_on_number, queue._handle()) == (8, True)
+
+
+def test_a_descriptor_of_the_queue_that_was_not_passed_on_is_left_alone():
+    with TreeQueue(0, maxsize=2) as queue:
+        number = os.dup(number_of(queue))
+        assert not os.get_inheritable(number)
+        rebuild(TreeQueue, *queue._handle(), Passed(number)).close()
+        os.fstat(number)
+        os.close(number)
+
+
+def test_a_passed_descriptor_is_used_up_though_the_process_has_the_queue_already():
+    with TreeQueue(0, maxsize=2) as queue:
+        before = numbers_of_segments()
+        number = os.dup(number_of(queue))
+        os.set_inheritable(number, True)
+        for value in range(3):
+            with rebuild(TreeQueue, *queue._handle(), Passed(number)) as other:
+                other.put(value)
+                assert queue.get() == value
+            assert numbers_of_segments() == before
+
+
+def test_a_handle_for_another_child_of_the_fork_server_is_no_error_here():
+    with TreeQueue(0, maxsize=2) as queue:
+        with rebuild(TreeQueue, *queue._handle(), popen_forkserver._DupFd(1000)) as other:
+            other.put(2)
+        assert queue.get() == 2
+
+
+def numbers_of_segments():
+    """The descriptors of this process that lead to queues."""
+    links = {number: os.readlink(f"/proc/self/fd/{number}") for number in open_descriptors()}
+    return sorted(n for n, link in links.items() if link.startswith("/memfd:treequeues"))
+
+
+# What else travels, and how far.
 
 
 def test_a_shutdown_is_seen_through_every_handle():

@@ -95,6 +95,41 @@ def test_a_large_array_pickles_and_copies(queue):
     assert (frame.copy() == 8).all()
 
 
+def test_each_leaf_finds_memory_of_its_own_size_again_among_much_that_is_idle():
+    shapes = {"left": 40_000, "right": 60_000, "small": 100}
+    item = {path: np.ones(size, np.uint8) for path, size in shapes.items()}
+    with TreeQueue(item, maxsize=1) as queue:
+
+        def carried():
+            queue.put(item, timeout=WATCHDOG_S)
+            return queue.get(timeout=WATCHDOG_S)
+
+        kept = [carried() for _ in range(500)]
+        died = {path: {address(one[path]) for one in kept} for path in ("left", "right")}
+        del kept
+        gc.collect()
+        again = [carried() for _ in range(500)]
+        for path, addresses in died.items():
+            # 50 MB have died, and all of it is kept.
+            assert {address(one[path]) for one in again} == addresses
+        assert all((one[path] == 1).all() for one in again for path in shapes)
+
+
+def test_memory_of_sizes_that_no_leaf_has_is_bounded_too():
+    nbytes = 1 << 20
+    with TreeQueue(np.zeros(nbytes, np.uint8), maxsize=1) as queue:
+
+        def resize_one(number):
+            queue.put(np.ones(nbytes, np.uint8), timeout=WATCHDOG_S)
+            queue.get(timeout=WATCHDOG_S).resize(nbytes + 4096 * number, refcheck=False)
+
+        before = resident_nbytes()
+        for number in range(200):
+            resize_one(number)
+        gc.collect()
+        assert resident_nbytes() - before < 100 << 20, "280 MB have died, and at most 64 MiB are kept"
+
+
 def test_idle_memory_is_bounded_and_given_back_at_close():
     nbytes = 8 << 20
     queue = TreeQueue(np.zeros(nbytes, np.uint8), maxsize=1)

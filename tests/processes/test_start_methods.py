@@ -1,7 +1,10 @@
 """A queue reaches a process by every way in which Python starts one, and in the pools too."""
 
 import concurrent.futures
+import copy
 import multiprocessing
+import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -10,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from helpers import START_METHODS, WATCHDOG_S, marked, read_mark
+from helpers import START_METHODS, WATCHDOG_S, marked, open_descriptors, read_mark
 
 from treequeues import ArrayQueue, TreeQueue
 
@@ -170,6 +173,147 @@ def test_the_parent_may_close_right_after_starting_the_child(nursery, start_meth
     assert read_mark(answers.get(timeout=WATCHDOG_S)) == (1, 1)
     nursery.finish(process)
     answers.close()
+
+
+# Several objects that lead to one queue.
+
+
+class Wrapped:
+    """Pickles what it holds by a pickler of its own, as wrappers of closures do."""
+
+    def __init__(self, held):
+        self.held = held
+
+    def __getstate__(self):
+        return pickle.dumps(self.held)
+
+    def __setstate__(self, state):
+        self.held = pickle.loads(state)
+
+
+def queues_in(value):
+    """Every queue object in tuples and wrappers, from left to right."""
+    if isinstance(value, Wrapped):
+        return queues_in(value.held)
+    if isinstance(value, tuple):
+        return [queue for part in value for queue in queues_in(part)]
+    return [value]
+
+
+def count_segment_descriptors():
+    links = [os.readlink(f"/proc/self/fd/{number}") for number in open_descriptors()]
+    return sum(link.startswith("/memfd:treequeues") for link in links)
+
+
+def use_all_queues(argument):
+    """Put through every object, close one after another, and say how many descriptors are left."""
+    queues = queues_in(argument)
+    for number, queue in enumerate(queues):
+        queue.put(marked(5, number), timeout=WATCHDOG_S)
+    for queue in {id(queue): queue for queue in queues}.values():
+        # The objects that were closed before this one have closed themselves alone.
+        assert queue.qsize() > 0
+        queue.close()
+    return len(queues), count_segment_descriptors()
+
+
+SEVERAL = {
+    "twice": lambda queue: (queue, queue),
+    "wrapped": lambda queue: (queue, Wrapped(queue)),
+    "wrapped first": lambda queue: (Wrapped(queue), queue),
+    "wrapped twice": lambda queue: (Wrapped(queue), Wrapped((queue, queue))),
+    "copied": lambda queue: (copy.copy(queue), queue),
+    "unpickled twice": lambda queue: tuple(pickle.loads(pickle.dumps(queue)) for _ in range(2)),
+    "nested": lambda queue: ((queue, (copy.copy(queue),)), (Wrapped(queue), (queue,))),
+}
+STARTED_ANEW = ("spawn", "forkserver")
+
+
+@pytest.mark.parametrize("method", STARTED_ANEW)
+@pytest.mark.parametrize("several", SEVERAL)
+def test_one_queue_may_be_an_argument_several_times(nursery, method, several):
+    with TreeQueue(marked(0, 0), maxsize=8) as queue:
+        argument = SEVERAL[several](queue)
+        count, left = nursery.call(method, use_all_queues, argument)
+        assert [read_mark(queue.get_nowait()) for _ in range(count)] == [
+            (5, number) for number in range(count)
+        ]
+        assert queue.empty()
+        assert left == 0, "a closed queue keeps no descriptor, or its memory would stay"
+
+
+@pytest.mark.parametrize("method", STARTED_ANEW)
+def test_two_queues_may_be_arguments_several_times(nursery, method):
+    with TreeQueue(marked(0, 0), maxsize=8) as one, TreeQueue(marked(0, 0), maxsize=8) as two:
+        argument = (one, Wrapped((two, one)), copy.copy(two), one)
+        count, left = nursery.call(method, use_all_queues, argument)
+        assert (count, left) == (5, 0)
+        assert [read_mark(queue.get_nowait())[1] for queue in (one, two, one, two, one)] == [
+            0, 1, 2, 3, 4,
+        ]  # fmt: skip
+
+
+class ClosedOnArrival:
+    """Uses and closes its queue as soon as it is unpickled, and opens files instead."""
+
+    def __init__(self, queue):
+        self.queue = queue
+
+    def __setstate__(self, state):
+        queue = state["queue"]
+        self.mark = read_mark(queue.get_nowait())
+        queue.close()
+        # Whatever numbers the queue had, these have them now.
+        self.files = [open("/proc/self/stat") for _ in range(8)]  # noqa: SIM115
+
+
+def use_after_another(arrived, queue):
+    mark = read_mark(queue.get_nowait())
+    queue.close()
+    files_are_well = [file.read().startswith(f"{os.getpid()} ") for file in arrived.files]
+    return arrived.mark, mark, files_are_well, count_segment_descriptors()
+
+
+@pytest.mark.parametrize("method", STARTED_ANEW)
+def test_the_first_object_may_be_closed_before_the_second_is_unpickled(nursery, method):
+    with TreeQueue(marked(0, 0), maxsize=2) as queue:
+        queue.put(marked(1, 1))
+        queue.put(marked(1, 2))
+        arguments = (ClosedOnArrival(queue), copy.copy(queue))
+        result = nursery.call(method, use_after_another, *arguments)
+        assert result == ((1, 1), (1, 2), [True] * 8, 0)
+
+
+class PickledOnce(Wrapped):
+    """Pickles what it holds at the first start of a process, and sends the same to all others."""
+
+    def __getstate__(self):
+        if not isinstance(self.held, bytes):
+            self.held = pickle.dumps(self.held)
+        return self.held
+
+
+@pytest.mark.parametrize("method", STARTED_ANEW)
+def test_a_handle_made_for_one_process_serves_another_too(nursery, method):
+    with TreeQueue(marked(0, 0), maxsize=8) as queue:
+        wrapped = PickledOnce(queue)
+        for number in range(3):
+            count, left = nursery.call(method, use_all_queues, wrapped)
+            assert (count, left) == (1, 0)
+            assert queue.qsize() == number + 1
+
+
+@pytest.mark.parametrize("method", STARTED_ANEW)
+def test_a_copy_may_be_made_while_the_queue_is_being_pickled(nursery, method):
+    with TreeQueue(marked(0, 0), maxsize=8) as queue:
+        assert nursery.call(method, use_all_queues, CopiedOnLeaving(queue)) == (1, 0)
+        queue.put(marked(2, 2))
+        assert [read_mark(queue.get_nowait()) for _ in range(2)] == [(5, 0), (2, 2)]
+
+
+class CopiedOnLeaving(Wrapped):
+    def __getstate__(self):
+        return pickle.dumps(copy.copy(self.held))
 
 
 def forget_queue(queue):

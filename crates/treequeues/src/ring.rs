@@ -250,13 +250,20 @@ impl<'s> Ring<'s> {
         Ok(moved)
     }
 
-    /// Whether a reserve is worth trying: a cheap look from the head on, for busy loops.
+    /// Whether a reserve is worth trying: a cheap look from the head on, past slots that are held, for busy loops.
+    ///
+    /// Not past items: they are taken in order, and looking at them takes their cache lines away from who takes them.
     pub(crate) fn may_reserve(self) -> bool {
         let head = self.position(self.control.head.load(Ordering::Relaxed));
-        self.lap_from(head).take(LOOK_AHEAD).any(|at| {
+        for at in self.lap_from(head).take(LOOK_AHEAD) {
             let word = self.word(at.slot);
-            word.phase() == Some(Phase::Free) && word.laps_ahead_of(at.lap) >= 0
-        })
+            match word.phase() {
+                // An item of this lap says that the head was read too long ago.
+                Some(Phase::Free | Phase::Ready | Phase::Returned) => return word.laps_ahead_of(at.lap) >= 0,
+                _ => {}
+            }
+        }
+        false
     }
 
     /// Whether a borrow is worth trying: a cheap look at the hint and from the tail on, for busy loops.
