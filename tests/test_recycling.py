@@ -127,7 +127,9 @@ def test_memory_of_sizes_that_no_leaf_has_is_bounded_too():
         for number in range(200):
             resize_one(number)
         gc.collect()
-        assert resident_nbytes() - before < 100 << 20, "280 MB have died, and at most 64 MiB are kept"
+        assert resident_nbytes() - before < 100 << 20, (
+            "280 MB have died, and at most 64 MiB are kept"
+        )
 
 
 def test_idle_memory_is_bounded_and_given_back_at_close():
