@@ -17,8 +17,9 @@
 //! | `ring` | the protocol: who may touch which slot | |
 //! | `segment` | the mapped memory: anonymous, or on the heap for one process | yes |
 //! | `fork` | what a forked child inherits, and what is taken from it | yes |
-//! | `participant` | who this process is, and who else lives | yes |
+//! | `liveness` | what says who is alive | yes |
 //! | `sweep` | returning what the dead held | |
+//! | `participant` | who this process is | |
 //! | `wait` | spinning, sleeping and waking across processes | |
 //! | `attached` | one process at one segment: its threads, its forks, its end | yes |
 //! | `loan` | access to one slot's rows | yes |
@@ -43,11 +44,13 @@ mod format;
 mod layout;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
+mod liveness;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
 mod loan;
 #[cfg(not(loom))]
 mod monitor;
 #[cfg(not(loom))]
-#[allow(unsafe_code)]
 mod participant;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]

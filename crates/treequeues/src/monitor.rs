@@ -2,7 +2,7 @@
 
 use crate::error::Corrupted;
 use crate::format::{SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE};
-use crate::participant::EntryState;
+use crate::liveness::EntryState;
 use crate::segment::Segment;
 use crate::sync::Ordering;
 use crate::word::Phase;

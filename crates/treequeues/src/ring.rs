@@ -257,10 +257,9 @@ impl<'s> Ring<'s> {
         let head = self.position(self.control.head.load(Ordering::Relaxed));
         for at in self.lap_from(head).take(LOOK_AHEAD) {
             let word = self.word(at.slot);
-            match word.phase() {
+            if let Some(Phase::Free | Phase::Ready | Phase::Returned) = word.phase() {
                 // An item of this lap says that the head was read too long ago.
-                Some(Phase::Free | Phase::Ready | Phase::Returned) => return word.laps_ahead_of(at.lap) >= 0,
-                _ => {}
+                return word.laps_ahead_of(at.lap) >= 0;
             }
         }
         false

@@ -5,7 +5,7 @@
 //! (`participant` P2), so the next sweeper goes on where this one stopped.
 
 use crate::error::AttachError;
-use crate::participant::{EntryState, Locks};
+use crate::liveness::{EntryState, Locks};
 use crate::segment::Segment;
 use crate::word::Owner;
 

@@ -14,7 +14,9 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["ring", "wait"], false),
     (&["segment"], false),
     (&["fork"], false),
-    (&["participant", "sweep"], true),
+    (&["liveness"], false),
+    (&["sweep"], false),
+    (&["participant"], false),
     (&["monitor"], false),
     (&["attached"], false),
     (&["loan"], false),
@@ -23,7 +25,7 @@ const LAYERS: &[(&[&str], bool)] = &[
 
 /// The modules that may hold unsafe code, by crate.
 const UNSAFE: &[(&str, &[&str])] = &[
-    ("treequeues", &["attached", "fork", "loan", "participant", "queue", "segment"]),
+    ("treequeues", &["attached", "fork", "liveness", "loan", "queue", "segment"]),
     ("treequeues-py", &["queue", "tree"]),
 ];
 

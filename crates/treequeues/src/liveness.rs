@@ -1,0 +1,154 @@
+//! Liveness: what says who is alive, a lock and an entry a participant.
+//!
+//! A participant holds the lock of its byte in the segment's file, through a descriptor of its own. The kernel drops it
+//! when the process dies, for whatever reason and in whichever namespace; nothing else says who is alive. No heartbeats,
+//! no timeouts that declare somebody dead; pids are for people. What follows from it is `participant` P1 to P3.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+use crate::error::AttachError;
+use crate::format::Entry;
+use crate::segment::{FileIdentity, Heap, Segment};
+use crate::sync::Ordering;
+
+/// Where the locks are: bytes of the segment's file, or flags of a heap segment.
+#[derive(Debug)]
+pub(crate) enum Locks {
+    /// Not closed by its own drop: after a fork the number may be another file's.
+    File(ManuallyDrop<OwnedFd>),
+    Heap(Arc<Heap>),
+}
+
+/// An entry's state, unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EntryState {
+    pub(crate) used: bool,
+    pub(crate) generation: u64,
+}
+
+impl EntryState {
+    pub(crate) fn load(entry: &Entry) -> Self {
+        // Acquire: pairs with the claiming and freeing of the entry.
+        let state = entry.state.load(Ordering::Acquire);
+        Self { used: state & 1 == 1, generation: state >> 1 }
+    }
+
+    /// Moves the entry from this state to `to`, unless it has moved.
+    pub(crate) fn swap(self, entry: &Entry, to: Self) -> bool {
+        // AcqRel: pairs with `load` in sweepers and newcomers.
+        entry.state.compare_exchange(self.packed(), to.packed(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    fn packed(self) -> u64 {
+        self.generation << 1 | u64::from(self.used)
+    }
+
+    /// Free for the next tenant.
+    pub(crate) fn freed(self) -> Self {
+        Self { used: false, generation: self.generation.wrapping_add(1) & (u64::MAX >> 1) }
+    }
+}
+
+impl Locks {
+    pub(crate) fn open(segment: &Segment) -> Result<Self, AttachError> {
+        if let Some(heap) = segment.heap_locks() {
+            return Ok(Self::Heap(heap));
+        }
+        let fd = segment.fd().expect("a segment is on the heap or has a descriptor").as_raw_fd();
+        // Opened anew, not duplicated: duplicates share their locks. `std` opens with O_CLOEXEC.
+        let own =
+            OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{fd}")).map_err(
+                |source| AttachError::System { action: "open the segment's lock descriptor", source },
+            )?;
+        let locks = Self::File(ManuallyDrop::new(own.into()));
+        if let Err(error) = locks.are_of(segment) {
+            locks.close();
+            return Err(error);
+        }
+        Ok(locks)
+    }
+
+    pub(crate) fn file(&self) -> Option<&OwnedFd> {
+        match self {
+            Self::File(fd) => Some(fd),
+            Self::Heap(_) => None,
+        }
+    }
+
+    /// Fails if the descriptor is no longer one of the segment: then its locks say nothing, about anybody.
+    pub(crate) fn are_of(&self, segment: &Segment) -> Result<(), AttachError> {
+        let Self::File(fd) = self else { return Ok(()) };
+        // SAFETY: the number may have been closed behind our back; it is only asked which file it is.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd.as_raw_fd()) };
+        if FileIdentity::of(fd).ok() == segment.identity() {
+            Ok(())
+        } else {
+            Err(AttachError::DescriptorsClosed)
+        }
+    }
+
+    pub(crate) fn try_lock(&self, id: u32) -> io::Result<bool> {
+        match self {
+            Self::File(fd) => match ofd_lock(fd.as_raw_fd(), libc::F_OFD_SETLK, libc::F_WRLCK, id) {
+                Ok(_) => Ok(true),
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+                Err(error) => Err(error),
+            },
+            Self::Heap(heap) => Ok(heap.try_lock(id)),
+        }
+    }
+
+    pub(crate) fn unlock(&self, id: u32) -> io::Result<()> {
+        match self {
+            Self::File(fd) => ofd_lock(fd.as_raw_fd(), libc::F_OFD_SETLK, libc::F_UNLCK, id).map(drop),
+            Self::Heap(heap) => {
+                heap.unlock(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether another participant holds the lock of byte `id`.
+    pub(crate) fn is_locked(&self, id: u32) -> io::Result<bool> {
+        match self {
+            Self::File(fd) => Ok(ofd_lock(fd.as_raw_fd(), libc::F_OFD_GETLK, libc::F_WRLCK, id)?
+                != libc::F_UNLCK as libc::c_short),
+            Self::Heap(heap) => Ok(heap.is_locked(id)),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn replace_by(&self, file: &std::fs::File) {
+        let own = self.file().expect("a file").as_raw_fd();
+        // SAFETY: both descriptors are open; what was behind `own` is closed, which is the point of the test.
+        let replaced = unsafe { libc::dup2(file.as_raw_fd(), own) };
+        assert_eq!(replaced, own);
+    }
+
+    /// Closes the descriptor, and with it drops its locks. In this process only: see `Participant::deregister`.
+    pub(crate) fn close(&self) {
+        if let Self::File(fd) = self {
+            // SAFETY: closed once: by `open` or `register` when they fail, else by `deregister`, which is called once.
+            unsafe { libc::close(fd.as_raw_fd()) };
+        }
+    }
+}
+
+/// One open-file-description lock command on one byte; returns the lock type that the kernel wrote back.
+fn ofd_lock(fd: RawFd, command: libc::c_int, kind: libc::c_int, byte: u32) -> io::Result<libc::c_short> {
+    let mut lock = libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: libc::off_t::from(byte),
+        l_len: 1,
+        // Required to be 0 for open-file-description locks.
+        l_pid: 0,
+    };
+    // SAFETY: `lock` is a valid flock that lives through the call, which is what these commands take.
+    let done = unsafe { libc::fcntl(fd, command, &raw mut lock) };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(lock.l_type) }
+}
