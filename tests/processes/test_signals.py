@@ -81,6 +81,45 @@ def test_ctrl_c_interrupts_iteration(nursery):
         nursery.finish(process)
 
 
+def put_for_ever(queue):
+    while True:
+        queue.put(marked(1, 1))
+
+
+def get_for_ever(queue):
+    while True:
+        queue.get()
+
+
+def get_until_interrupted_again_and_again(queue, connection):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for _ in range(INTERRUPTS):
+        try:
+            connection.send("getting")
+            while True:
+                read_mark(queue.get())
+        except KeyboardInterrupt:
+            connection.send("interrupted")
+
+
+def test_ctrl_c_is_answered_while_others_keep_waking_the_call_and_take_the_items(nursery):
+    with TreeQueue(marked(0, 0), maxsize=2) as queue:
+        for function in (put_for_ever, get_for_ever, get_for_ever):
+            nursery.start("spawn", function, queue)
+        here, there = multiprocessing.get_context("spawn").Pipe()
+        process = nursery.start("spawn", get_until_interrupted_again_and_again, queue, there)
+        there.close()
+        for number in range(INTERRUPTS):
+            assert here.poll(WATCHDOG_S)
+            assert here.recv() == "getting"
+            # Anywhere: in a sleep, in a look, in the copy, between two calls.
+            time.sleep(0.01 + 0.001 * number)
+            os.kill(process.pid, signal.SIGINT)
+            assert here.poll(WATCHDOG_S), "Ctrl-C was not answered"
+            assert here.recv() == "interrupted"
+        nursery.finish(process)
+
+
 def iterate_until_interrupted(queue, connection):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     connection.send("blocking")

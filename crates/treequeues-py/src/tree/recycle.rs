@@ -7,7 +7,8 @@
 //! Memory that no array has is idle. For each queue object at most 64 MiB of it are kept, or the bytes of four items
 //! where that is more (`KEPT_NBYTES`, `KEPT_ITEMS`): what dies when there is no room goes back at once, and so does every
 //! array of less than 16 KiB (`RECYCLED_FROM_NBYTES`). These are the bytes that arrays asked for; a header and the rounding
-//! to pages come on top. All of it goes back when the object is closed or dies, and nothing is kept from then on.
+//! to pages come on top. An array that was resized to a size that no leaf has takes its part of the room too. All of it
+//! goes back when the object is closed or dies, and nothing is kept from then on.
 //!
 //! Y1. A block is `capacity` bytes after a header of `HEADER_NBYTES` that says so, so whatever size NumPy states when it
 //!     frees, the block is known.
