@@ -23,7 +23,7 @@
 //! | `wait` | spinning, sleeping and waking across processes | |
 //! | `attached` | one process at one segment: its threads, its forks, its end | yes |
 //! | `loan` | access to one slot's rows | yes |
-//! | `queue` | the public type | yes |
+//! | `queue` | the public type | |
 //! | `monitor` | a look at a queue for people and tools | |
 #![deny(unsafe_code)]
 // Loom sees the ring alone; what stands above it is left out there.
@@ -53,7 +53,6 @@ mod monitor;
 #[cfg(not(loom))]
 mod participant;
 #[cfg(not(loom))]
-#[allow(unsafe_code)]
 mod queue;
 mod ring;
 pub mod schema;

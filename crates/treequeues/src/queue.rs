@@ -3,7 +3,7 @@
 //! What a process does to a segment is in `attached`; this is the public face of it.
 
 use std::fs::OpenOptions;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, OnceLock};
 
@@ -121,32 +121,6 @@ impl Queue {
                 source,
             })?;
         Self::attach_fd(file.into(), Some(handle.id))
-    }
-
-    /// Attaches through a descriptor that this process was given by number: passed on by the process that started it.
-    ///
-    /// The number becomes this queue's; if the process is attached already, a spare descriptor is closed.
-    ///
-    /// # Safety
-    /// `fd` is open, and nobody else in this process uses or closes it.
-    ///
-    /// # Errors
-    /// As `attach_fd`.
-    pub unsafe fn attach_raw_fd(fd: RawFd, id: SegmentId) -> Result<Self, AttachError> {
-        if let Some(queue) = Self::find(id)? {
-            if queue.attached.fd().map(|own| own.as_raw_fd()) != Some(fd) {
-                // SAFETY: by this function's contract the descriptor is ours to close.
-                drop(unsafe { OwnedFd::from_raw_fd(fd) });
-            }
-            return Ok(queue);
-        }
-        // SAFETY: by this function's contract the descriptor is ours.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC).map_err(|errno| AttachError::System {
-            action: "set up the segment's descriptor",
-            source: errno.into(),
-        })?;
-        Self::attach_fd(fd, Some(id))
     }
 
     /// What another process can attach by: see `Handle`.

@@ -25,7 +25,7 @@ const LAYERS: &[(&[&str], bool)] = &[
 
 /// The modules that may hold unsafe code, by crate.
 const UNSAFE: &[(&str, &[&str])] = &[
-    ("treequeues", &["attached", "fork", "liveness", "loan", "queue", "segment"]),
+    ("treequeues", &["attached", "fork", "liveness", "loan", "segment"]),
     ("treequeues-py", &["queue", "tree"]),
 ];
 

@@ -8,7 +8,7 @@
 //! | `flatten` | the walk over a tree that must fit | |
 //! | `sources` | `put`: a tree's leaves, checked and held | |
 //! | `destinations`, `rebuild` | `get`: arrays to fill, then the tree | |
-//! | `recycle` | the memory of large arrays that died, for the next ones |
+//! | `recycle` | the memory of large arrays that died, for the next ones | yes |
 //! | `scalar`, `keys`, `dtype` | scalars, keys and dtypes between Python and the schema | |
 //! | `misfit` | messages | |
 //! | `memory`, `strided` | copies between rows and arrays, contiguous or not | yes |
