@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .venv-bench
+ROUNDS ?= 20
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES := $(shell find crates python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name 'Cargo.toml') \
@@ -32,9 +33,11 @@ test-rust:
 test-python: $(VENV)/.test $(VENV)/.demo
 	$(BIN)/python -m pytest $(ARGS)
 
-soak: $(VENV)/.test ## The long part: the big models, and kills for as long as it takes.
+soak: $(VENV)/.test ## The long part: the big models, then ROUNDS rounds of kills and forks, each with a new seed.
 	cargo test --release --package treequeues --test model -- --ignored --nocapture --test-threads 1
-	$(BIN)/python -m pytest -m soak $(ARGS)
+	for round in $$(seq $(ROUNDS)); do \
+		$(BIN)/python -m pytest tests/processes/test_kill.py tests/processes/test_fork.py $(ARGS) || exit 1; \
+	done
 
 bench: $(BENCH_VENV)/.bench ## Puts and gets beside the other queues; writes a dated record.
 	$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
