@@ -1,6 +1,4 @@
 from collections.abc import Iterator
-from queue import Empty as Empty
-from queue import Full as Full
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 

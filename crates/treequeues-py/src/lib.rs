@@ -14,7 +14,6 @@ mod errors;
 mod outcome;
 #[allow(unsafe_code)]
 mod queue;
-#[allow(unsafe_code)]
 mod tree;
 
 use pyo3::prelude::*;

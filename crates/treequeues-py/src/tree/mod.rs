@@ -32,6 +32,7 @@ mod nodes;
 #[allow(unsafe_code)]
 mod raw;
 mod rebuild;
+#[allow(unsafe_code)]
 mod recycle;
 mod scalar;
 mod sources;

@@ -172,7 +172,7 @@ fn a_drain_waits_for_other_threads_of_its_own_process_but_not_for_itself() {
 }
 
 #[test]
-fn a_wake_up_is_passed_on_past_a_slot_that_somebody_holds() {
+fn two_sleepers_get_what_lies_behind_a_slot_that_somebody_holds() {
     on_both(2, |queue| {
         let slow = queue.try_reserve().expect("a free slot");
         std::thread::scope(|scope| {
