@@ -68,9 +68,12 @@ struct Listed {
 
 static LIST: Mutex<Vec<Listed>> = Mutex::new(Vec::new());
 
+static THREADS: local::AtomicU64 = local::AtomicU64::new(0);
+
 thread_local! {
-    /// Slots that this thread holds, in all queues. A drain that ran into its own thread's holds would wait for ever.
-    static HELD_HERE: Cell<i64> = const { Cell::new(0) };
+    /// This thread's number, from 1 on; 0 until it first holds a slot. What it holds says so (`Slot::holder_thread`): a
+    /// drain that ran into its own thread's holds would wait for ever.
+    static THREAD: Cell<u32> = const { Cell::new(0) };
 }
 
 impl Attached {
@@ -167,13 +170,22 @@ impl Attached {
     /// Claims a slot if one is free now.
     #[inline]
     pub(crate) fn try_reserve(&self) -> Result<Option<Claim>, ReserveError> {
+        self.try_reserve_where(|_| true)
+    }
+
+    /// Claims the next free slot, unless `accept` refuses it.
+    #[inline]
+    pub(crate) fn try_reserve_where(
+        &self,
+        accept: impl Fn(usize) -> bool,
+    ) -> Result<Option<Claim>, ReserveError> {
         let flag = self.shutdown_flag();
         if flag != SHUTDOWN_NONE {
             shut_down_how(flag)?;
             return Err(ReserveError::ShutDown);
         }
-        let Some(claim) = self.ring().reserve(self.participant.owner())? else { return Ok(None) };
-        hold_begins();
+        let Some(claim) = self.ring().reserve(self.participant.owner(), accept)? else { return Ok(None) };
+        self.hold_begins(&claim);
         if self.shutdown_flag() != SHUTDOWN_NONE {
             // A drain that has looked at this slot before must not miss an item in it.
             self.abort(claim)?;
@@ -188,37 +200,72 @@ impl Attached {
     /// Claims the oldest item if there is one now.
     #[inline]
     pub(crate) fn try_borrow(&self) -> Result<Option<Claim>, BorrowError> {
+        let claim = self.try_borrow_where(|_| true)?;
+        match &claim {
+            Some(claim) => self.count_delivery(claim),
+            None => self.refuse_if_drained(1)?,
+        }
+        Ok(claim)
+    }
+
+    /// Claims the oldest item, unless `accept` refuses its slot. It does not count as delivered yet.
+    #[inline]
+    pub(crate) fn try_borrow_where(
+        &self,
+        accept: impl Fn(usize) -> bool,
+    ) -> Result<Option<Claim>, BorrowError> {
         let flag = self.shutdown_flag();
         if flag != SHUTDOWN_NONE && shut_down_how(flag)? == Shutdown::Immediate {
             return Err(BorrowError::ShutDown);
         }
-        let Some(claim) = self.ring().borrow(self.participant.owner(), || self.take_turn_to_look())? else {
-            if flag != SHUTDOWN_NONE && self.is_drained()? {
-                return Err(BorrowError::ShutDown);
-            }
+        let look = || self.take_turn_to_look();
+        let Some(claim) = self.ring().borrow(self.participant.owner(), look, accept)? else {
             return Ok(None);
         };
-        hold_begins();
-        let deliveries = &self.slot(&claim).delivery_count;
-        // Relaxed: only the slot's holder touches it.
-        deliveries.store(deliveries.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+        self.hold_begins(&claim);
         if claim.met_hold {
             self.sweep_while_busy();
         }
         Ok(Some(claim))
     }
 
+    /// Fails if the queue is shut down, fewer than `wanted` items are left, and no more can come: from other participants,
+    /// or from other threads of this one.
+    pub(crate) fn refuse_if_drained(&self, wanted: usize) -> Result<(), BorrowError> {
+        let flag = self.shutdown_flag();
+        if flag == SHUTDOWN_NONE {
+            return Ok(());
+        }
+        if shut_down_how(flag)? == Shutdown::Immediate {
+            return Err(BorrowError::ShutDown);
+        }
+        let (me, thread) = (self.participant.owner(), this_thread());
+        // Relaxed: a thread sees its own number, and whoever else's it sees counts.
+        let is_own = |owner, slot: &Slot| owner == me && slot.holder_thread.load(Ordering::Relaxed) == thread;
+        match self.ring().left_to_drain(is_own)? {
+            Some(left) if left < wanted => Err(BorrowError::ShutDown),
+            _ => Ok(()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn count_delivery(&self, claim: &Claim) {
+        let deliveries = &self.slot(claim).delivery_count;
+        // Relaxed: only the slot's holder touches it.
+        deliveries.store(deliveries.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+    }
+
     /// For a call that does not wait: claims a slot if a sweep frees one.
     #[cold]
     pub(crate) fn reserve_after_sweep(&self) -> Result<Claim, ReserveError> {
-        let claim = if self.sweep_after(FAILING_SWEEP_INTERVAL)? { self.try_reserve()? } else { None };
+        let claim = if self.sweep_for_failing()? { self.try_reserve()? } else { None };
         claim.ok_or(ReserveError::Full)
     }
 
     /// For a call that does not wait: claims an item if a sweep returns one.
     #[cold]
     pub(crate) fn borrow_after_sweep(&self) -> Result<Claim, BorrowError> {
-        let claim = if self.sweep_after(FAILING_SWEEP_INTERVAL)? { self.try_borrow()? } else { None };
+        let claim = if self.sweep_for_failing()? { self.try_borrow()? } else { None };
         claim.ok_or(BorrowError::Empty)
     }
 
@@ -226,9 +273,10 @@ impl Attached {
     #[cold]
     pub(crate) fn reserve_slowly(&self, mut wait: Wait<'_>) -> Result<Claim, ReserveError> {
         let goal = Goal {
-            ready: || self.ring().may_reserve() || self.shutdown_flag() != SHUTDOWN_NONE,
+            ready: || self.ring().may_reserve() || self.is_shut_down(),
             available: || self.ring().any_free(),
             before_sleep: || Ok(self.sweep_before_sleep()?),
+            lull: || None,
             attempt: || self.try_reserve(),
         };
         match wait_for(self.not_full(), &self.producers, &mut wait, goal)? {
@@ -242,9 +290,10 @@ impl Attached {
     #[cold]
     pub(crate) fn borrow_slowly(&self, mut wait: Wait<'_>) -> Result<Claim, BorrowError> {
         let goal = Goal {
-            ready: || self.ring().may_borrow() || self.shutdown_flag() != SHUTDOWN_NONE,
+            ready: || self.ring().may_borrow() || self.is_shut_down(),
             available: || self.ring().any_item(),
             before_sleep: || Ok(self.sweep_before_sleep()?),
+            lull: || None,
             attempt: || self.try_borrow(),
         };
         match wait_for(self.not_empty(), &self.consumers, &mut wait, goal)? {
@@ -259,7 +308,7 @@ impl Attached {
     }
 
     pub(crate) fn commit(&self, claim: Claim) -> Result<(), Corrupted> {
-        hold_ends();
+        self.hold_ends(&claim);
         let slot = self.slot(&claim);
         let now = clock_gettime(ClockId::Realtime);
         // Relaxed: published by the commit.
@@ -272,23 +321,38 @@ impl Attached {
     }
 
     pub(crate) fn abort(&self, claim: Claim) -> Result<(), Corrupted> {
-        hold_ends();
+        self.hold_ends(&claim);
         self.ring().abort(claim)?;
         self.slot_became_free();
         Ok(())
     }
 
     pub(crate) fn release(&self, claim: Claim) -> Result<(), Corrupted> {
-        hold_ends();
+        self.hold_ends(&claim);
         self.ring().release(claim)?;
         self.slot_became_free();
         Ok(())
     }
 
     pub(crate) fn give_back(&self, claim: Claim) -> Result<(), Corrupted> {
-        hold_ends();
+        self.hold_ends(&claim);
         self.ring().give_back(claim)?;
         self.not_empty().notify_one();
+        Ok(())
+    }
+
+    /// Ends a reserve or a borrow whose views still live: the slot stays held, for nothing.
+    pub(crate) fn linger(&self, claim: Claim) -> Result<Claim, Corrupted> {
+        self.hold_ends(&claim);
+        let claim = self.ring().linger(claim)?;
+        self.wake_drains();
+        Ok(claim)
+    }
+
+    /// The last view of a lingering slot has died.
+    pub(crate) fn let_go(&self, claim: Claim) -> Result<(), Corrupted> {
+        self.ring().let_go(claim)?;
+        self.not_full().notify_one();
         Ok(())
     }
 
@@ -309,16 +373,28 @@ impl Attached {
         Ok(dead)
     }
 
-    fn ring(&self) -> Ring<'_> {
+    pub(crate) fn ring(&self) -> Ring<'_> {
         self.segment.ring()
     }
 
-    fn not_empty(&self) -> Event<'_> {
+    pub(crate) fn not_empty(&self) -> Event<'_> {
         Event(&self.segment.control().not_empty)
     }
 
-    fn not_full(&self) -> Event<'_> {
+    pub(crate) fn not_full(&self) -> Event<'_> {
         Event(&self.segment.control().not_full.event)
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.shutdown_flag() != SHUTDOWN_NONE
+    }
+
+    pub(crate) fn producers(&self) -> &Patience {
+        &self.producers
+    }
+
+    pub(crate) fn consumers(&self) -> &Patience {
+        &self.consumers
     }
 
     fn shutdown_flag(&self) -> u32 {
@@ -326,16 +402,24 @@ impl Attached {
         self.segment.control().not_full.shutdown.load(Ordering::SeqCst)
     }
 
-    /// Whether nothing can come any more, from other participants or from other threads of this one.
-    fn is_drained(&self) -> Result<bool, Corrupted> {
-        let waits_for_itself = HELD_HERE.get() > 0;
-        self.ring().is_drained(waits_for_itself.then(|| self.participant.owner()))
+    fn hold_begins(&self, claim: &Claim) {
+        // Relaxed: for this process alone.
+        self.slot(claim).holder_thread.store(this_thread(), Ordering::Relaxed);
+    }
+
+    /// Before the slot is left, so that nobody takes the next holder for this thread.
+    fn hold_ends(&self, claim: &Claim) {
+        self.slot(claim).holder_thread.store(0, Ordering::Relaxed);
     }
 
     fn slot_became_free(&self) {
         self.not_full().notify_one();
-        if self.shutdown_flag() != SHUTDOWN_NONE {
-            // A drain may be waiting for this slot's item to be done.
+        self.wake_drains();
+    }
+
+    /// A drain may be waiting for a slot's item to be done.
+    fn wake_drains(&self) {
+        if self.is_shut_down() {
             self.not_empty().notify_all();
         }
     }
@@ -345,7 +429,11 @@ impl Attached {
         self.not_full().notify_all();
     }
 
-    fn sweep_before_sleep(&self) -> Result<ControlFlow<()>, AttachError> {
+    pub(crate) fn sweep_for_failing(&self) -> Result<bool, AttachError> {
+        self.sweep_after(FAILING_SWEEP_INTERVAL)
+    }
+
+    pub(crate) fn sweep_before_sleep(&self) -> Result<ControlFlow<()>, AttachError> {
         let found_some = self.sweep_after(SLEEPERS_SWEEP_INTERVAL)?;
         Ok(if found_some { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
@@ -372,7 +460,7 @@ impl Attached {
     }
 
     /// Whether a borrow should look at all slots before it says that there is no item; if so, the next ones need not.
-    fn take_turn_to_look(&self) -> bool {
+    pub(crate) fn take_turn_to_look(&self) -> bool {
         if self.segment.layout().capacity <= ALWAYS_LOOK_CAPACITY {
             return true;
         }
@@ -409,13 +497,21 @@ fn shut_down_how(flag: u32) -> Result<Shutdown, Corrupted> {
     }
 }
 
-fn hold_begins() {
-    HELD_HERE.set(HELD_HERE.get() + 1);
+/// The number of the calling thread: other threads of this process have others, until four billion were made.
+#[inline]
+fn this_thread() -> u32 {
+    match THREAD.get() {
+        0 => number_this_thread(),
+        number => number,
+    }
 }
 
-/// A loan may end in another thread than it began in, so the count is a hint: it may be below zero.
-fn hold_ends() {
-    HELD_HERE.set(HELD_HERE.get() - 1);
+#[cold]
+fn number_this_thread() -> u32 {
+    // Relaxed: only the number counts. Never 0.
+    let number = (THREADS.fetch_add(1, Ordering::Relaxed) % u64::from(u32::MAX)) as u32 + 1;
+    THREAD.set(number);
+    number
 }
 
 /// Locked only while forks are held off (A1), so a child never inherits it locked.

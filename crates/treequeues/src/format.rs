@@ -124,6 +124,8 @@ pub(crate) struct Slot {
     pub(crate) producer_pid: AtomicU32,
     /// Borrows of this item so far.
     pub(crate) delivery_count: AtomicU32,
+    /// While the slot is held: which thread of its owner's began that, by a number of the owner's own. Else 0.
+    pub(crate) holder_thread: AtomicU32,
 }
 
 #[cfg(any(loom, test))]
@@ -154,6 +156,7 @@ impl Slot {
             put_time_ns: AtomicU64::new(0),
             producer_pid: AtomicU32::new(0),
             delivery_count: AtomicU32::new(0),
+            holder_thread: AtomicU32::new(0),
         }
     }
 }

@@ -22,7 +22,8 @@
 //! | `participant` | who this process is | |
 //! | `wait` | spinning, sleeping and waking across processes | |
 //! | `attached` | one process at one segment: its threads, its forks, its end | yes |
-//! | `loan` | access to one slot's rows | yes |
+//! | `batch` | several slots for one call, all or none | |
+//! | `loan` | access to the rows of slots | yes |
 //! | `queue` | the public type | |
 //! | `monitor` | a look at a queue for people and tools | |
 #![deny(unsafe_code)]
@@ -35,6 +36,8 @@ compile_error!("treequeues needs Linux: memory files, futexes and open-file-desc
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 mod attached;
+#[cfg(not(loom))]
+mod batch;
 pub mod dtype;
 mod error;
 #[cfg(not(loom))]
@@ -69,11 +72,13 @@ mod word;
 #[cfg(test)]
 mod tests;
 
+#[cfg(not(loom))]
+pub use batch::BatchSize;
 pub use dtype::{Dtype, Element};
 pub use error::{AttachError, BorrowError, Corrupted, CreateError, ReserveError};
 pub use layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS};
 #[cfg(not(loom))]
-pub use loan::{ReadLoan, WriteLoan};
+pub use loan::{Hold, ItemInfo, ReadBatch, ReadLoan, WriteBatch, WriteLoan};
 #[cfg(not(loom))]
 pub use monitor::Snapshot;
 #[cfg(not(loom))]

@@ -8,10 +8,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, OnceLock};
 
 use crate::attached::Attached;
+use crate::batch::BatchSize;
 use crate::error::{AttachError, BorrowError, CreateError, ReserveError};
 use crate::fork;
 use crate::layout::DEFAULT_PARTICIPANTS;
-use crate::loan::{ReadLoan, WriteLoan};
+use crate::loan::{ReadBatch, ReadLoan, WriteBatch, WriteLoan};
 use crate::monitor::Snapshot;
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentId};
@@ -194,9 +195,88 @@ impl Queue {
         Ok(ReadLoan::new(attached, claim))
     }
 
+    /// Takes free slots if enough are there now: see `BatchSize`.
+    ///
+    /// # Errors
+    /// As `reserve_batch_with`, but not `Interrupted`.
+    pub fn try_reserve_batch(&self, size: BatchSize) -> Result<WriteBatch<'_>, ReserveError> {
+        let attached = self.attached()?;
+        self.check(size);
+        let claims =
+            attached.try_reserve_batch(size)?.map_or_else(|| attached.reserve_batch_after_sweep(size), Ok)?;
+        Ok(WriteBatch::new(attached, claims))
+    }
+
+    /// Waits for free slots as long as `wait` says. It holds none while it waits.
+    ///
+    /// # Errors
+    /// `Full` when not enough became free in time, `ShutDown`, `Interrupted`, or a damaged segment.
+    ///
+    /// # Panics
+    /// If the batch is larger than the queue's capacity.
+    pub fn reserve_batch_with(
+        &self,
+        size: BatchSize,
+        wait: Wait<'_>,
+    ) -> Result<WriteBatch<'_>, ReserveError> {
+        let attached = self.attached()?;
+        self.check(size);
+        let claims = attached
+            .try_reserve_batch(size)?
+            .map_or_else(|| attached.reserve_batch_slowly(size, wait), Ok)?;
+        Ok(WriteBatch::new(attached, claims))
+    }
+
+    /// Takes the oldest items if enough are there now: see `BatchSize`.
+    ///
+    /// # Errors
+    /// As `borrow_batch_with`, but not `Interrupted`.
+    ///
+    /// # Panics
+    /// If the batch is larger than the queue's capacity.
+    pub fn try_borrow_batch(&self, size: BatchSize) -> Result<ReadBatch<'_>, BorrowError> {
+        let attached = self.attached()?;
+        self.check(size);
+        let claims =
+            attached.try_borrow_batch(size)?.map_or_else(|| attached.borrow_batch_after_sweep(size), Ok)?;
+        Ok(ReadBatch::new(attached, claims))
+    }
+
+    /// Waits for items as long as `wait` says. It holds none while it waits, and takes none if there are too few.
+    ///
+    /// ```
+    /// # use treequeues::{BatchSize, Dtype, LeafKind, LeafSpec, Queue, Schema, Structure, Wait};
+    /// # let leaf = LeafSpec::new(Dtype::from_name("uint8")?, vec![2], LeafKind::Array);
+    /// # let queue = Queue::create(Schema::new(Structure::leaf(), vec![leaf])?, 8)?;
+    /// for number in 0..3 {
+    ///     let mut loan = queue.reserve()?;
+    ///     loan.leaf_bytes_mut(0).fill(number);
+    ///     loan.commit()?;
+    /// }
+    /// let batch = queue.borrow_batch_with(BatchSize::exactly(3), Wait::forever())?;
+    /// let rows: Vec<u8> = batch.runs(0).flat_map(|(_, run)| run.to_vec()).collect();
+    /// assert_eq!(rows, [0, 0, 1, 1, 2, 2]);
+    /// batch.release()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Empty` when not enough came in time, `ShutDown` when the queue is shut down and fewer are left than wanted,
+    /// `Interrupted`, or a damaged segment.
+    ///
+    /// # Panics
+    /// If the batch is larger than the queue's capacity.
+    pub fn borrow_batch_with(&self, size: BatchSize, wait: Wait<'_>) -> Result<ReadBatch<'_>, BorrowError> {
+        let attached = self.attached()?;
+        self.check(size);
+        let claims =
+            attached.try_borrow_batch(size)?.map_or_else(|| attached.borrow_batch_slowly(size, wait), Ok)?;
+        Ok(ReadBatch::new(attached, claims))
+    }
+
     /// Whether a borrow is likely to find an item: a cheap look that may be wrong either way.
     pub fn may_borrow(&self) -> bool {
-        self.attached().is_ok_and(Attached::may_borrow)
+        self.attached().is_ok_and(|attached| attached.may_borrow())
     }
 
     /// Shuts the queue down for everyone: reserves fail, borrows drain what is there and then fail; if `immediate`,
@@ -246,18 +326,24 @@ impl Queue {
         self.attached.segment().id()
     }
 
+    /// A batch that can never be had would be waited for in vain.
+    fn check(&self, size: BatchSize) {
+        let capacity = self.capacity();
+        assert!(size.max() <= capacity, "a batch of {} from a queue of {capacity} slots", size.max());
+    }
+
     fn new(attached: Arc<Attached>) -> Self {
         Self { attached, after_fork: OnceLock::new() }
     }
 
     /// This process's attachment: in a forked child, one of its own.
     #[inline]
-    fn attached(&self) -> Result<&Attached, AttachError> {
+    fn attached(&self) -> Result<&Arc<Attached>, AttachError> {
         if self.attached.is_this_process() { Ok(&self.attached) } else { self.attached_after_fork() }
     }
 
     #[cold]
-    fn attached_after_fork(&self) -> Result<&Attached, AttachError> {
+    fn attached_after_fork(&self) -> Result<&Arc<Attached>, AttachError> {
         if self.after_fork.get().is_none() {
             if self.attached.fd().is_none() {
                 return Err(AttachError::Local);

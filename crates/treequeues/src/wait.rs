@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::thread::futex;
+use rustix::thread::{NanosleepRelativeResult, futex, nanosleep};
 
 use crate::sync::{AtomicU32, Ordering, fence, futex_word, local, spin_loop};
 
@@ -184,15 +184,24 @@ impl Patience {
 }
 
 /// What a wait is for.
-pub(crate) struct Goal<R, A, S, P> {
+pub(crate) struct Goal<R, A, S, L, P> {
     /// A cheap look that says whether an attempt is worth it.
     pub(crate) ready: R,
     /// A look at everything, for those who are waited for by nobody but this one.
     pub(crate) available: A,
     /// Looks for the dead. `Break` if it found any.
     pub(crate) before_sleep: S,
+    /// After an attempt in vain: how long another one surely is, although somebody makes what is waited for. Such a time is
+    /// slept without asking for a wake-up, which the next of many commits would pay for in vain.
+    pub(crate) lull: L,
     /// Takes what is waited for, if it is there.
     pub(crate) attempt: P,
+}
+
+/// Sleeps for this time; false when a signal ended it.
+fn nap(time: Duration) -> bool {
+    let time = time.try_into().expect("at most MAX_SLEEP");
+    matches!(nanosleep(&time), NanosleepRelativeResult::Ok)
 }
 
 /// Waits on `event` until the goal's `attempt` succeeds.
@@ -204,10 +213,11 @@ pub(crate) fn wait_for<T, E>(
         impl Fn() -> bool,
         impl Fn() -> bool,
         impl FnMut() -> Result<ControlFlow<()>, E>,
+        impl FnMut() -> Option<Duration>,
         impl FnMut() -> Result<Option<T>, E>,
     >,
 ) -> Result<Waited<T>, E> {
-    let Goal { ready, available, mut before_sleep, mut attempt } = goal;
+    let Goal { ready, available, mut before_sleep, mut lull, mut attempt } = goal;
     if patience.spin(&ready)
         && let Some(got) = attempt()?
     {
@@ -232,12 +242,25 @@ pub(crate) fn wait_for<T, E>(
         if left.is_zero() {
             break Ok(Waited::TimedOut);
         }
-        let before = Instant::now();
-        let was_woken_now = event.sleep(seen, left);
-        if was_woken_now {
-            was_woken = true;
-            patience.slept(before.elapsed());
-        }
+        let was_woken_now = match lull() {
+            Some(lull) => {
+                if was_woken && available() {
+                    // E2. What is there is not enough for this call, but may be for another.
+                    event.notify_one();
+                }
+                was_woken = false;
+                nap(lull.min(left))
+            }
+            None => {
+                let before = Instant::now();
+                let was_woken_now = event.sleep(seen, left);
+                if was_woken_now {
+                    was_woken = true;
+                    patience.slept(before.elapsed());
+                }
+                was_woken_now
+            }
+        };
         // Also when others are always faster: nobody's signal waits for longer than a sleep.
         if !was_woken_now || asked.elapsed() >= MAX_SLEEP {
             asked = Instant::now();

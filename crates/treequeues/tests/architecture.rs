@@ -19,6 +19,7 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["participant"], false),
     (&["monitor"], false),
     (&["attached"], false),
+    (&["batch"], false),
     (&["loan"], false),
     (&["queue"], false),
 ];

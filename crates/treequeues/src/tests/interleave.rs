@@ -94,7 +94,7 @@ fn an_item_given_back_is_taken_once() {
         let giver = thread::spawn({
             let rig = Arc::clone(&rig);
             move || {
-                if let Some(claim) = rig.ring().borrow(owner(3), || true).expect("sound") {
+                if let Some(claim) = rig.ring().borrow(owner(3), || true, |_| true).expect("sound") {
                     rig.ring().give_back(claim).expect("sound");
                 }
             }
@@ -109,7 +109,7 @@ fn an_item_given_back_is_taken_once() {
 fn a_writer_that_the_ring_passes_commits_late() {
     explore(PREEMPTIONS, || {
         let rig = Arc::new(Rig::new(2));
-        let slow = rig.ring().reserve(owner(1)).expect("sound").expect("free");
+        let slow = rig.ring().reserve(owner(1), |_| true).expect("sound").expect("free");
         let first = slow.ticket;
         let producer = thread::spawn({
             let rig = Arc::clone(&rig);
@@ -186,7 +186,7 @@ fn a_take_abandoned_at_each_access_is_swept() {
 fn a_give_back_abandoned_at_each_access_is_swept() {
     for steps in 0..STEPS {
         explore_abandoned(steps, |rig, victim| {
-            if let Some(claim) = rig.ring().borrow(victim, || true).expect("sound") {
+            if let Some(claim) = rig.ring().borrow(victim, || true, |_| true).expect("sound") {
                 rig.ring().give_back(claim).expect("sound");
             }
         });

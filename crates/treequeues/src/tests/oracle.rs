@@ -85,7 +85,7 @@ proptest! {
         let mut passed = 0;
         for step in steps {
             match step {
-                Step::Reserve(id) => match rig.ring().reserve(owner(id)).expect("sound") {
+                Step::Reserve(id) => match rig.ring().reserve(owner(id), |_| true).expect("sound") {
                     Some(claim) => {
                         prop_assert!(!oracle.is_full());
                         prop_assert!(claim.ticket >= passed, "tickets grow");
@@ -109,7 +109,7 @@ proptest! {
                     rig.ring().abort(claim).expect("sound");
                 },
                 Step::Borrow(id) => {
-                    let claim = rig.ring().borrow(owner(id), || true).expect("sound");
+                    let claim = rig.ring().borrow(owner(id), || true, |_| true).expect("sound");
                     prop_assert_eq!(claim.as_ref().map(|claim| claim.ticket), oracle.next());
                     if let Some(claim) = claim {
                         oracle.reading.insert(claim.ticket, id);

@@ -22,11 +22,11 @@ const VICTIM: u32 = 2;
 const SURVIVOR: u32 = 3;
 
 fn reserve(rig: &Rig, id: u32) -> Claim {
-    rig.ring().reserve(owner(id)).expect("sound").expect("a free slot")
+    rig.ring().reserve(owner(id), |_| true).expect("sound").expect("a free slot")
 }
 
 fn borrow(rig: &Rig, id: u32) -> Claim {
-    rig.ring().borrow(owner(id), || true).expect("sound").expect("an item")
+    rig.ring().borrow(owner(id), || true, |_| true).expect("sound").expect("an item")
 }
 
 fn put_n(rig: &Rig, n: usize) {
@@ -127,14 +127,14 @@ const OPERATIONS: &[Operation] = &[
         name: "reserve",
         run: |ring, me| {
             // Held until the sweep: as if killed afterwards.
-            let _held = ring.reserve(me).expect("sound");
+            let _held = ring.reserve(me, |_| true).expect("sound");
             Outcome::default()
         },
     },
     Operation {
         name: "reserve, commit",
         run: |ring, me| {
-            let Some(claim) = ring.reserve(me).expect("sound") else { return Outcome::default() };
+            let Some(claim) = ring.reserve(me, |_| true).expect("sound") else { return Outcome::default() };
             let put = Some(claim.ticket);
             ring.commit(claim).expect("sound");
             Outcome { put, taken: None }
@@ -143,7 +143,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "reserve, abort",
         run: |ring, me| {
-            if let Some(claim) = ring.reserve(me).expect("sound") {
+            if let Some(claim) = ring.reserve(me, |_| true).expect("sound") {
                 ring.abort(claim).expect("sound");
             }
             Outcome::default()
@@ -152,14 +152,16 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "borrow",
         run: |ring, me| {
-            let _held = ring.borrow(me, || true).expect("sound");
+            let _held = ring.borrow(me, || true, |_| true).expect("sound");
             Outcome::default()
         },
     },
     Operation {
         name: "borrow, release",
         run: |ring, me| {
-            let Some(claim) = ring.borrow(me, || true).expect("sound") else { return Outcome::default() };
+            let Some(claim) = ring.borrow(me, || true, |_| true).expect("sound") else {
+                return Outcome::default();
+            };
             let taken = Some(claim.ticket);
             ring.release(claim).expect("sound");
             Outcome { put: None, taken }
@@ -168,7 +170,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "borrow, give back",
         run: |ring, me| {
-            if let Some(claim) = ring.borrow(me, || true).expect("sound") {
+            if let Some(claim) = ring.borrow(me, || true, |_| true).expect("sound") {
                 ring.give_back(claim).expect("sound");
             }
             Outcome::default()
@@ -278,7 +280,7 @@ fn a_sweeper_may_die_and_the_next_goes_on() {
 fn a_stale_sweeper_does_not_touch_the_next_tenant() {
     let rig = Rig::new(2);
     let (dead, tenant) = (Owner::new(BYSTANDER, 0, super::ID_BITS), Owner::new(BYSTANDER, 1, super::ID_BITS));
-    let claim = rig.ring().reserve(tenant).expect("sound").expect("a free slot");
+    let claim = rig.ring().reserve(tenant, |_| true).expect("sound").expect("a free slot");
     assert_eq!(rig.ring().recover(dead, || true), Ok(0));
     rig.ring().commit(claim).expect("still the tenant's");
 }
@@ -331,8 +333,8 @@ fn a_meaningless_state_word_is_an_error_not_a_panic() {
 
     let rig = Rig::new(2);
     rig.slots[0].state.store(7, Ordering::Relaxed);
-    rig.ring().reserve(owner(SURVIVOR)).expect_err("phase 7 does not exist");
-    rig.ring().borrow(owner(SURVIVOR), || true).expect_err("phase 7 does not exist");
+    rig.ring().reserve(owner(SURVIVOR), |_| true).expect_err("phase 7 does not exist");
+    rig.ring().borrow(owner(SURVIVOR), || true, |_| true).expect_err("phase 7 does not exist");
     rig.ring().recover(owner(SURVIVOR), || true).expect_err("phase 7 does not exist");
 }
 
@@ -344,14 +346,14 @@ fn cursors_that_contradict_the_words_are_an_error_not_a_loop() {
         for ticket in [1 << 30, u64::MAX - 1, u64::MAX] {
             let rig = Rig::new(capacity);
             rig.control.head.store(ticket, Ordering::Relaxed);
-            let reserved = rig.ring().reserve(owner(SURVIVOR));
+            let reserved = rig.ring().reserve(owner(SURVIVOR), |_| true);
             // The last tickets of all are one step before ticket 0, which is in its place.
             assert!(reserved.is_err() || ticket > 1 << 60, "slots never skip laps");
             let rig = Rig::new(capacity);
             rig.put(owner(SURVIVOR)).expect("a free slot");
             rig.control.tail.store(ticket, Ordering::Relaxed);
             // Whatever a damaged tail makes of it, it ends.
-            let _ = rig.ring().borrow(owner(SURVIVOR), || true);
+            let _ = rig.ring().borrow(owner(SURVIVOR), || true, |_| true);
         }
     }
 }

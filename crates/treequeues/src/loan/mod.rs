@@ -1,17 +1,60 @@
-//! Loans: zero-copy access to one slot's rows.
+//! Loans: zero-copy access to the rows of slots.
 //!
 //! A loan is proof that this process moved its slot out of FREE (to write) or out of READY or RETURNED (to read).
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `mod` | one slot: `WriteLoan`, `ReadLoan` |
+//! | `batch` | several: `WriteBatch`, `ReadBatch` |
+//! | `hold` | any of these without a lifetime, for bindings: `Hold` |
 //!
 //! N1. Across all processes, at most one loan names a slot: the ring's R1 and R3.
 //! N2. A loan ends once: committed, aborted, released, given back, or swept after its owner's death.
 //! N3. A loan borrows its queue, so the segment stays mapped and the participant registered while it lives.
 //! N4. In a forked child an inherited loan is the parent's: dropping it does nothing there.
 
+mod batch;
+mod hold;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+pub use batch::{ReadBatch, WriteBatch};
+pub use hold::Hold;
+
 use crate::attached::Attached;
 use crate::error::Corrupted;
 use crate::ring::Claim;
 use crate::schema::Schema;
 use crate::sync::Ordering;
+
+/// What a queue knows about one item beside its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ItemInfo {
+    /// Its place in the order of all items of the queue, from 0 on. Tickets may be missing: those of aborted loans.
+    pub ticket: u64,
+    /// When it was committed, by CLOCK_REALTIME in the producer's process.
+    pub put_time: SystemTime,
+    /// The process that committed it, as that process sees its own number.
+    pub producer_pid: u32,
+    /// How often it was borrowed, this time included: 1 at the first delivery.
+    pub delivery_count: u32,
+}
+
+impl ItemInfo {
+    /// Of an item that the caller holds for reading.
+    fn of(attached: &Attached, claim: &Claim) -> Self {
+        let slot = attached.slot(claim);
+        // Relaxed, all: published by the item's commit, and since then written by holders alone, of which this is one.
+        let put_time_ns = slot.put_time_ns.load(Ordering::Relaxed);
+        Self {
+            ticket: claim.ticket,
+            put_time: SystemTime::UNIX_EPOCH + Duration::from_nanos(put_time_ns),
+            producer_pid: slot.producer_pid.load(Ordering::Relaxed),
+            delivery_count: slot.delivery_count.load(Ordering::Relaxed),
+        }
+    }
+}
 
 /// Write access to one slot, from reserve to commit.
 ///
@@ -20,7 +63,7 @@ use crate::sync::Ordering;
 #[derive(Debug)]
 #[must_use = "dropped without a commit, a loan aborts"]
 pub struct WriteLoan<'q> {
-    attached: &'q Attached,
+    attached: &'q Arc<Attached>,
     claim: Option<Claim>,
 }
 
@@ -30,12 +73,12 @@ pub struct WriteLoan<'q> {
 #[derive(Debug)]
 #[must_use = "dropped, a loan releases its item"]
 pub struct ReadLoan<'q> {
-    attached: &'q Attached,
+    attached: &'q Arc<Attached>,
     claim: Option<Claim>,
 }
 
 impl<'q> WriteLoan<'q> {
-    pub(crate) fn new(attached: &'q Attached, claim: Claim) -> Self {
+    pub(crate) fn new(attached: &'q Arc<Attached>, claim: Claim) -> Self {
         Self { attached, claim: Some(claim) }
     }
 
@@ -57,6 +100,11 @@ impl<'q> WriteLoan<'q> {
         let (row, nbytes) = self.attached.segment().row(leaf, held(&self.claim).slot);
         // SAFETY: the row is mapped (N3) and this loan's alone (N1); `&mut self` makes this the only reference.
         unsafe { std::slice::from_raw_parts_mut(row.as_ptr(), nbytes) }
+    }
+
+    /// The same hold without a lifetime.
+    pub fn into_hold(mut self) -> Hold {
+        Hold::writing(self.attached, self.claim.take())
     }
 
     /// Publishes the item: it is visible to readers when this returns.
@@ -84,7 +132,7 @@ impl Drop for WriteLoan<'_> {
 }
 
 impl<'q> ReadLoan<'q> {
-    pub(crate) fn new(attached: &'q Attached, claim: Claim) -> Self {
+    pub(crate) fn new(attached: &'q Arc<Attached>, claim: Claim) -> Self {
         Self { attached, claim: Some(claim) }
     }
 
@@ -98,10 +146,14 @@ impl<'q> ReadLoan<'q> {
         held(&self.claim).ticket
     }
 
-    /// How often the item was borrowed, this time included: 1 at the first delivery.
-    pub fn delivery_count(&self) -> u32 {
-        // Relaxed: only the holder writes it, and this is the holder.
-        self.attached.slot(held(&self.claim)).delivery_count.load(Ordering::Relaxed)
+    /// Ticket, put time, producer and delivery count.
+    pub fn info(&self) -> ItemInfo {
+        ItemInfo::of(self.attached, held(&self.claim))
+    }
+
+    /// The same hold without a lifetime.
+    pub fn into_hold(mut self) -> Hold {
+        Hold::reading(self.attached, self.claim.take())
     }
 
     /// The row of one leaf, by its number in the schema: its bytes in C order, aligned for its dtype.

@@ -6,12 +6,12 @@
 //! | phase | who holds it | next |
 //! |---|---|---|
 //! | FREE(reach) | nobody; its next ticket is that of lap `reach` | WRITING |
-//! | WRITING(owner, reach) | a producer, its ticket not yet passed by the ring | READY, LATE, FREE |
-//! | LATE(owner, reach) | a producer whose ticket the ring has passed | RETURNED, FREE |
+//! | WRITING(owner, reach) | a producer, its ticket not yet passed by the ring | READY, LATE, FREE, LINGERING |
+//! | LATE(owner, reach) | a producer whose ticket the ring has passed | RETURNED, FREE, LINGERING |
 //! | READY(reach) | nobody, in order: its ticket is that of lap `reach` | READING, RETURNED |
 //! | READING(owner, reach) | a consumer | FREE, RETURNED, LINGERING |
 //! | RETURNED(reach) | nobody, out of order: comes first, lowest ticket first | READING |
-//! | LINGERING(owner, reach) | a consumer that is done, whose views still live | FREE |
+//! | LINGERING(owner, reach) | a producer or consumer that is done, whose views still live | FREE |
 //!
 //! A ticket t belongs to slot t % capacity in lap t / capacity. A slot that cannot serve its ticket of this lap has the
 //! ticket *burned*: its reach grows by one, the ring passes it by, and what it holds becomes LATE or RETURNED.
@@ -31,9 +31,11 @@
 //! between setting the bit and its last look. So either the waker sees the bit, or the sleeper sees the slot. O3: cursors
 //! are Relaxed where a stale value only costs a restart.
 
+mod look;
+
 use crate::error::Corrupted;
 use crate::format::{Control, Slot};
-use crate::sync::{AtomicU64, Ordering, fence, spin_loop};
+use crate::sync::{AtomicU64, Ordering, spin_loop};
 use crate::word::{Owner, Phase, Word};
 
 /// Looks at slots, beyond `LAPS_LOOKED_AT` laps, before an operation calls the ring corrupted. Each honest restart means
@@ -43,14 +45,12 @@ const MAX_LOOKS: u64 = 1 << 20;
 /// Laps that an operation may look at in any case: an honest one needs a few.
 const LAPS_LOOKED_AT: u64 = 64;
 
-/// How far a busy loop looks past slots that are held.
-const LOOK_AHEAD: usize = 8;
-
 const LOST: Corrupted = Corrupted("the cursors and state words of the ring contradict each other");
 const MEANINGLESS: Corrupted = Corrupted("a slot's state word has no meaning");
 const NOT_MINE: Corrupted = Corrupted("a slot held by this participant was taken by another");
 
-/// The right to a slot, won by a compare-and-swap. Spent by exactly one of `commit`, `abort`, `release`, `give_back`.
+/// The right to a slot, won by a compare-and-swap. Spent by exactly one of `commit`, `abort`, `release`, `give_back` and
+/// `let_go`.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Claim {
@@ -97,8 +97,14 @@ impl<'s> Ring<'s> {
         Self { control, slots }
     }
 
-    /// Claims a slot to write: the lowest free ticket. `None` when no slot is free.
-    pub(crate) fn reserve(self, me: Owner) -> Result<Option<Claim>, Corrupted> {
+    /// Claims a slot to write: the lowest free ticket. `None` when no slot is free, or `accept` refuses the slot of that
+    /// ticket: then nothing was changed.
+    #[inline]
+    pub(crate) fn reserve(
+        self,
+        me: Owner,
+        accept: impl Fn(usize) -> bool,
+    ) -> Result<Option<Claim>, Corrupted> {
         let mut looks = self.looks();
         loop {
             let head = self.position(self.control.head.load(Ordering::Relaxed));
@@ -125,6 +131,9 @@ impl<'s> Ring<'s> {
                 break;
             }
             if let Some(at) = candidate {
+                if !accept(at.slot) {
+                    return Ok(None);
+                }
                 if met_hold && !self.burn(head, at)? {
                     continue;
                 }
@@ -162,17 +171,20 @@ impl<'s> Ring<'s> {
 
     /// Frees a reserved slot unwritten: its ticket is used up, and no reader sees anything.
     pub(crate) fn abort(self, claim: Claim) -> Result<(), Corrupted> {
-        self.leave(&claim, &[Phase::Writing, Phase::Late], Word::freed)
+        self.leave(&claim, &[Phase::Writing, Phase::Late], Word::freed).map(drop)
     }
 
     /// Claims the oldest item: a RETURNED one first, else the lowest READY ticket. `None` when there is none.
     ///
     /// `look_everywhere` is asked before that is said whether to look at every slot (R4); a caller with a large ring may
-    /// leave it out, for a bounded time, after a look that found nothing.
+    /// leave it out, for a bounded time, after a look that found nothing. `None` also when `accept` refuses the slot of
+    /// the oldest item: then it stays what it was.
+    #[inline]
     pub(crate) fn borrow(
         self,
         me: Owner,
         look_everywhere: impl Fn() -> bool,
+        accept: impl Fn(usize) -> bool,
     ) -> Result<Option<Claim>, Corrupted> {
         let mut looks = self.looks();
         loop {
@@ -180,8 +192,9 @@ impl<'s> Ring<'s> {
             let hint = self.control.hint.load(Ordering::Acquire);
             if is_up(hint) {
                 looks.spend(self.slots.len())?;
-                match self.borrow_returned(me, hint)? {
+                match self.borrow_returned(me, hint, &accept)? {
                     Returned::Claimed(claim) => return Ok(Some(claim)),
+                    Returned::Refused => return Ok(None),
                     Returned::Moved => {
                         spin_loop();
                         continue;
@@ -189,8 +202,9 @@ impl<'s> Ring<'s> {
                     Returned::None => {}
                 }
             }
-            match self.borrow_in_order(me, &mut looks)? {
+            match self.borrow_in_order(me, &mut looks, &accept)? {
                 InOrder::Claimed(claim) => return Ok(Some(claim)),
+                InOrder::Refused => return Ok(None),
                 InOrder::None if !look_everywhere() || !self.any(Phase::Returned)? => return Ok(None),
                 InOrder::None => self.raise_hint(),
                 InOrder::Moved => {}
@@ -206,7 +220,7 @@ impl<'s> Ring<'s> {
         if self.swap(claim.slot, word, word.freed()) {
             return Ok(());
         }
-        self.leave(&claim, &[Phase::Reading], Word::freed)
+        self.leave(&claim, &[Phase::Reading], Word::freed).map(drop)
     }
 
     /// Puts a borrowed item back: it comes first again.
@@ -215,6 +229,20 @@ impl<'s> Ring<'s> {
         self.leave(&claim, &[Phase::Reading], |word| word.with(Phase::Returned, Owner::NOBODY))?;
         self.raise_hint();
         Ok(())
+    }
+
+    /// Ends a reserve or a borrow, but keeps the slot, because views of it still live: no item comes of it, neither now nor
+    /// after this participant's death. `let_go` ends that.
+    pub(crate) fn linger(self, claim: Claim) -> Result<Claim, Corrupted> {
+        let lingering = |word: Word| word.with(Phase::Lingering, word.owner());
+        let word = self.leave(&claim, &[Phase::Writing, Phase::Late, Phase::Reading], lingering)?;
+        Ok(Claim { word, ..claim })
+    }
+
+    /// The last view has died: the slot is free.
+    pub(crate) fn let_go(self, claim: Claim) -> Result<(), Corrupted> {
+        // Release: what the views read is read before a producer's Acquire sees FREE (O1).
+        self.leave(&claim, &[Phase::Lingering], Word::freed).map(drop)
     }
 
     /// Returns what `dead` held: unwritten and finished slots become free, unfinished reads are redelivered.
@@ -248,67 +276,6 @@ impl<'s> Ring<'s> {
         }
         self.raise_hint();
         Ok(moved)
-    }
-
-    /// Whether a reserve is worth trying: a cheap look from the head on, past slots that are held, for busy loops.
-    ///
-    /// Not past items: they are taken in order, and looking at them takes their cache lines away from who takes them.
-    pub(crate) fn may_reserve(self) -> bool {
-        let head = self.position(self.control.head.load(Ordering::Relaxed));
-        for at in self.lap_from(head).take(LOOK_AHEAD) {
-            let word = self.word(at.slot);
-            if let Some(Phase::Free | Phase::Ready | Phase::Returned) = word.phase() {
-                // An item of this lap says that the head was read too long ago.
-                return word.laps_ahead_of(at.lap) >= 0;
-            }
-        }
-        false
-    }
-
-    /// Whether a borrow is worth trying: a cheap look at the hint and from the tail on, for busy loops.
-    pub(crate) fn may_borrow(self) -> bool {
-        if is_up(self.control.hint.load(Ordering::Relaxed)) {
-            return true;
-        }
-        let tail = self.position(self.control.tail.load(Ordering::Relaxed));
-        for at in self.lap_from(tail).take(LOOK_AHEAD) {
-            let word = self.word(at.slot);
-            match (word.phase(), word.laps_ahead_of(at.lap)) {
-                (Some(Phase::Returned), _) | (Some(Phase::Ready), 0..) => return true,
-                (_, ..0) | (Some(Phase::Free), 0) => return false,
-                _ => {}
-            }
-        }
-        false
-    }
-
-    /// Whether any slot is FREE now: one look at each.
-    pub(crate) fn any_free(self) -> bool {
-        self.words().any(|word| word.phase() == Some(Phase::Free))
-    }
-
-    /// Whether any slot has an item now: one look at each.
-    pub(crate) fn any_item(self) -> bool {
-        self.words().any(|word| matches!(word.phase(), Some(Phase::Ready | Phase::Returned)))
-    }
-
-    /// Whether, once the queue is shut down, no item is left or can still come. Slots held by `but_not` do not count: a
-    /// caller that holds some itself would wait for its own.
-    pub(crate) fn is_drained(self, but_not: Option<Owner>) -> Result<bool, Corrupted> {
-        // SeqCst: pairs with the compare-and-swap of a reserve and its look at the flag after it: this look sees the slot,
-        // or that reserve sees the flag.
-        fence(Ordering::SeqCst);
-        for index in 0..self.slots.len() {
-            let word = self.word(index);
-            match word.phase().ok_or(MEANINGLESS)? {
-                Phase::Ready | Phase::Returned => return Ok(false),
-                Phase::Writing | Phase::Late | Phase::Reading if Some(word.owner()) != but_not => {
-                    return Ok(false);
-                }
-                _ => {}
-            }
-        }
-        Ok(true)
     }
 
     /// Every slot's word, one look each.
@@ -345,7 +312,12 @@ impl<'s> Ring<'s> {
 
     /// Claims the RETURNED item with the lowest ticket, or clears the hint that was read as `hint`.
     #[cold]
-    fn borrow_returned(self, me: Owner, hint: u64) -> Result<Returned, Corrupted> {
+    fn borrow_returned(
+        self,
+        me: Owner,
+        hint: u64,
+        accept: &impl Fn(usize) -> bool,
+    ) -> Result<Returned, Corrupted> {
         let mut lowest: Option<(u64, usize, Word)> = None;
         for index in 0..self.slots.len() {
             let word = self.word(index);
@@ -368,6 +340,9 @@ impl<'s> Ring<'s> {
         if self.control.hint.load(Ordering::Acquire) != hint {
             return Ok(Returned::Moved);
         }
+        if !accept(slot) {
+            return Ok(Returned::Refused);
+        }
         let taken = word.with(Phase::Reading, me);
         if !self.swap(slot, word, taken) {
             return Ok(Returned::Moved);
@@ -376,7 +351,13 @@ impl<'s> Ring<'s> {
     }
 
     /// Claims the lowest READY ticket.
-    fn borrow_in_order(self, me: Owner, looks: &mut Looks) -> Result<InOrder, Corrupted> {
+    #[inline]
+    fn borrow_in_order(
+        self,
+        me: Owner,
+        looks: &mut Looks,
+        accept: &impl Fn(usize) -> bool,
+    ) -> Result<InOrder, Corrupted> {
         let tail = self.position(self.control.tail.load(Ordering::Relaxed));
         let mut first_writing: Option<Position> = None;
         let mut candidate = None;
@@ -422,6 +403,9 @@ impl<'s> Ring<'s> {
         if is_up(self.control.hint.load(Ordering::Acquire)) {
             return Ok(InOrder::Moved);
         }
+        if !accept(at.slot) {
+            return Ok(InOrder::Refused);
+        }
         let taken = word.with(Phase::Reading, me);
         // Acquire: pairs with the Release of `commit` (O1).
         if !self.swap(at.slot, word, taken) {
@@ -463,8 +447,8 @@ impl<'s> Ring<'s> {
         Ok(false)
     }
 
-    /// Leaves a claimed slot although its ticket may be burned again and again meanwhile (R3).
-    fn leave(self, claim: &Claim, from: &[Phase], to: impl Fn(Word) -> Word) -> Result<(), Corrupted> {
+    /// Leaves a claimed slot although its ticket may be burned again and again meanwhile (R3); returns the word it left.
+    fn leave(self, claim: &Claim, from: &[Phase], to: impl Fn(Word) -> Word) -> Result<Word, Corrupted> {
         let mut looks = self.looks();
         loop {
             looks.spend(1)?;
@@ -474,8 +458,9 @@ impl<'s> Ring<'s> {
             if !mine {
                 return Err(NOT_MINE);
             }
-            if self.swap(claim.slot, word, to(word)) {
-                return Ok(());
+            let left = to(word);
+            if self.swap(claim.slot, word, left) {
+                return Ok(left);
             }
             spin_loop();
         }
@@ -557,12 +542,14 @@ impl Looks {
 
 enum Returned {
     Claimed(Claim),
+    Refused,
     Moved,
     None,
 }
 
 enum InOrder {
     Claimed(Claim),
+    Refused,
     Moved,
     None,
 }

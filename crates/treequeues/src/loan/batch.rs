@@ -1,0 +1,184 @@
+//! Loans of several slots.
+//!
+//! Each of a leaf's rows that lie side by side in memory come as one run: a batch that is consecutive in the ring is one
+//! run a leaf, one that goes past the ring's end two.
+
+use std::sync::Arc;
+
+use super::{Hold, ItemInfo};
+use crate::attached::Attached;
+use crate::error::Corrupted;
+use crate::ring::Claim;
+use crate::schema::Schema;
+
+/// Write access to several slots, from reserve to commit.
+///
+/// Dropped without a commit it aborts: the slots are free again and readers see nothing.
+#[derive(Debug)]
+#[must_use = "dropped without a commit, a batch aborts"]
+pub struct WriteBatch<'q> {
+    attached: &'q Arc<Attached>,
+    claims: Vec<Claim>,
+}
+
+/// Read access to several items, from borrow to release.
+///
+/// Dropped without more it releases: the slots are free again.
+#[derive(Debug)]
+#[must_use = "dropped, a batch releases its items"]
+pub struct ReadBatch<'q> {
+    attached: &'q Arc<Attached>,
+    claims: Vec<Claim>,
+}
+
+impl<'q> WriteBatch<'q> {
+    pub(crate) fn new(attached: &'q Arc<Attached>, claims: Vec<Claim>) -> Self {
+        Self { attached, claims }
+    }
+
+    /// The queue's schema.
+    pub fn schema(&self) -> &Schema {
+        self.attached.schema()
+    }
+
+    /// Slots, at least one.
+    #[expect(clippy::len_without_is_empty, reason = "no batch is empty")]
+    pub fn len(&self) -> usize {
+        self.claims.len()
+    }
+
+    /// Calls `fill` with the rows of one leaf, run by run: the number of the run's first slot within the batch, and the
+    /// bytes of all its rows, one after the other.
+    ///
+    /// # Panics
+    /// If the schema has no such leaf.
+    pub fn for_each_run(&mut self, leaf: usize, mut fill: impl FnMut(usize, &mut [u8])) {
+        let row_nbytes = self.schema().leaves()[leaf].nbytes();
+        for (first, slot, count) in runs(&self.claims) {
+            let (row, _) = self.attached.segment().row(leaf, slot);
+            // SAFETY: the rows are mapped (N3), one after the other, and this batch's alone (N1); `&mut self` makes this the
+            // only reference.
+            let run = unsafe { std::slice::from_raw_parts_mut(row.as_ptr(), count * row_nbytes) };
+            fill(first, run);
+        }
+    }
+
+    /// The same hold without a lifetime.
+    pub fn into_hold(mut self) -> Hold {
+        Hold::writing(self.attached, std::mem::take(&mut self.claims))
+    }
+
+    /// Publishes the items, in order: they are visible to readers when this returns.
+    ///
+    /// # Errors
+    /// If a slot's state word was damaged.
+    pub fn commit(mut self) -> Result<(), Corrupted> {
+        end(self.attached, &mut self.claims, Attached::commit)
+    }
+
+    /// Gives the slots back unwritten.
+    ///
+    /// # Errors
+    /// If a slot's state word was damaged.
+    pub fn abort(mut self) -> Result<(), Corrupted> {
+        end(self.attached, &mut self.claims, Attached::abort)
+    }
+}
+
+impl Drop for WriteBatch<'_> {
+    fn drop(&mut self) {
+        // A damaged word is reported by the next call that meets it.
+        let _ = end(self.attached, &mut self.claims, Attached::abort);
+    }
+}
+
+impl<'q> ReadBatch<'q> {
+    pub(crate) fn new(attached: &'q Arc<Attached>, claims: Vec<Claim>) -> Self {
+        Self { attached, claims }
+    }
+
+    /// The queue's schema.
+    pub fn schema(&self) -> &Schema {
+        self.attached.schema()
+    }
+
+    /// Items, at least one.
+    #[expect(clippy::len_without_is_empty, reason = "no batch is empty")]
+    pub fn len(&self) -> usize {
+        self.claims.len()
+    }
+
+    /// Ticket, put time, producer and delivery count of each item, oldest first.
+    pub fn infos(&self) -> impl Iterator<Item = ItemInfo> {
+        self.claims.iter().map(|claim| ItemInfo::of(self.attached, claim))
+    }
+
+    /// The rows of one leaf, run by run: the number of the run's first item within the batch, and the bytes of all its
+    /// rows, one after the other.
+    ///
+    /// # Panics
+    /// If the schema has no such leaf.
+    pub fn runs(&self, leaf: usize) -> impl Iterator<Item = (usize, &[u8])> {
+        let row_nbytes = self.schema().leaves()[leaf].nbytes();
+        runs(&self.claims).map(move |(first, slot, count)| {
+            let (row, _) = self.attached.segment().row(leaf, slot);
+            // SAFETY: the rows are mapped (N3), one after the other, and nobody writes to them while they are held for
+            // reading (N1).
+            (first, unsafe { std::slice::from_raw_parts(row.as_ptr(), count * row_nbytes) })
+        })
+    }
+
+    /// The same hold without a lifetime.
+    pub fn into_hold(mut self) -> Hold {
+        Hold::reading(self.attached, std::mem::take(&mut self.claims))
+    }
+
+    /// Ends the read: the slots are free again.
+    ///
+    /// # Errors
+    /// If a slot's state word was damaged.
+    pub fn release(mut self) -> Result<(), Corrupted> {
+        end(self.attached, &mut self.claims, Attached::release)
+    }
+
+    /// Puts the items back: they come first again.
+    ///
+    /// # Errors
+    /// If a slot's state word was damaged.
+    pub fn give_back(mut self) -> Result<(), Corrupted> {
+        end(self.attached, &mut self.claims, Attached::give_back)
+    }
+}
+
+impl Drop for ReadBatch<'_> {
+    fn drop(&mut self) {
+        // A damaged word is reported by the next call that meets it.
+        let _ = end(self.attached, &mut self.claims, Attached::release);
+    }
+}
+
+/// The maximal runs of slots that lie side by side: the index of the first claim, its slot, and how many they are.
+fn runs(claims: &[Claim]) -> impl Iterator<Item = (usize, usize, usize)> {
+    let mut first = 0;
+    std::iter::from_fn(move || {
+        let slot = claims.get(first)?.slot;
+        let count =
+            claims[first..].iter().zip(slot..).take_while(|(claim, slot)| claim.slot == *slot).count();
+        let run = (first, slot, count);
+        first += count;
+        Some(run)
+    })
+}
+
+/// Ends all loans of a batch, each once (N2), and in their own process alone (N4). Reports the first error, and goes on.
+pub(super) fn end(
+    attached: &Attached,
+    claims: &mut Vec<Claim>,
+    how: impl Fn(&Attached, Claim) -> Result<(), Corrupted>,
+) -> Result<(), Corrupted> {
+    let claims = std::mem::take(claims);
+    if !attached.is_this_process() {
+        return Ok(());
+    }
+    claims.into_iter().map(|claim| how(attached, claim)).fold(Ok(()), Result::and)
+}

@@ -1,0 +1,128 @@
+//! Looks at the ring that take nothing: cheap ones for busy loops, and counts.
+
+use super::{MEANINGLESS, Ring, is_up};
+use crate::error::Corrupted;
+use crate::format::Slot;
+use crate::sync::{Ordering, fence};
+use crate::word::{Owner, Phase};
+
+/// How far a busy loop looks past slots that are held.
+const LOOK_AHEAD: usize = 8;
+
+impl Ring<'_> {
+    /// Whether a reserve is worth trying: a cheap look from the head on, past slots that are held, for busy loops.
+    ///
+    /// Not past items: they are taken in order, and looking at them takes their cache lines away from who takes them.
+    pub(crate) fn may_reserve(self) -> bool {
+        let head = self.position(self.control.head.load(Ordering::Relaxed));
+        for at in self.lap_from(head).take(LOOK_AHEAD) {
+            let word = self.word(at.slot);
+            if let Some(Phase::Free | Phase::Ready | Phase::Returned) = word.phase() {
+                // An item of this lap says that the head was read too long ago.
+                return word.laps_ahead_of(at.lap) >= 0;
+            }
+        }
+        false
+    }
+
+    /// Whether a borrow is worth trying: a cheap look at the hint and from the tail on, for busy loops.
+    pub(crate) fn may_borrow(self) -> bool {
+        if is_up(self.control.hint.load(Ordering::Relaxed)) {
+            return true;
+        }
+        let tail = self.position(self.control.tail.load(Ordering::Relaxed));
+        for at in self.lap_from(tail).take(LOOK_AHEAD) {
+            let word = self.word(at.slot);
+            match (word.phase(), word.laps_ahead_of(at.lap)) {
+                (Some(Phase::Returned), _) | (Some(Phase::Ready), 0..) => return true,
+                (_, ..0) | (Some(Phase::Free), 0) => return false,
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// Whether a reserve of `count` slots is worth trying: one look at the last of them, for busy loops.
+    pub(crate) fn may_reserve_many(self, count: usize) -> bool {
+        let head = self.control.head.load(Ordering::Relaxed);
+        let last = self.position(head.wrapping_add(count as u64 - 1));
+        self.word(last.slot).phase() == Some(Phase::Free)
+    }
+
+    /// Whether a borrow of `count` items is worth trying: one look at the last of them, for busy loops.
+    pub(crate) fn may_borrow_many(self, count: usize) -> bool {
+        if is_up(self.control.hint.load(Ordering::Relaxed)) {
+            return true;
+        }
+        let tail = self.control.tail.load(Ordering::Relaxed);
+        let last = self.position(tail.wrapping_add(count as u64 - 1));
+        let word = self.word(last.slot);
+        match word.laps_ahead_of(last.lap) {
+            0 => word.phase() == Some(Phase::Ready),
+            // The tail was read too long ago.
+            ahead => ahead > 0,
+        }
+    }
+
+    /// Whether any slot is FREE now: one look at each.
+    pub(crate) fn any_free(self) -> bool {
+        self.words().any(|word| word.phase() == Some(Phase::Free))
+    }
+
+    /// Whether any slot has an item now: one look at each.
+    pub(crate) fn any_item(self) -> bool {
+        self.words().any(|word| matches!(word.phase(), Some(Phase::Ready | Phase::Returned)))
+    }
+
+    /// How many slots are FREE, at most `enough`: from the head on, where they mostly are.
+    pub(crate) fn count_free(self, enough: usize) -> usize {
+        let head = self.position(self.control.head.load(Ordering::Relaxed));
+        let free = |slot: &usize| self.word(*slot).phase() == Some(Phase::Free);
+        self.lap_from(head).map(|at| at.slot).filter(free).take(enough).count()
+    }
+
+    /// How many items there are, at most `enough`: from the tail on, and no further than to the first slot that the ring
+    /// has not come to, unless `everywhere`, or the hint, says that items may be out of order (R4).
+    pub(crate) fn count_items(self, enough: usize, everywhere: bool) -> usize {
+        let everywhere = everywhere || is_up(self.control.hint.load(Ordering::Acquire));
+        let tail = self.position(self.control.tail.load(Ordering::Relaxed));
+        let mut count = 0;
+        for at in self.lap_from(tail) {
+            if count == enough {
+                break;
+            }
+            let word = self.word(at.slot);
+            match (word.phase(), word.laps_ahead_of(at.lap)) {
+                (Some(Phase::Ready | Phase::Returned), _) => count += 1,
+                (_, ..0) | (Some(Phase::Free), 0) if !everywhere => break,
+                _ => {}
+            }
+        }
+        count
+    }
+
+    /// How many items are left, once the queue is shut down and no more can come; `None` while some still can. Held slots
+    /// that `is_own` says the caller holds itself do not count: it would wait for its own.
+    pub(crate) fn left_to_drain(
+        self,
+        is_own: impl Fn(Owner, &Slot) -> bool,
+    ) -> Result<Option<usize>, Corrupted> {
+        // SeqCst: pairs with the compare-and-swap of a reserve and its look at the flag after it: this look sees the slot,
+        // or that reserve sees the flag.
+        fence(Ordering::SeqCst);
+        let mut left = 0;
+        for index in 0..self.slots.len() {
+            let word = self.word(index);
+            match word.phase().ok_or(MEANINGLESS)? {
+                Phase::Ready | Phase::Returned => left += 1,
+                Phase::Writing | Phase::Late | Phase::Reading
+                    if !is_own(word.owner(), &self.slots[index]) =>
+                {
+                    return Ok(None);
+                }
+                _ => {}
+            }
+        }
+        Ok(Some(left))
+    }
+}
