@@ -19,7 +19,16 @@ if not _sys.platform.startswith("linux"):
     )
 
 from treequeues._array_queue import ArrayQueue
-from treequeues._core import CorruptedError, SchemaError, ShutDown, TreeQueue, __version__
+from treequeues._core import (
+    CorruptedError,
+    ReadLoan,
+    SchemaError,
+    ShutDown,
+    TreeQueue,
+    WriteLoan,
+    __version__,
+)
+from treequeues._loans import HeldViewWarning, ItemInfo
 from treequeues._registry import register_node
 from treequeues._stats import QueueStats
 
@@ -28,11 +37,15 @@ SimpleTreeQueue = TreeQueue
 __all__ = [
     "ArrayQueue",
     "CorruptedError",
+    "HeldViewWarning",
+    "ItemInfo",
     "QueueStats",
+    "ReadLoan",
     "SchemaError",
     "ShutDown",
     "SimpleTreeQueue",
     "TreeQueue",
+    "WriteLoan",
     "__version__",
     "register_node",
 ]

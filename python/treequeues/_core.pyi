@@ -1,7 +1,8 @@
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar, overload
 
+from treequeues._loans import ItemInfo
 from treequeues._stats import QueueStats
 
 __version__: str
@@ -60,20 +61,133 @@ class TreeQueue(Generic[T]):
     def put_nowait(self, obj: T) -> None:
         """`put(obj, block=False)`."""
 
-    def get(self, block: bool = True, timeout: float | None = None, out: T | None = None) -> T:
+    @overload
+    def get(
+        self,
+        block: bool = True,
+        timeout: float | None = None,
+        out: T | None = None,
+        info: Literal[False] = False,
+    ) -> T:
         """Take the oldest tree. Its arrays are owned by the caller and writable.
 
         block, timeout: whether to wait for an item, and how many seconds at most (None: for ever).
         out: a tree like the example, whose arrays are filled instead of new ones, and which is
             returned.
+        info: whether to return `(tree, info)`, with an ItemInfo.
 
         Raises SchemaError if `out` does not fit, `queue.Empty` if no item came in time, ShutDown
         when the queue is shut down and drained, and ValueError after `close`. A get that raises
         takes nothing.
         """
 
+    @overload
+    def get(
+        self,
+        block: bool = True,
+        timeout: float | None = None,
+        out: T | None = None,
+        *,
+        info: Literal[True],
+    ) -> tuple[T, ItemInfo]: ...
     def get_nowait(self, out: T | None = None) -> T:
         """`get(block=False)`."""
+
+    def reserve(self, block: bool = True, timeout: float | None = None) -> WriteLoan[T]:
+        """Take a free slot, to be filled in place: zero copy.
+
+            with queue.reserve() as loan:
+                loan.tree["obs"][...] = frame
+
+        A clean end of the block commits the item, an exception aborts it. What a fresh slot holds
+        is unspecified: an earlier item's bytes, or zeros.
+
+        Raises `queue.Full`, ShutDown and ValueError as `put` does.
+        """
+
+    def borrow(self, block: bool = True, timeout: float | None = None) -> ReadLoan[T]:
+        """Take the oldest item, to be read in place: zero copy, read-only.
+
+            with queue.borrow() as loan:
+                use(loan.tree["obs"])
+
+        A clean end of the block releases the slot. An exception gives the item back: it comes
+        first again, to whoever takes the next one. So does the death of this process.
+
+        Raises `queue.Empty`, ShutDown and ValueError as `get` does.
+        """
+
+    def put_batch(self, stacked: T, block: bool = True, timeout: float | None = None) -> None:
+        """Put n items at once from a tree like the example whose leaves are arrays with one more
+        dimension in front, of length n: leaf shapes (n, ...).
+
+        It waits until n slots are free, and holds none while it waits: all items are put, in order,
+        or none.
+
+        Raises SchemaError if a leaf does not fit or the leaves differ in n, ValueError if n is
+        larger than `maxsize` or the example has no leaf, and else as `put` does.
+        """
+
+    def get_batch(
+        self,
+        n: int,
+        min: int | None = None,
+        block: bool = True,
+        timeout: float | None = None,
+        out: T | None = None,
+    ) -> T:
+        """Take the n oldest items, stacked: a tree like the example whose leaves are arrays with
+        one more dimension in front, of length n: leaf shapes (n, ...). They are owned by the caller
+        and writable.
+
+        n: items to take, at most `maxsize`.
+        min: to be content with fewer: waits until `min` items are there and takes what is there, up
+            to n. None: exactly n.
+        out: such a stacked tree, with leaf shapes (n, ...), to be filled and returned; if fewer than
+            n items came, a tree of views of its first rows is returned.
+
+        It holds no slot while it waits, and one that times out has taken nothing.
+
+        Raises `queue.Empty` if there were not enough items in time, ShutDown when the queue is shut
+        down and fewer items are left than asked for (those left can still be had by asking for
+        fewer), ValueError if n is not between 1 and `maxsize` or `min` not between 1 and n, and
+        SchemaError if `out` does not fit.
+        """
+
+    def reserve_batch(
+        self, n: int, min: int | None = None, block: bool = True, timeout: float | None = None
+    ) -> WriteLoan[T]:
+        """Take free slots that lie side by side in memory, to be filled in place as one stacked
+        tree: leaf shapes (k, ...), where k is `len(loan)`.
+
+        It waits until n slots are free (or `min`, if given), and takes the next one and those that
+        follow it: k is n, or less where the ring ends or another process holds a slot in between.
+        """
+
+    def borrow_batch(
+        self, n: int, min: int | None = None, block: bool = True, timeout: float | None = None
+    ) -> ReadLoan[T]:
+        """Take the oldest items that lie side by side in memory, to be read in place as one stacked
+        tree: leaf shapes (k, ...), where k is `len(loan)`; no copy.
+
+        It waits until n items are there (or `min`, if given), and takes the oldest one and those
+        that follow it: k is n, or less where the ring ends or an item in between is not there. With
+        a `maxsize` that n divides, and nothing aborted or given back, it is always n.
+        """
+
+    def put_many(
+        self, trees: Iterable[T], block: bool = True, timeout: float | None = None
+    ) -> None:
+        """Put trees, all or none: it waits until all find a free slot.
+
+        Raises ValueError if there are more of them than `maxsize`, and else as `put` does.
+        """
+
+    def get_many(self, max_items: int, block: bool = True, timeout: float | None = None) -> list[T]:
+        """Take what is there, at least one tree and at most `max_items`, oldest first.
+
+        Raises ValueError if `max_items` is below 1, and else as `get` does.
+        """
 
     def qsize(self) -> int:
         """How many items can be taken."""
@@ -126,6 +240,98 @@ class TreeQueue(Generic[T]):
     def __next__(self) -> T: ...
     def _attach(self, pid: int, fd: int, segment: bytes, passed: int | None) -> None: ...
     def _handle(self) -> tuple[int, int, bytes]: ...
+
+class WriteLoan(Generic[T]):
+    """A reserved slot, or several side by side, until `commit` or `abort`.
+
+    As a context manager it commits at the clean end of the block, and aborts at an exception. One
+    that dies without either aborts.
+
+    A view that outlives its loan (people write `obs = loan.tree["obs"]`) could still write while
+    others read. So then `commit` copies the item into another slot and publishes that one, warns
+    once (HeldViewWarning), and the first slot is free when the view dies. Where there is no other
+    slot (`maxsize` slots are in this very loan) it raises BufferError, and the item is not put. It
+    waits for the other slot as `reserve` was told to wait.
+    """
+
+    @property
+    def tree(self) -> T:
+        """The slot as a tree like the example, whose leaves are all writable arrays: those of
+        scalars have no dimensions. Of a batch, the leaves are stacked: shapes (len(loan), ...).
+
+        Raises ValueError when the loan has ended.
+        """
+
+    def write(self, tree: T) -> None:
+        """Copy a tree into the slot, as `put` would. Of a batch, a stacked tree.
+
+        Raises SchemaError if it does not fit, and ValueError when the loan has ended.
+        """
+
+    def commit(self) -> None:
+        """Publish: readers see the item when this returns. ValueError when the loan has ended."""
+
+    def abort(self) -> None:
+        """Give the slot back unwritten. ValueError when the loan has ended."""
+
+    def __len__(self) -> int:
+        """Slots: 1, or those of the batch."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+class ReadLoan(Generic[T]):
+    """A borrowed item, or several side by side, until `release` or `give_back`.
+
+    As a context manager it releases at the clean end of the block, and gives back at an exception.
+    One that dies without either gives back too, with a ResourceWarning.
+
+    Arrays, and whatever was made from them without a copy, may outlive the loan: the slot stays
+    held until the last of them dies. It costs capacity, and never dangles. An item that was
+    released does not come again, even if this process dies first; one that was given back comes
+    again when the last view of it has died.
+    """
+
+    @property
+    def tree(self) -> T:
+        """The item as a tree like the example, whose leaves are all read-only arrays: those of
+        scalars have no dimensions. Of a batch, the leaves are stacked: shapes (len(loan), ...).
+
+        Raises ValueError when the loan has ended.
+        """
+
+    @property
+    def info(self) -> ItemInfo:
+        """The item's ticket, put time, producer and delivery count. Of a batch, those of its first
+        item; `infos` has all. It can be read after the loan has ended."""
+
+    @property
+    def infos(self) -> list[ItemInfo]:
+        """One ItemInfo for each item of the loan."""
+
+    def release(self) -> None:
+        """End the read: the slot is free again. ValueError when the loan has ended."""
+
+    def give_back(self) -> None:
+        """Put the item back: it comes first again. ValueError when the loan has ended."""
+
+    def __len__(self) -> int:
+        """Items: 1, or those of the batch."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
 
 def _pickle_schema_type_error(error: Any) -> tuple[Any, Any]: ...
 def _unpickle_schema_type_error(*args: Any) -> Any: ...

@@ -6,14 +6,30 @@
 //! |---|---|---|
 //! | `errors` | the exception classes | |
 //! | `outcome` | the core's errors as exceptions | |
+//! | `timeout` | numbers that users give | |
 //! | `tree` | Python trees to leaves and back | yes |
-//! | `queue` | the class `TreeQueue` | yes |
+//! | `info` | what is known about an item | |
+//! | `kept` | slots that views keep, and the warnings about them | |
+//! | `opened` | what the calls of an open queue do | |
+//! | `hold` | what keeps the slots of a loan | yes |
+//! | `loan` | the classes `WriteLoan` and `ReadLoan` | yes |
+//! | `attach` | attaching by a descriptor that was passed on | yes |
+//! | `queue` | the class `TreeQueue` | |
 #![deny(unsafe_code)]
 
-mod errors;
-mod outcome;
 #[allow(unsafe_code)]
+mod attach;
+mod errors;
+#[allow(unsafe_code)]
+mod hold;
+mod info;
+mod kept;
+#[allow(unsafe_code)]
+mod loan;
+mod opened;
+mod outcome;
 mod queue;
+mod timeout;
 mod tree;
 
 use pyo3::prelude::*;
@@ -23,5 +39,7 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     errors::add_to_module(module)?;
-    module.add_class::<queue::TreeQueue>()
+    module.add_class::<queue::TreeQueue>()?;
+    module.add_class::<loan::WriteLoan>()?;
+    module.add_class::<loan::ReadLoan>()
 }

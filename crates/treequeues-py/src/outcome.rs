@@ -71,6 +71,16 @@ pub fn borrow_error(py: Python<'_>, error: BorrowError, interruption: Option<PyE
     }
 }
 
+/// A batch that the queue cannot hold.
+pub fn too_large_a_batch(what: &str, got: u64, capacity: usize) -> PyErr {
+    PyValueError::new_err(format!("{what} must be at most the queue's maxsize of {capacity}, got {got}"))
+}
+
+/// A stacked tree of another length than the loan that it is for.
+pub fn other_length(expected: usize, got: usize) -> PyErr {
+    errors::schema_error(format!("the loan has {expected} slots, but the stacked tree {got} rows"))
+}
+
 /// The segment holds what the protocol cannot have written.
 pub fn corrupted_error(corrupted: Corrupted) -> PyErr {
     errors::corrupted_error(corrupted.to_string())

@@ -1,38 +1,27 @@
-//! `TreeQueue` as Python sees it: arguments in, exceptions out, and when to let other threads run.
+//! `TreeQueue` as Python sees it: arguments in, exceptions out. What its calls do is in `opened`.
 //!
-//! B1. What a call needs to fail early, it finds out before it takes a slot; what fails later gives the slot back.
-//! B2. A `Py` reference is only dropped, and Python only called, while attached to the interpreter. Waiting, and copying
-//!     much, is done detached.
-//! B3. `opened` is locked only while attached and never across a wait, so a fork, which is made by a thread that is
+//! Q1. `opened` is locked only while attached and never across a wait, so a fork, which is made by a thread that is
 //!     attached, never copies it locked.
-//! B4. A thread that waits when the interpreter is finalized, a daemon, never comes back from the wait: what it would
-//!     come back to is freed. A wait holds nothing that others could miss, and the process is about to end.
-//! B5. A descriptor of a segment that would be inherited by a program which this process executes is one that the
-//!     process was started with: the core's own are all close-on-exec. Only `attach_passed` uses and closes it.
 
-use std::fs::{self, OpenOptions};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
 
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyTuple};
-use treequeues::{
-    BorrowError, DEFAULT_PARTICIPANTS, Handle, Queue, ReadLoan, ReserveError, SegmentId, Snapshot, Wait,
-    WriteLoan,
-};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use treequeues::{BatchSize, DEFAULT_PARTICIPANTS, Handle, Queue, SegmentId, Snapshot};
 
+use crate::attach::attach_passed;
 use crate::errors;
+use crate::loan::{ReadLoan, WriteLoan};
+use crate::opened::Opened;
 use crate::outcome;
+use crate::timeout::{Timeout, count};
 use crate::tree::Tree;
 
-/// From this many bytes on, an item is copied without the interpreter's lock: below, giving it up and taking it again
-/// costs other threads more than the copy does.
-const DETACHED_COPY_NBYTES: usize = 256 * 1024;
+/// What a `maxsize` of 0 means to `multiprocessing.Queue`, and cannot mean here.
+const NOTHING_IS_UNBOUNDED: &str = ": memory is reserved at creation, so nothing is unbounded";
 /// Leaves named by `repr`.
 const REPR_LEAVES: usize = 4;
 
@@ -61,12 +50,6 @@ enum State {
     Closed,
 }
 
-/// A queue, and its schema bound to this process's Python classes.
-struct Opened {
-    queue: Queue,
-    tree: Tree,
-}
-
 #[pymethods]
 impl TreeQueue {
     #[new]
@@ -83,15 +66,15 @@ impl TreeQueue {
         maxsize: &Bound<'_, PyAny>,
         participants: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let capacity = count("maxsize", maxsize)?;
+        let capacity = count("maxsize", maxsize, NOTHING_IS_UNBOUNDED)?;
         let participants = participants.map_or(Ok(u64::from(DEFAULT_PARTICIPANTS)), |participants| {
-            count("participants", participants)
+            count("participants", participants, "")
         })?;
         let tree = Tree::from_example(py, nested_array)?;
         let schema = tree.schema().clone();
         let queue =
             py.detach(|| Queue::create_for(schema, capacity, participants)).map_err(outcome::create_error)?;
-        self.open(Opened { queue, tree })
+        self.open(Opened::new(queue, tree))
     }
 
     /// Attaches a fresh object to the queue behind a handle: what unpickling calls. `passed` is the number under which
@@ -112,7 +95,7 @@ impl TreeQueue {
                 .map_err(|error| outcome::unreachable(error, pid))?,
         };
         let tree = Tree::from_schema(py, queue.schema().as_ref().clone())?;
-        self.open(Opened { queue, tree })
+        self.open(Opened::new(queue, tree))
     }
 
     /// The process, descriptor and segment that another process can attach by.
@@ -141,12 +124,12 @@ impl TreeQueue {
         block: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        self.put_within(py, obj, Timeout::from_arguments(block, timeout)?)
+        self.opened()?.put(py, obj, Timeout::from_arguments(block, timeout)?)
     }
 
     /// put(obj, block=False)
     fn put_nowait(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.put_within(py, obj, Timeout::None)
+        self.opened()?.put(py, obj, Timeout::None)
     }
 
     /// Take the oldest tree. Its arrays are owned by the caller and writable.
@@ -154,9 +137,10 @@ impl TreeQueue {
     /// With out=, a tree like the example, its arrays are filled instead of new ones, and it is returned. Raises
     /// SchemaError if out does not fit, queue.Empty if no item came in time (timeout is in seconds; None waits for ever),
     /// ShutDown when the queue is shut down and drained, and ValueError after close. A get that raises takes nothing.
+    /// With info=True a pair of the tree and its ItemInfo is returned.
     #[pyo3(
-        signature = (block = None, timeout = None, out = None),
-        text_signature = "($self, block=True, timeout=None, out=None)"
+        signature = (block = None, timeout = None, out = None, info = false),
+        text_signature = "($self, block=True, timeout=None, out=None, info=False)"
     )]
     fn get<'py>(
         &self,
@@ -164,8 +148,9 @@ impl TreeQueue {
         block: Option<&Bound<'py, PyAny>>,
         timeout: Option<&Bound<'py, PyAny>>,
         out: Option<&Bound<'py, PyAny>>,
+        info: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.get_within(py, Timeout::from_arguments(block, timeout)?, out)
+        self.opened()?.get(py, Timeout::from_arguments(block, timeout)?, given(out), info)
     }
 
     /// get(block=False)
@@ -175,7 +160,145 @@ impl TreeQueue {
         py: Python<'py>,
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.get_within(py, Timeout::None, out)
+        self.opened()?.get(py, Timeout::None, given(out), false)
+    }
+
+    /// Take a free slot, to be filled in place: a WriteLoan.
+    #[pyo3(
+        signature = (block = None, timeout = None),
+        text_signature = "($self, block=True, timeout=None)"
+    )]
+    fn reserve(
+        &self,
+        py: Python<'_>,
+        block: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<WriteLoan> {
+        let opened = self.opened()?;
+        let timeout = Timeout::from_arguments(block, timeout)?;
+        let hold = opened.reserve(py, timeout)?.into_hold();
+        WriteLoan::new(py, Arc::clone(&opened), hold, false, timeout)
+    }
+
+    /// Take the oldest item, to be read in place: a ReadLoan.
+    #[pyo3(
+        signature = (block = None, timeout = None),
+        text_signature = "($self, block=True, timeout=None)"
+    )]
+    fn borrow(
+        &self,
+        py: Python<'_>,
+        block: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<ReadLoan> {
+        let opened = self.opened()?;
+        let hold = opened.borrow(py, Timeout::from_arguments(block, timeout)?)?.into_hold();
+        ReadLoan::new(py, Arc::clone(&opened), hold, false)
+    }
+
+    /// Put n items at once from a stacked tree: leaves (n, ...). All are put, in order, or none.
+    #[pyo3(
+        signature = (stacked, block = None, timeout = None),
+        text_signature = "($self, stacked, block=True, timeout=None)"
+    )]
+    fn put_batch(
+        &self,
+        py: Python<'_>,
+        stacked: &Bound<'_, PyAny>,
+        block: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        self.opened()?.put_batch(py, stacked, Timeout::from_arguments(block, timeout)?)
+    }
+
+    /// Take the n oldest items as a stacked tree: leaves (n, ...); with min=, what is there, from min to n items.
+    #[pyo3(
+        signature = (n, min = None, block = None, timeout = None, out = None),
+        text_signature = "($self, n, min=None, block=True, timeout=None, out=None)"
+    )]
+    fn get_batch<'py>(
+        &self,
+        py: Python<'py>,
+        n: &Bound<'py, PyAny>,
+        min: Option<&Bound<'py, PyAny>>,
+        block: Option<&Bound<'py, PyAny>>,
+        timeout: Option<&Bound<'py, PyAny>>,
+        out: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let opened = self.opened()?;
+        let (size, is_exact) = batch_size(&opened, n, min)?;
+        opened.get_batch(py, size, is_exact, Timeout::from_arguments(block, timeout)?, given(out))
+    }
+
+    /// Take free slots that lie side by side, to be filled in place as one stacked tree: a WriteLoan.
+    #[pyo3(
+        signature = (n, min = None, block = None, timeout = None),
+        text_signature = "($self, n, min=None, block=True, timeout=None)"
+    )]
+    fn reserve_batch<'py>(
+        &self,
+        py: Python<'py>,
+        n: &Bound<'py, PyAny>,
+        min: Option<&Bound<'py, PyAny>>,
+        block: Option<&Bound<'py, PyAny>>,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<WriteLoan> {
+        let opened = self.opened()?;
+        let size = batch_size(&opened, n, min)?.0.side_by_side();
+        let timeout = Timeout::from_arguments(block, timeout)?;
+        let hold = opened.reserve_batch(py, size, timeout)?.into_hold();
+        WriteLoan::new(py, Arc::clone(&opened), hold, true, timeout)
+    }
+
+    /// Take the oldest items that lie side by side, to be read in place as one stacked tree: a ReadLoan.
+    #[pyo3(
+        signature = (n, min = None, block = None, timeout = None),
+        text_signature = "($self, n, min=None, block=True, timeout=None)"
+    )]
+    fn borrow_batch<'py>(
+        &self,
+        py: Python<'py>,
+        n: &Bound<'py, PyAny>,
+        min: Option<&Bound<'py, PyAny>>,
+        block: Option<&Bound<'py, PyAny>>,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<ReadLoan> {
+        let opened = self.opened()?;
+        let size = batch_size(&opened, n, min)?.0.side_by_side();
+        let hold = opened.borrow_batch(py, size, Timeout::from_arguments(block, timeout)?)?.into_hold();
+        ReadLoan::new(py, Arc::clone(&opened), hold, true)
+    }
+
+    /// Put trees, all or none.
+    #[pyo3(
+        signature = (trees, block = None, timeout = None),
+        text_signature = "($self, trees, block=True, timeout=None)"
+    )]
+    fn put_many(
+        &self,
+        py: Python<'_>,
+        trees: &Bound<'_, PyAny>,
+        block: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        self.opened()?.put_many(py, trees, Timeout::from_arguments(block, timeout)?)
+    }
+
+    /// Take what is there, at least one tree and at most max_items, oldest first: a list.
+    #[pyo3(
+        signature = (max_items, block = None, timeout = None),
+        text_signature = "($self, max_items, block=True, timeout=None)"
+    )]
+    fn get_many<'py>(
+        &self,
+        py: Python<'py>,
+        max_items: &Bound<'py, PyAny>,
+        block: Option<&Bound<'py, PyAny>>,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let opened = self.opened()?;
+        let max_items = usize::try_from(count("max_items", max_items, "")?).unwrap_or(usize::MAX);
+        opened.get_many(py, max_items, Timeout::from_arguments(block, timeout)?)
     }
 
     /// How many items can be taken.
@@ -228,8 +351,11 @@ impl TreeQueue {
     /// End this process's use of the queue: later calls raise ValueError. Other processes go on.
     fn close(&self) {
         // Replaced first, dropped afterwards: the last one to drop it detaches from the segment.
-        let opened = std::mem::replace(&mut *self.state(), State::Closed);
-        drop(opened);
+        let before = std::mem::replace(&mut *self.state(), State::Closed);
+        if let State::Open(opened) = &before {
+            opened.close();
+        }
+        drop(before);
     }
 
     /// Shut the queue down for every process: puts raise ShutDown, gets drain what is there and then raise it.
@@ -262,7 +388,7 @@ impl TreeQueue {
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
         let taken = if slf.get_type().is(py.get_type::<Self>()) {
-            slf.get().get_within(py, Timeout::Forever, None)
+            slf.get().opened()?.get(py, Timeout::Forever, None, false)
         } else {
             // A subclass may have a `get` of its own.
             slf.call_method0(intern!(py, "get"))
@@ -314,171 +440,30 @@ impl TreeQueue {
         }
     }
 
-    fn is_open(&self) -> bool {
-        matches!(*self.state(), State::Open(_))
-    }
-
     fn snapshot(&self) -> PyResult<Snapshot> {
         self.opened()?.queue.snapshot().map_err(outcome::attach_error)
     }
-
-    fn put_within(&self, py: Python<'_>, value: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<()> {
-        let opened = self.opened()?;
-        // B1: a tree that does not fit takes no slot.
-        let sources = opened.tree.sources(py, value)?;
-        let mut loan = self.reserve(py, &opened.queue, timeout)?;
-        if sources.nbytes() >= DETACHED_COPY_NBYTES {
-            py.detach(|| sources.copy_to(&mut loan));
-        } else {
-            sources.copy_to(&mut loan);
-        }
-        loan.commit().map_err(outcome::corrupted_error)
-    }
-
-    fn get_within<'py>(
-        &self,
-        py: Python<'py>,
-        timeout: Timeout,
-        out: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let opened = self.opened()?;
-        // B1: an `out` that does not fit takes no item, nor does a want of memory. Only a call that is about to find
-        // nothing and will not wait for it does not allocate in advance.
-        let prepared = match out {
-            Some(out) => Some(opened.tree.destinations(py, out)?),
-            None if timeout.waits() || opened.queue.may_borrow() => Some(opened.tree.allocate(py)?),
-            None => None,
-        };
-        let loan = self.borrow(py, &opened.queue, timeout)?;
-        let taken = prepared.map_or_else(|| opened.tree.allocate(py), Ok).and_then(|mut destinations| {
-            if destinations.nbytes() >= DETACHED_COPY_NBYTES {
-                py.detach(|| destinations.copy_from(&loan));
-            } else {
-                destinations.copy_from(&loan);
-            }
-            destinations.into_tree(&opened.tree, py)
-        });
-        let ended = if taken.is_ok() { loan.release() } else { loan.give_back() };
-        let tree = taken?;
-        ended.map_err(outcome::corrupted_error)?;
-        Ok(tree)
-    }
-
-    fn reserve<'q>(&self, py: Python<'_>, queue: &'q Queue, timeout: Timeout) -> PyResult<WriteLoan<'q>> {
-        let mut interruption = None;
-        let outcome = match queue.try_reserve() {
-            Err(ReserveError::Full) if timeout.waits() => py.detach(|| {
-                queue.reserve_with(timeout.wait().or_until(&mut || self.interrupted(&mut interruption)))
-            }),
-            outcome => outcome,
-        };
-        outcome.map_err(|error| outcome::reserve_error(py, error, interruption))
-    }
-
-    fn borrow<'q>(&self, py: Python<'_>, queue: &'q Queue, timeout: Timeout) -> PyResult<ReadLoan<'q>> {
-        let mut interruption = None;
-        let outcome = match queue.try_borrow() {
-            Err(BorrowError::Empty) if timeout.waits() => py.detach(|| {
-                queue.borrow_with(timeout.wait().or_until(&mut || self.interrupted(&mut interruption)))
-            }),
-            outcome => outcome,
-        };
-        outcome.map_err(|error| outcome::borrow_error(py, error, interruption))
-    }
-
-    /// Whether a wait should end: a signal handler raised (Ctrl-C), or the queue was closed under it.
-    fn interrupted(&self, interruption: &mut Option<PyErr>) -> bool {
-        let ends = Python::try_attach(|py| {
-            *interruption = py.check_signals().err();
-            interruption.is_some() || !self.is_open()
-        });
-        ends.unwrap_or_else(|| sleep_until_the_process_ends())
-    }
 }
 
-/// How long a call may wait.
-#[derive(Clone, Copy)]
-enum Timeout {
-    None,
-    AtMost(Duration),
-    Forever,
+/// An argument that was given, and is not None.
+fn given<'a, 'py>(argument: Option<&'a Bound<'py, PyAny>>) -> Option<&'a Bound<'py, PyAny>> {
+    argument.filter(|argument| !argument.is_none())
 }
 
-impl Timeout {
-    /// As `multiprocessing.Queue` reads them: a timeout only counts if the call blocks, and below zero it is zero.
-    fn from_arguments(
-        block: Option<&Bound<'_, PyAny>>,
-        timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
-        if !block.map_or(Ok(true), |block| block.is_truthy())? {
-            return Ok(Self::None);
-        }
-        let Some(timeout) = timeout.filter(|timeout| !timeout.is_none()) else { return Ok(Self::Forever) };
-        let seconds: f64 = timeout.extract()?;
-        if seconds.is_nan() {
-            return Err(PyValueError::new_err("timeout must be a number of seconds, got nan"));
-        }
-        // What a Duration cannot hold is longer than anybody waits.
-        Ok(Duration::try_from_secs_f64(seconds.max(0.0)).map_or(Self::Forever, Self::AtMost))
+/// The size of a batch, and whether it is exactly n.
+fn batch_size(
+    opened: &Opened,
+    n: &Bound<'_, PyAny>,
+    min: Option<&Bound<'_, PyAny>>,
+) -> PyResult<(BatchSize, bool)> {
+    let (n, capacity) = (count("n", n, "")?, opened.queue.capacity());
+    if n > capacity as u64 {
+        return Err(outcome::too_large_a_batch("n", n, capacity));
     }
-
-    fn waits(self) -> bool {
-        !matches!(self, Self::None)
+    let Some(min) = given(min) else { return Ok((BatchSize::exactly(n as usize), true)) };
+    let min = count("min", min, "")?;
+    if min > n {
+        return Err(PyValueError::new_err(format!("min must be at most n, which is {n}, got {min}")));
     }
-
-    fn wait(self) -> Wait<'static> {
-        match self {
-            Self::None => Wait::at_most(Duration::ZERO),
-            Self::AtMost(timeout) => Wait::at_most(timeout),
-            Self::Forever => Wait::forever(),
-        }
-    }
-}
-
-/// For a thread whose interpreter is gone (B4).
-fn sleep_until_the_process_ends() -> ! {
-    loop {
-        thread::park();
-    }
-}
-
-/// Attaches by the descriptor of segment `id` that this process was started with, if `fd` is its number, and closes it.
-///
-/// The number alone says nothing: a handle may be unpickled a second time, late, or in a process that it was not meant
-/// for, where the number is closed or something else's. So what it leads to is looked at and opened anew.
-fn attach_passed(py: Python<'_>, fd: RawFd, id: SegmentId) -> Option<Queue> {
-    let os = py.import(intern!(py, "os")).ok()?;
-    let is_inheritable = os.call_method1(intern!(py, "get_inheritable"), (fd,)).ok()?;
-    if !is_inheritable.extract().ok()? {
-        return None;
-    }
-    let path = format!("/proc/self/fd/{fd}");
-    // Opening and closing may affect what is no segment: a device, or a file with locks.
-    if !fs::read_link(&path).ok()?.as_os_str().as_bytes().starts_with(b"/memfd:") {
-        return None;
-    }
-    let file = OpenOptions::new().read(true).write(true).open(path).ok()?;
-    let queue = Queue::attach_fd(file.into(), Some(id)).ok()?;
-    // SAFETY: B5: the number is open, inheritable, and leads to the segment, so it is the one that the process was
-    // started with and ours to close. The interpreter's lock is held since the first look at it, so no other thread
-    // has come here meanwhile.
-    drop(unsafe { OwnedFd::from_raw_fd(fd) });
-    Some(queue)
-}
-
-/// A count of at least 1. What is too large for a queue is refused by the queue.
-fn count(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
-    // A bool is an int to Python, but nobody means one here.
-    if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() && !value.hasattr("__index__")? {
-        let got = value.get_type();
-        return Err(PyTypeError::new_err(format!("{name} must be an int, got a {}", got.name()?)));
-    }
-    let py = value.py();
-    let index = py.import(intern!(py, "operator"))?.call_method1(intern!(py, "index"), (value,))?;
-    if index.lt(1)? {
-        return Err(PyValueError::new_err(format!(
-            "{name} must be at least 1, got {index}: memory is reserved at creation, so nothing is unbounded"
-        )));
-    }
-    Ok(index.extract().unwrap_or(u64::MAX))
+    Ok((BatchSize::between(min as usize, n as usize), min == n))
 }

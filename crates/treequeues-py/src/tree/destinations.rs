@@ -54,8 +54,14 @@ impl Destinations {
 
     /// Copies every leaf out of the slot. It needs no GIL.
     pub fn copy_from(&mut self, loan: &ReadLoan) {
+        self.copy_from_rows(|leaf| loan.leaf_bytes(leaf));
+    }
+
+    /// Copies every leaf out of the row that `row` gives for it.
+    #[inline]
+    pub fn copy_from_rows<'r>(&mut self, row: impl Fn(usize) -> &'r [u8]) {
         for (leaf, place) in self.places.iter_mut().enumerate() {
-            let row = loan.leaf_bytes(leaf);
+            let row = row(leaf);
             match place {
                 Destination::Array(memory) => memory.copy_from(row),
                 Destination::Scalar { bytes, nbytes } => bytes[..*nbytes].copy_from_slice(row),

@@ -1,7 +1,9 @@
 //! The memory of arrays, held: it can be copied to rows and from rows without the GIL.
 //!
+//! `Memory` is that of one item's leaf, `StackedMemory` that of the leaf of several items, one row an item.
+//!
 //! R1. The address belongs to the array beside it, which is held until the memory is dropped.
-//! R2. It has exactly the bytes of its leaf: dtype and shape were compared with the leaf's when it was made.
+//! R2. It has exactly the bytes of its leaf, or of so many: dtype and shape were compared with the leaf's when it was made.
 //! R3. A row belongs to a slot that this process holds, so nobody else writes it, and it overlaps no array that may be
 //!     written.
 
@@ -55,6 +57,14 @@ impl Memory {
         self.is_writable
     }
 
+    /// The address of the first element.
+    pub fn data(&self) -> *const u8 {
+        match &self.layout {
+            Layout::Contiguous { data, .. } => data.cast_const(),
+            Layout::Strided(strided) => strided.data(),
+        }
+    }
+
     /// The array.
     pub fn into_array(self) -> Py<PyAny> {
         self.array
@@ -90,5 +100,115 @@ impl Memory {
             // SAFETY: T1 is R1, T2 is R2 and R3; it may be written.
             Layout::Strided(strided) => unsafe { strided.copy_from(row) },
         }
+    }
+}
+
+/// The memory of one array that has a row for each of several items.
+pub(super) struct StackedMemory {
+    data: *mut u8,
+    len: usize,
+    row_nbytes: usize,
+    /// Where the elements are, unless side by side.
+    apart: Option<Box<Apart>>,
+    array: Py<PyAny>,
+    is_writable: bool,
+}
+
+/// Lengths and strides of an array whose elements are apart from each other, the items' dimension first.
+struct Apart {
+    lengths: Vec<isize>,
+    strides: Vec<isize>,
+    itemsize: usize,
+}
+
+// SAFETY: as for `Memory`.
+unsafe impl Send for StackedMemory {}
+// SAFETY: as for `Memory`.
+unsafe impl Sync for StackedMemory {}
+
+impl StackedMemory {
+    /// The memory of `array`, of which `view` was taken just now; `None` where its dtype or shape is not that of `len` rows
+    /// of the leaf.
+    pub fn of(array: &Bound<'_, PyAny>, view: View<'_>, leaf: &Leaf, len: usize) -> Option<StackedMemory> {
+        let fits = ndarray::dtypes_are_equal(array.py(), view.dtype, leaf.dtype.as_ptr())
+            && view.lengths.split_first() == Some((&(len as isize), &leaf.lengths[..]));
+        if !fits {
+            return None;
+        }
+        let apart = || {
+            let (lengths, strides) = (view.lengths.to_vec(), view.strides.to_vec());
+            Box::new(Apart { lengths, strides, itemsize: leaf.itemsize })
+        };
+        Some(StackedMemory {
+            data: view.data,
+            len,
+            row_nbytes: leaf.nbytes,
+            apart: (!view.is_contiguous()).then(apart),
+            array: array.clone().unbind(),
+            is_writable: view.is_writable(),
+        })
+    }
+
+    /// Whether the array may be written.
+    pub fn is_writable(&self) -> bool {
+        self.is_writable
+    }
+
+    /// The address of the first element.
+    pub fn data(&self) -> *const u8 {
+        self.data
+    }
+
+    /// The array.
+    pub fn into_array(self) -> Py<PyAny> {
+        self.array
+    }
+
+    /// Copies the rows from `first` on to the rows of slots, as many as these are.
+    pub fn copy_to(&self, first: usize, run: &mut [u8]) {
+        let count = self.rows_of(first, run.len());
+        match &self.apart {
+            // SAFETY: R1 and R3, and R2, because `rows_of` looked at the rows.
+            None => unsafe {
+                let from = self.data.wrapping_add(first * self.row_nbytes);
+                std::ptr::copy_nonoverlapping(from.cast_const(), run.as_mut_ptr(), run.len());
+            },
+            // SAFETY: T1 is R1, T2 is R2 and R3.
+            Some(apart) => unsafe { apart.rows(self.data, first, count).copy_to(run) },
+        }
+    }
+
+    /// Copies the rows of slots to the rows from `first` on.
+    pub fn copy_from(&mut self, first: usize, run: &[u8]) {
+        assert!(self.is_writable, "a read-only array");
+        let count = self.rows_of(first, run.len());
+        match &self.apart {
+            // SAFETY: R1 and R3, and R2, because `rows_of` looked at the rows; it may be written.
+            None => unsafe {
+                let to = self.data.wrapping_add(first * self.row_nbytes);
+                std::ptr::copy_nonoverlapping(run.as_ptr(), to, run.len());
+            },
+            // SAFETY: T1 is R1, T2 is R2 and R3; it may be written.
+            Some(apart) => unsafe { apart.rows(self.data, first, count).copy_from(run) },
+        }
+    }
+
+    /// How many rows from `first` on these bytes are, all of which the array has.
+    fn rows_of(&self, first: usize, nbytes: usize) -> usize {
+        // Rows without bytes are all one.
+        let count = nbytes.checked_div(self.row_nbytes).unwrap_or(0);
+        assert_eq!(nbytes, count * self.row_nbytes, "rows of another schema");
+        assert!(first + count <= self.len, "more rows than the array has");
+        count
+    }
+}
+
+impl Apart {
+    /// `count` rows from `first` on of the array at `data`.
+    fn rows(&self, data: *mut u8, first: usize, count: usize) -> Strided {
+        let mut lengths = self.lengths.clone();
+        lengths[0] = count as isize;
+        let data = data.wrapping_offset(self.strides[0] * first as isize);
+        Strided::new(data, &lengths, &self.strides, self.itemsize)
     }
 }

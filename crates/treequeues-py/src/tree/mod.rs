@@ -8,6 +8,9 @@
 //! | `flatten` | the walk over a tree that must fit | |
 //! | `sources` | `put`: a tree's leaves, checked and held | |
 //! | `destinations`, `rebuild` | `get`: arrays to fill, then the tree | |
+//! | `stack` | both for stacked trees, an item a row | |
+//! | `rows` | what is copied to | |
+//! | `views` | loans: arrays over the slots themselves | yes |
 //! | `recycle` | the memory of large arrays that died, for the next ones | yes |
 //! | `scalar`, `keys`, `dtype` | scalars, keys and dtypes between Python and the schema | |
 //! | `misfit` | messages | |
@@ -34,10 +37,14 @@ mod raw;
 mod rebuild;
 #[allow(unsafe_code)]
 mod recycle;
+mod rows;
 mod scalar;
 mod sources;
+mod stack;
 #[allow(unsafe_code)]
 mod strided;
+#[allow(unsafe_code)]
+mod views;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -49,8 +56,11 @@ use treequeues::schema::{LeafKind, LeafSpec, Schema};
 
 use classes::Class;
 use nodes::Node;
+pub use raw::reference_count;
 use recycle::{RECYCLED_FROM_NBYTES, Recycler};
+pub use rows::{RowsMut, SlotOf};
 use scalar::Encoding;
+pub use stack::Stack;
 
 /// A schema, bound to the Python classes, keys and dtypes of this process.
 pub struct Tree {

@@ -12,7 +12,8 @@ use std::ffi::c_int;
 use std::ptr;
 
 use numpy::npyffi::{
-    self, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, NpyTypes, PY_ARRAY_API, PyArray_Descr, PyArrayObject,
+    self, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_CARRAY, NPY_ARRAY_CARRAY_RO, NPY_ARRAY_UPDATE_ALL,
+    NPY_ARRAY_WRITEABLE, NpyTypes, PY_ARRAY_API, PyArray_Descr, PyArrayObject,
 };
 use pyo3::ffi::{self, PyTypeObject};
 use pyo3::prelude::*;
@@ -124,6 +125,46 @@ pub(super) fn new_array<'py>(
     };
     // SAFETY: N6.
     unsafe { Bound::from_owned_ptr_or_err(py, array) }
+}
+
+/// An array over memory that `base` keeps, in C order.
+///
+/// # Safety
+///
+/// At `data` lie as many bytes as the array has. They stay mapped while `base` lives, and nobody who does not go through
+/// an array with this base writes to them meanwhile, nor, where the array is writable, reads them.
+pub(super) unsafe fn array_over<'py>(
+    base: &Bound<'py, PyAny>,
+    array_type: &Py<PyType>,
+    dtype: &Py<PyAny>,
+    lengths: &[isize],
+    data: *mut u8,
+    is_writable: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = base.py();
+    let array_type = array_type.as_ptr().cast::<PyTypeObject>();
+    let dtype = dtype.clone_ref(py).into_ptr().cast::<PyArray_Descr>();
+    let (ndim, lengths) = (lengths.len() as c_int, lengths.as_ptr().cast_mut());
+    let flags = if is_writable { NPY_ARRAY_CARRAY } else { NPY_ARRAY_CARRAY_RO };
+    let (strides, object) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: N4, and `array_type` is `numpy.ndarray`. NumPy takes over the new reference to the dtype, reads `ndim` lengths
+    // without writing them, and leaves the data alone.
+    let array = unsafe {
+        let data = data.cast();
+        PY_ARRAY_API.PyArray_NewFromDescr(py, array_type, dtype, ndim, lengths, strides, data, flags, object)
+    };
+    // SAFETY: N6.
+    let array = unsafe { Bound::from_owned_ptr_or_err(py, array) }?;
+    let base = base.clone().into_ptr();
+    // SAFETY: N1, and the array has no base yet. NumPy takes over the new reference to the base, also when it fails.
+    let status = unsafe { PY_ARRAY_API.PyArray_SetBaseObject(py, array.as_ptr().cast(), base) };
+    if status != 0 {
+        return Err(PyErr::fetch(py));
+    }
+    // An array may be contiguous in both orders, and a dtype may ask for more alignment than a packed row gives.
+    // SAFETY: N1.
+    unsafe { PY_ARRAY_API.PyArray_UpdateFlags(py, array.as_ptr().cast(), NPY_ARRAY_UPDATE_ALL) };
+    Ok(array)
 }
 
 /// A NumPy scalar of these bytes.

@@ -1,4 +1,4 @@
-//! The two calls of CPython's that `pyo3` has no safe form of, or only a slower one.
+//! The calls of CPython's that `pyo3` has no safe form of, or only a slower one.
 //!
 //! C1. A `Bound`, and a `Py` beside one, are live, and the GIL is held.
 //! C2. CPython checks the position in a dict at each call, so even a dict that was changed since the last one is read
@@ -36,4 +36,12 @@ pub(super) fn set_plainly(
     // SAFETY: C1.
     let status = unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), field.as_ptr(), value.as_ptr()) };
     if status == 0 { Ok(()) } else { Err(PyErr::fetch(object.py())) }
+}
+
+/// How many references there are to an object. One means that nobody but the caller has it, and that nobody can come to
+/// have it before Python code runs.
+#[inline]
+pub fn reference_count(object: &Bound<'_, PyAny>) -> isize {
+    // SAFETY: C1.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
 }

@@ -3,11 +3,11 @@
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use treequeues::WriteLoan;
 
 use super::flatten::{self, At, Place, Visit};
 use super::memory::Memory;
 use super::ndarray::{self, View};
+use super::rows::RowsMut;
 use super::scalar::{self, Packed, Unfit};
 use super::{Leaf, Tree, misfit};
 
@@ -31,14 +31,22 @@ impl Sources {
     }
 
     /// Copies every leaf into the slot. It needs no GIL.
-    pub fn copy_to(&self, loan: &mut WriteLoan) {
+    pub fn copy_to(&self, rows: &mut impl RowsMut) {
         for (leaf, source) in self.sources.iter().enumerate() {
-            let row = loan.leaf_bytes_mut(leaf);
+            let row = rows.row_mut(leaf);
             match source {
                 Source::Array(memory) => memory.copy_to(row),
                 Source::Scalar(bytes) => row.copy_from_slice(&bytes[..row.len()]),
             }
         }
+    }
+
+    /// Whether one of the arrays begins in memory that `is_held` knows.
+    pub fn begins_in(&self, mut is_held: impl FnMut(*const u8) -> bool) -> bool {
+        self.sources.iter().any(|source| match source {
+            Source::Array(memory) => is_held(memory.data()),
+            Source::Scalar(_) => false,
+        })
     }
 }
 
@@ -175,7 +183,7 @@ impl At<'_> {
     }
 
     /// The array that an array of another library is.
-    fn as_array<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn as_array<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = value.py();
         flatten::as_array(value).map_err(|cause| {
             if !cause.is_instance_of::<PyException>(py) {

@@ -39,6 +39,11 @@ impl Strided {
         Strided { data, dims, run_nbytes, nbytes }
     }
 
+    /// The address of the first element.
+    pub fn data(&self) -> *const u8 {
+        self.data
+    }
+
     /// Copies all elements to `row`, in C order.
     ///
     /// # Safety

@@ -47,6 +47,16 @@ impl<'q> WriteBatch<'q> {
         self.claims.len()
     }
 
+    /// The row of one leaf in one of the slots, by their numbers in the schema and in the batch.
+    ///
+    /// # Panics
+    /// If there is no such slot or leaf.
+    pub fn leaf_bytes_mut(&mut self, item: usize, leaf: usize) -> &mut [u8] {
+        let (row, nbytes) = self.attached.segment().row(leaf, self.claims[item].slot);
+        // SAFETY: the row is mapped (N3) and this batch's alone (N1); `&mut self` makes this the only reference.
+        unsafe { std::slice::from_raw_parts_mut(row.as_ptr(), nbytes) }
+    }
+
     /// Calls `fill` with the rows of one leaf, run by run: the number of the run's first slot within the batch, and the
     /// bytes of all its rows, one after the other.
     ///
@@ -111,6 +121,16 @@ impl<'q> ReadBatch<'q> {
     /// Ticket, put time, producer and delivery count of each item, oldest first.
     pub fn infos(&self) -> impl Iterator<Item = ItemInfo> {
         self.claims.iter().map(|claim| ItemInfo::of(self.attached, claim))
+    }
+
+    /// The row of one leaf of one of the items, by their numbers in the schema and in the batch.
+    ///
+    /// # Panics
+    /// If there is no such item or leaf.
+    pub fn leaf_bytes(&self, item: usize, leaf: usize) -> &[u8] {
+        let (row, nbytes) = self.attached.segment().row(leaf, self.claims[item].slot);
+        // SAFETY: the row is mapped (N3), and nobody writes to it while it is held for reading (N1).
+        unsafe { std::slice::from_raw_parts(row.as_ptr(), nbytes) }
     }
 
     /// The rows of one leaf, run by run: the number of the run's first item within the batch, and the bytes of all its

@@ -81,6 +81,12 @@ impl Hold {
         self.attached.segment().row(leaf, self.claims[0].slot).0
     }
 
+    /// Whether an address lies in the queue's memory, as this process has it.
+    pub fn is_in_segment(&self, address: *const u8) -> bool {
+        let (base, nbytes) = self.attached.segment().range();
+        (address as usize).wrapping_sub(base.as_ptr() as usize) < nbytes
+    }
+
     /// Whether the slots lie side by side, so that each leaf's rows follow `first_row` without a gap.
     pub fn is_side_by_side(&self) -> bool {
         self.claims.windows(2).all(|pair| pair[0].slot + 1 == pair[1].slot)

@@ -1,0 +1,89 @@
+//! What keeps the slots of a loan: the base of all its arrays.
+//!
+//! W1. While a hold is writing, its rows are written through arrays that have it as their base, and here; while it is
+//!     lingering, by such arrays alone, and nobody reads what they write.
+//! W2. The rows of a hold of several slots that lie side by side follow each other without a gap.
+
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use pyo3::prelude::*;
+use treequeues::{Hold, WriteBatch};
+
+use crate::kept::{Kept, KeptGuard};
+use crate::tree::{RowsMut, Stack};
+
+/// Keeps slots of a queue while a view of them lives.
+#[pyclass(frozen, module = "treequeues._core", name = "_Hold")]
+pub struct HoldObject {
+    hold: Mutex<Hold>,
+    kept: Arc<Kept>,
+    /// Set once the loan has ended, and views of these leaves live on.
+    views: OnceLock<KeptGuard>,
+}
+
+impl HoldObject {
+    pub fn new(hold: Hold, kept: Arc<Kept>) -> Self {
+        Self { hold: Mutex::new(hold), kept, views: OnceLock::new() }
+    }
+
+    /// Locked only while attached to the interpreter, and never while Python code runs: so a fork never copies it locked.
+    pub fn lock(&self) -> MutexGuard<'_, Hold> {
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The loan has ended, but views of these leaves keep the slots.
+    pub fn outlived_by(&self, slots: usize, leaves: Vec<String>) {
+        // A loan ends once.
+        let _ = self.views.set(self.kept.keep(slots, leaves));
+    }
+}
+
+/// The slots of a hold that is writing. Who has it, refers to the object, so that the slots stay held whatever ends meanwhile.
+pub struct HeldSlots<'h> {
+    /// Of each leaf, the address of all rows together, and their bytes.
+    rows: Vec<(NonNull<u8>, usize)>,
+    _object: &'h HoldObject,
+}
+
+// SAFETY: addresses of memory that belongs to the process, not to a thread.
+unsafe impl Send for HeldSlots<'_> {}
+
+impl HoldObject {
+    /// The slots to be written. It is locked here and not while they are: another thread may fork meanwhile.
+    pub fn slots(&self) -> HeldSlots<'_> {
+        let hold = self.lock();
+        let leaves = hold.schema().leaves().iter().enumerate();
+        let rows = leaves.map(|(leaf, spec)| (hold.first_row(leaf), spec.nbytes() * hold.len())).collect();
+        HeldSlots { rows, _object: self }
+    }
+}
+
+impl HeldSlots<'_> {
+    /// Copies a stacked tree into the slots, an item each. It needs no GIL.
+    pub fn write_stack(&mut self, stack: &Stack) {
+        stack.copy_to_runs(|leaf, copy| copy(0, self.row_mut(leaf)));
+    }
+
+    /// Copies all slots into others, as many. It needs no GIL.
+    pub fn copy_to(&mut self, batch: &mut WriteBatch<'_>) {
+        for leaf in 0..self.rows.len() {
+            let rows = self.row_mut(leaf);
+            let row_nbytes = batch.schema().leaves()[leaf].nbytes();
+            batch.for_each_run(leaf, |first, run| {
+                let first = first * row_nbytes;
+                run.copy_from_slice(&rows[first..first + run.len()]);
+            });
+        }
+    }
+}
+
+impl RowsMut for HeldSlots<'_> {
+    /// Of several slots, all rows of the leaf.
+    fn row_mut(&mut self, leaf: usize) -> &mut [u8] {
+        let (rows, nbytes) = self.rows[leaf];
+        // SAFETY: W1 and W2. A thread of the user's that uses an array of the loan meanwhile races with this copy as it would
+        // with any other; nobody else reaches the rows.
+        unsafe { std::slice::from_raw_parts_mut(rows.as_ptr(), nbytes) }
+    }
+}

@@ -1,0 +1,108 @@
+//! Slots that a process keeps although it is done with them, because views of them live.
+//!
+//! A process that keeps all slots of a queue that way, and then waits for one, waits for itself. So each queue object
+//! remembers which leaves the views are of, and a wait that takes long says so.
+
+use std::ffi::CString;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+/// Leaves named by a message.
+const NAMED_LEAVES: usize = 5;
+
+/// What one queue object's loans left behind.
+#[derive(Default)]
+pub struct Kept {
+    holds: Mutex<Vec<KeptHold>>,
+    warned_of_wait: OnceLock<()>,
+    warned_of_copy: OnceLock<()>,
+}
+
+struct KeptHold {
+    key: u64,
+    slots: usize,
+    leaves: Vec<String>,
+}
+
+/// Forgets its slots when dropped.
+pub struct KeptGuard {
+    kept: Arc<Kept>,
+    key: u64,
+}
+
+impl Kept {
+    /// From now on `slots` slots are kept by views of these leaves.
+    pub fn keep(self: &Arc<Self>, slots: usize, leaves: Vec<String>) -> KeptGuard {
+        let mut holds = self.holds();
+        let key = holds.last().map_or(0, |last| last.key + 1);
+        holds.push(KeptHold { key, slots, leaves });
+        KeptGuard { kept: Arc::clone(self), key }
+    }
+
+    /// Warns, once, if a call has to wait while this process keeps slots.
+    pub fn warn_of_wait(&self, py: Python<'_>, capacity: usize) -> PyResult<()> {
+        let (slots, mut leaves) = {
+            let holds = self.holds();
+            let leaves: Vec<String> = holds.iter().flat_map(|hold| hold.leaves.iter().cloned()).collect();
+            (holds.iter().map(|hold| hold.slots).sum::<usize>(), leaves)
+        };
+        if slots == 0 || self.warned_of_wait.set(()).is_err() {
+            return Ok(());
+        }
+        leaves.sort();
+        leaves.dedup();
+        warn(
+            py,
+            format!(
+                "waiting, while this process itself keeps {slots} of the queue's {capacity} slots by views of {}: a slot \
+                 is free again when the last view of it has died; copy what you want to keep",
+                named(&leaves)
+            ),
+        )
+    }
+
+    /// Warns, once, that a commit has to copy.
+    pub fn warn_of_copy(&self, py: Python<'_>, leaves: &[String]) -> PyResult<()> {
+        if self.warned_of_copy.set(()).is_err() {
+            return Ok(());
+        }
+        warn(
+            py,
+            format!(
+                "a view of {} is still alive at the end of its reserve, where it could write while others read; so the item \
+                 is copied into another slot. Write through loan.tree, or drop the view (del) before the block ends",
+                named(leaves)
+            ),
+        )
+    }
+
+    fn holds(&self) -> MutexGuard<'_, Vec<KeptHold>> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for KeptGuard {
+    fn drop(&mut self) {
+        self.kept.holds().retain(|hold| hold.key != self.key);
+    }
+}
+
+/// `obs.left, reward and 3 more`.
+pub fn named(leaves: &[String]) -> String {
+    let shown = leaves.iter().take(NAMED_LEAVES).cloned().collect::<Vec<_>>().join(", ");
+    match leaves.len().saturating_sub(NAMED_LEAVES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn warn(py: Python<'_>, message: String) -> PyResult<()> {
+    static CATEGORY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let category = CATEGORY.import(py, "treequeues._loans", "HeldViewWarning")?;
+    // A path with a NUL in it is shown without.
+    let message = CString::new(message.replace('\0', "")).expect("no NUL is left");
+    PyErr::warn(py, category, &message, 1)
+}

@@ -1,0 +1,456 @@
+//! `WriteLoan` and `ReadLoan` as Python sees them.
+//!
+//! A loan's arrays are views of its slots, and Python lets views live as long as anybody refers to them. So a loan that ends
+//! looks who is left. It gives up its own references first; then a leaf's array has one reference, unless somebody else has
+//! the array, or something that was made of it without a copy.
+//!
+//! | | nobody has a view | somebody has |
+//! |---|---|---|
+//! | commit | published | copied into another slot, which is published; the first one lingers |
+//! | abort | free | lingers |
+//! | release | free | lingers |
+//! | give_back | comes first again | does so when the last view has died |
+//!
+//! D1. From the look at the references to the end of the hold no Python code runs, so nobody comes to have a view.
+//! D2. No lock is held while Python code runs: a user's unflatten function may use the loan.
+//! D3. A loan that was inherited through a fork is the parent's: the end of its block does nothing here.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::exceptions::{PyBufferError, PyResourceWarning, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use treequeues::{BatchSize, Corrupted, Hold, ItemInfo};
+
+use crate::hold::HoldObject;
+use crate::info;
+use crate::kept;
+use crate::opened::{Opened, copying};
+use crate::outcome;
+use crate::timeout::Timeout;
+use crate::tree::reference_count;
+
+/// What both kinds of loan consist of.
+struct Loan {
+    opened: Arc<Opened>,
+    len: usize,
+    /// Whether the leaves have a dimension for the items.
+    is_stack: bool,
+    is_writable: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// `None` once the loan has ended.
+    hold: Option<Py<HoldObject>>,
+    /// The tree, once somebody asked for it.
+    tree: Option<Py<PyAny>>,
+    /// Its leaves.
+    arrays: Vec<Py<PyAny>>,
+}
+
+/// A loan that has just ended.
+struct Ended<'py> {
+    hold: Bound<'py, HoldObject>,
+    /// The leaves whose arrays somebody has.
+    outlived_by: Vec<String>,
+    has_views: bool,
+}
+
+impl Loan {
+    fn new(
+        py: Python<'_>,
+        opened: Arc<Opened>,
+        hold: Hold,
+        is_stack: bool,
+        is_writable: bool,
+    ) -> PyResult<Self> {
+        let len = hold.len();
+        let hold = Py::new(py, HoldObject::new(hold, Arc::clone(&opened.kept)))?;
+        let state = State { hold: Some(hold), tree: None, arrays: Vec::new() };
+        Ok(Self { opened, len, is_stack, is_writable, state: Mutex::new(state) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change leaves a whole state behind.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tree<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let hold = {
+            let state = self.state();
+            let hold = state.hold.as_ref().ok_or_else(ended)?;
+            if let Some(tree) = &state.tree {
+                return Ok(tree.bind(py).clone());
+            }
+            hold.bind(py).clone()
+        };
+        let tree = &self.opened.tree;
+        let first_row = |leaf| hold.get().lock().first_row(leaf);
+        let stacked = self.is_stack.then_some(self.len);
+        // SAFETY: the base of the arrays is the hold of these very rows; a batch's lie side by side.
+        let arrays = unsafe { tree.arrays_over(hold.as_any(), first_row, stacked, self.is_writable) }?;
+        // D2: this may run the user's code.
+        let tree = tree.tree_of(py, &arrays)?;
+        let mut state = self.state();
+        if state.hold.is_none() {
+            // It ended meanwhile, and has seen that these arrays keep its slots.
+            drop(state);
+            return Err(ended());
+        }
+        if let Some(theirs) = &state.tree {
+            // Another thread was faster.
+            return Ok(theirs.bind(py).clone());
+        }
+        state.tree = Some(tree.clone().unbind());
+        state.arrays = arrays.into_iter().map(Bound::unbind).collect();
+        Ok(tree)
+    }
+
+    /// What keeps the slots. As long as the caller has it, the loan's end does not give them up.
+    fn held<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, HoldObject>> {
+        Ok(self.state().hold.as_ref().ok_or_else(ended)?.bind(py).clone())
+    }
+
+    fn write(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let tree = &self.opened.tree;
+        let hold = self.held(py)?;
+        let mut slots = hold.get().slots();
+        // What is a view of these very slots cannot be copied onto itself.
+        let is_held = |data| hold.get().lock().is_in_segment(data);
+        if self.is_stack {
+            let mut stack = tree.stacked_sources(value)?;
+            if stack.begins_in(is_held) {
+                stack = tree.stacked_sources(&copied(value)?)?;
+            }
+            if stack.len() != self.len {
+                return Err(outcome::other_length(self.len, stack.len()));
+            }
+            copying(py, self.opened.nbytes_of(self.len), || slots.write_stack(&stack));
+        } else {
+            let mut sources = tree.sources(py, value)?;
+            if sources.begins_in(is_held) {
+                sources = tree.sources(py, &copied(value)?)?;
+            }
+            copying(py, sources.nbytes(), || sources.copy_to(&mut slots));
+        }
+        Ok(())
+    }
+
+    /// Gives up the loan's own references, and looks who else has some.
+    fn end<'py>(&self, py: Python<'py>) -> PyResult<Ended<'py>> {
+        let (hold, tree, arrays) = {
+            let mut state = self.state();
+            let hold = state.hold.take().ok_or_else(ended)?;
+            (hold, state.tree.take(), std::mem::take(&mut state.arrays))
+        };
+        drop(tree);
+        let structure = self.opened.tree.schema().leaves();
+        let outlived_by = arrays
+            .iter()
+            .zip(structure)
+            .filter(|(array, _)| reference_count(array.bind(py)) > 1)
+            .map(|(_, leaf)| leaf.path.clone())
+            .collect();
+        drop(arrays);
+        let hold = hold.into_bound(py);
+        // D1. Last, because the death of an array may have called somebody who has a weak reference to another one.
+        let has_views = reference_count(hold.as_any()) > 1;
+        Ok(Ended { hold, outlived_by, has_views })
+    }
+
+    /// Ends the loan without an item, or after one was read.
+    fn end_by(&self, py: Python<'_>, how: impl FnOnce(&mut Hold) -> Result<(), Corrupted>) -> PyResult<()> {
+        let ended = self.end(py)?;
+        let mut hold = ended.hold.get().lock();
+        let outcome = if ended.has_views { hold.linger() } else { how(&mut hold) };
+        drop(hold);
+        ended.keep_for_views(self.len);
+        outcome.map_err(outcome::corrupted_error)
+    }
+
+    fn commit(&self, py: Python<'_>, timeout: Timeout) -> PyResult<()> {
+        let ended = self.end(py)?;
+        if !ended.hold.get().lock().is_this_process() {
+            return Err(PyValueError::new_err(
+                "the loan belongs to the process that this one was forked from, and only that one can commit it",
+            ));
+        }
+        if !ended.has_views {
+            return ended.hold.get().lock().commit().map_err(outcome::corrupted_error);
+        }
+        let committed = self.commit_copy(py, &ended, timeout);
+        let lingers = ended.hold.get().lock().linger();
+        ended.keep_for_views(self.len);
+        committed.and(lingers.map_err(outcome::corrupted_error))
+    }
+
+    /// Publishes the item from another slot, because somebody could write to this one while others read.
+    fn commit_copy(&self, py: Python<'_>, ended: &Ended<'_>, timeout: Timeout) -> PyResult<()> {
+        let capacity = self.opened.queue.capacity();
+        if 2 * self.len > capacity {
+            return Err(PyBufferError::new_err(format!(
+                "the item cannot be put: a view of {} is still alive at the end of its reserve, and the queue has no other \
+                 slot to copy the item into (maxsize={capacity}); drop the view (del) before the block ends",
+                kept::named(&ended.outlived_by)
+            )));
+        }
+        self.opened.kept.warn_of_copy(py, &ended.outlived_by)?;
+        let mut batch = self.opened.reserve_batch(py, BatchSize::exactly(self.len), timeout)?;
+        let mut slots = ended.hold.get().slots();
+        copying(py, self.opened.nbytes_of(self.len), || slots.copy_to(&mut batch));
+        batch.commit().map_err(outcome::corrupted_error)
+    }
+
+    /// Ends a loan that was inherited through a fork; true if it was.
+    fn end_if_inherited(&self, py: Python<'_>) -> bool {
+        let is_inherited = self.held(py).is_ok_and(|hold| !hold.get().lock().is_this_process());
+        if is_inherited {
+            // Only its references are given up: the hold knows that it is the parent's.
+            let _ = self.end(py);
+        }
+        is_inherited
+    }
+
+    fn has_ended(&self) -> bool {
+        self.state().hold.is_none()
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Locked by nobody for longer than a few instructions, in which no collection begins.
+        match self.state.try_lock() {
+            Ok(state) => visit.call(&state.tree),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn clear(&self) {
+        let tree = self.state().tree.take();
+        drop(tree);
+    }
+}
+
+impl Ended<'_> {
+    /// Remembers whose views keep the slots, if any do.
+    fn keep_for_views(&self, slots: usize) {
+        if self.has_views {
+            self.hold.get().outlived_by(slots, self.outlived_by.clone());
+        }
+    }
+}
+
+/// A reserved slot, or several side by side, until commit or abort.
+///
+/// As a context manager it commits at the clean end of the block, and aborts at an exception.
+#[pyclass(frozen, generic, weakref, module = "treequeues", name = "WriteLoan")]
+pub struct WriteLoan {
+    loan: Loan,
+    /// How long a commit may wait for the slot that it copies into, if it has to.
+    timeout: Timeout,
+}
+
+impl WriteLoan {
+    pub fn new(
+        py: Python<'_>,
+        opened: Arc<Opened>,
+        hold: Hold,
+        is_stack: bool,
+        timeout: Timeout,
+    ) -> PyResult<Self> {
+        Ok(Self { loan: Loan::new(py, opened, hold, is_stack, true)?, timeout })
+    }
+}
+
+#[pymethods]
+impl WriteLoan {
+    /// The slot as a tree like the example, whose leaves are writable arrays.
+    #[getter]
+    fn tree<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.loan.tree(py)
+    }
+
+    /// Copy a tree into the slot, as put would.
+    fn write(&self, py: Python<'_>, tree: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.loan.write(py, tree)
+    }
+
+    /// Publish: readers see the item when this returns.
+    fn commit(&self, py: Python<'_>) -> PyResult<()> {
+        self.loan.commit(py, self.timeout)
+    }
+
+    /// Give the slot back unwritten.
+    fn abort(&self, py: Python<'_>) -> PyResult<()> {
+        self.loan.end_by(py, Hold::abort)
+    }
+
+    fn __len__(&self) -> usize {
+        self.loan.len
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        slf.get().loan.held(slf.py())?;
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn __exit__(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        if self.loan.has_ended() || self.loan.end_if_inherited(py) {
+            return Ok(());
+        }
+        if is_clean(exception)? {
+            return self.loan.commit(py, self.timeout);
+        }
+        // The user's error is what counts.
+        let _ = self.loan.end_by(py, Hold::abort);
+        Ok(())
+    }
+
+    fn __repr__(&self) -> String {
+        self.loan.repr("WriteLoan", "slot")
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.loan.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        self.loan.clear();
+    }
+}
+
+/// A borrowed item, or several side by side, until release or give_back.
+///
+/// As a context manager it releases at the clean end of the block, and gives back at an exception.
+#[pyclass(frozen, generic, weakref, module = "treequeues", name = "ReadLoan")]
+pub struct ReadLoan {
+    loan: Loan,
+    infos: Vec<ItemInfo>,
+}
+
+impl ReadLoan {
+    pub fn new(py: Python<'_>, opened: Arc<Opened>, hold: Hold, is_stack: bool) -> PyResult<Self> {
+        let infos = hold.infos().collect();
+        Ok(Self { loan: Loan::new(py, opened, hold, is_stack, false)?, infos })
+    }
+}
+
+#[pymethods]
+impl ReadLoan {
+    /// The item as a tree like the example, whose leaves are read-only arrays.
+    #[getter]
+    fn tree<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.loan.tree(py)
+    }
+
+    /// The ItemInfo of the first item.
+    #[getter]
+    fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        info::to_python(py, self.infos[0])
+    }
+
+    /// One ItemInfo for each item.
+    #[getter]
+    fn infos<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let infos: Vec<_> =
+            self.infos.iter().map(|&info| info::to_python(py, info)).collect::<PyResult<_>>()?;
+        PyList::new(py, infos)
+    }
+
+    /// End the read: the slot is free again.
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        self.loan.end_by(py, Hold::release)
+    }
+
+    /// Put the item back: it comes first again.
+    fn give_back(&self, py: Python<'_>) -> PyResult<()> {
+        let ended = self.loan.end(py)?;
+        if ended.has_views {
+            // The hold does it when it dies.
+            ended.keep_for_views(self.loan.len);
+            return Ok(());
+        }
+        ended.hold.get().lock().give_back().map_err(outcome::corrupted_error)
+    }
+
+    fn __len__(&self) -> usize {
+        self.loan.len
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        slf.get().loan.held(slf.py())?;
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn __exit__(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        if self.loan.has_ended() || self.loan.end_if_inherited(py) {
+            return Ok(());
+        }
+        if is_clean(exception)? {
+            return self.release(py);
+        }
+        // The user's error is what counts.
+        let _ = self.give_back(py);
+        Ok(())
+    }
+
+    fn __repr__(&self) -> String {
+        self.loan.repr("ReadLoan", "item")
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.loan.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        self.loan.clear();
+    }
+}
+
+impl Drop for ReadLoan {
+    fn drop(&mut self) {
+        if self.loan.has_ended() {
+            return;
+        }
+        // At the interpreter's end there is nobody left to tell.
+        Python::try_attach(|py| {
+            if self.loan.end_if_inherited(py) {
+                return;
+            }
+            // An error may be on its way through the frame whose end this is.
+            let on_its_way = PyErr::take(py);
+            let message = c"a ReadLoan died without release() or give_back(): what it borrowed goes back to the queue, and \
+                            comes again; use `with`, or call one of them";
+            if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), message, 1) {
+                error.write_unraisable(py, None);
+            }
+            if let Some(error) = on_its_way {
+                error.restore(py);
+            }
+        });
+    }
+}
+
+impl Loan {
+    fn repr(&self, name: &str, noun: &str) -> String {
+        let (len, state) = (self.len, if self.has_ended() { ", ended" } else { "" });
+        let plural = if len == 1 { "" } else { "s" };
+        format!("<{name} of {len} {noun}{plural}{state}>")
+    }
+}
+
+/// Whether a block ended without an exception.
+fn is_clean(exception: &Bound<'_, PyTuple>) -> PyResult<bool> {
+    Ok(exception.is_empty() || exception.get_item(0)?.is_none())
+}
+
+/// A tree of the same arrays in memory of their own.
+fn copied<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    value.py().import("copy")?.call_method1("deepcopy", (value,))
+}
+
+fn ended() -> PyErr {
+    PyValueError::new_err("the loan has ended; use it inside its block, or copy what you want to keep")
+}

@@ -1,0 +1,265 @@
+//! An open queue, and what its calls do: find out what can fail, wait, copy, give back what failed.
+//!
+//! B1. What a call needs to fail early, it finds out before it takes a slot; what fails later gives the slot back.
+//! B2. A `Py` reference is only dropped, and Python only called, while attached to the interpreter. Waiting, and copying
+//!     much, is done detached.
+//! B3. A thread that waits when the interpreter is finalized, a daemon, never comes back from the wait: what it would
+//!     come back to is freed. A wait holds nothing that others could miss, and the process is about to end.
+
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use treequeues::{
+    BatchSize, BorrowError, Queue, ReadBatch, ReadLoan, ReserveError, Wait, WriteBatch, WriteLoan,
+};
+
+use crate::info;
+use crate::kept::Kept;
+use crate::outcome;
+use crate::timeout::Timeout;
+use crate::tree::{SlotOf, Tree};
+
+/// From this many bytes on, items are copied without the interpreter's lock: below, giving it up and taking it again
+/// costs other threads more than the copy does.
+const DETACHED_COPY_NBYTES: usize = 256 * 1024;
+
+/// A queue, and its schema bound to this process's Python classes.
+pub struct Opened {
+    pub queue: Queue,
+    pub tree: Tree,
+    pub kept: Arc<Kept>,
+    /// Set once the queue object is closed: calls that wait end then.
+    closed: OnceLock<()>,
+}
+
+impl Opened {
+    pub fn new(queue: Queue, tree: Tree) -> Self {
+        Self { queue, tree, kept: Arc::default(), closed: OnceLock::new() }
+    }
+
+    pub fn close(&self) {
+        // Closing twice is closing once.
+        let _ = self.closed.set(());
+    }
+
+    pub fn put(&self, py: Python<'_>, value: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<()> {
+        // B1: a tree that does not fit takes no slot.
+        let sources = self.tree.sources(py, value)?;
+        let mut loan = self.reserve(py, timeout)?;
+        copying(py, sources.nbytes(), || sources.copy_to(&mut loan));
+        loan.commit().map_err(outcome::corrupted_error)
+    }
+
+    /// The oldest tree, or a pair of it and its info.
+    pub fn get<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Timeout,
+        out: Option<&Bound<'py, PyAny>>,
+        with_info: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        // B1: an `out` that does not fit takes no item, nor does a want of memory. Only a call that is about to find
+        // nothing and will not wait for it does not allocate in advance.
+        let prepared = match out {
+            Some(out) => Some(self.tree.destinations(py, out)?),
+            None if timeout.waits() || self.queue.may_borrow() => Some(self.tree.allocate(py)?),
+            None => None,
+        };
+        let loan = self.borrow(py, timeout)?;
+        let taken = prepared.map_or_else(|| self.tree.allocate(py), Ok).and_then(|mut destinations| {
+            copying(py, destinations.nbytes(), || destinations.copy_from(&loan));
+            let tree = destinations.into_tree(&self.tree, py)?;
+            if !with_info {
+                return Ok(tree);
+            }
+            Ok((tree, info::to_python(py, loan.info())?).into_pyobject(py)?.into_any())
+        });
+        let ended = if taken.is_ok() { loan.release() } else { loan.give_back() };
+        let tree = taken?;
+        ended.map_err(outcome::corrupted_error)?;
+        Ok(tree)
+    }
+
+    pub fn put_batch(&self, py: Python<'_>, stacked: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<()> {
+        let stack = self.tree.stacked_sources(stacked)?;
+        let Some(size) = self.exactly("n", stack.len())? else { return Ok(()) };
+        let mut batch = self.reserve_batch(py, size, timeout)?;
+        copying(py, self.nbytes_of(stack.len()), || stack.copy_to(&mut batch));
+        batch.commit().map_err(outcome::corrupted_error)
+    }
+
+    pub fn get_batch<'py>(
+        &self,
+        py: Python<'py>,
+        size: BatchSize,
+        is_exact: bool,
+        timeout: Timeout,
+        out: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        // B1: as for `get`. How many rows are needed is only known in advance if it is exact.
+        let prepared = match out {
+            Some(out) => Some(self.tree.stacked_destinations(out, size.max())?),
+            None if is_exact && (timeout.waits() || self.queue.may_borrow()) => {
+                Some(self.tree.allocate_stack(py, size.max())?)
+            }
+            None => None,
+        };
+        let batch = self.borrow_batch(py, size, timeout)?;
+        let len = batch.len();
+        let taken = prepared.map_or_else(|| self.tree.allocate_stack(py, len), Ok).and_then(|mut stack| {
+            copying(py, self.nbytes_of(len), || stack.copy_from(&batch));
+            stack.into_tree(&self.tree, py, len)
+        });
+        let ended = if taken.is_ok() { batch.release() } else { batch.give_back() };
+        let tree = taken?;
+        ended.map_err(outcome::corrupted_error)?;
+        Ok(tree)
+    }
+
+    pub fn put_many(&self, py: Python<'_>, trees: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<()> {
+        let trees: Vec<Bound<'_, PyAny>> = trees.try_iter()?.collect::<PyResult<_>>()?;
+        let Some(size) = self.exactly("the number of trees", trees.len())? else { return Ok(()) };
+        let sources: Vec<_> =
+            trees.iter().map(|tree| self.tree.sources(py, tree)).collect::<PyResult<_>>()?;
+        let mut batch = self.reserve_batch(py, size, timeout)?;
+        copying(py, self.nbytes_of(sources.len()), || {
+            for (item, sources) in sources.iter().enumerate() {
+                sources.copy_to(&mut SlotOf(&mut batch, item));
+            }
+        });
+        batch.commit().map_err(outcome::corrupted_error)
+    }
+
+    pub fn get_many<'py>(
+        &self,
+        py: Python<'py>,
+        max_items: usize,
+        timeout: Timeout,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let size = BatchSize::between(1, max_items.min(self.queue.capacity()));
+        let batch = self.borrow_batch(py, size, timeout)?;
+        let take = |item: usize| {
+            let mut destinations = self.tree.allocate(py)?;
+            let copy = || destinations.copy_from_rows(|leaf| batch.leaf_bytes(item, leaf));
+            copying(py, self.nbytes_of(1), copy);
+            destinations.into_tree(&self.tree, py)
+        };
+        let taken: PyResult<Vec<_>> = (0..batch.len()).map(take).collect();
+        let taken = taken.and_then(|trees| PyList::new(py, trees));
+        let ended = if taken.is_ok() { batch.release() } else { batch.give_back() };
+        let trees = taken?;
+        ended.map_err(outcome::corrupted_error)?;
+        Ok(trees)
+    }
+
+    pub fn reserve(&self, py: Python<'_>, timeout: Timeout) -> PyResult<WriteLoan<'_>> {
+        self.reserve_by(py, timeout, || self.queue.try_reserve(), |wait| self.queue.reserve_with(wait))
+    }
+
+    pub fn borrow(&self, py: Python<'_>, timeout: Timeout) -> PyResult<ReadLoan<'_>> {
+        self.borrow_by(py, timeout, || self.queue.try_borrow(), |wait| self.queue.borrow_with(wait))
+    }
+
+    pub fn reserve_batch(
+        &self,
+        py: Python<'_>,
+        size: BatchSize,
+        timeout: Timeout,
+    ) -> PyResult<WriteBatch<'_>> {
+        let queue = &self.queue;
+        self.reserve_by(
+            py,
+            timeout,
+            || queue.try_reserve_batch(size),
+            |wait| queue.reserve_batch_with(size, wait),
+        )
+    }
+
+    pub fn borrow_batch(&self, py: Python<'_>, size: BatchSize, timeout: Timeout) -> PyResult<ReadBatch<'_>> {
+        let queue = &self.queue;
+        self.borrow_by(
+            py,
+            timeout,
+            || queue.try_borrow_batch(size),
+            |wait| queue.borrow_batch_with(size, wait),
+        )
+    }
+
+    /// Bytes of so many items.
+    pub fn nbytes_of(&self, items: usize) -> usize {
+        self.tree.schema().item_nbytes().saturating_mul(items)
+    }
+
+    /// A batch of this very size; `None` of none.
+    ///
+    /// # Errors
+    ///
+    /// `ValueError` if the queue has fewer slots.
+    fn exactly(&self, what: &str, count: usize) -> PyResult<Option<BatchSize>> {
+        if count > self.queue.capacity() {
+            return Err(outcome::too_large_a_batch(what, count as u64, self.queue.capacity()));
+        }
+        Ok((count > 0).then(|| BatchSize::exactly(count)))
+    }
+
+    #[inline]
+    fn reserve_by<L: Send>(
+        &self,
+        py: Python<'_>,
+        timeout: Timeout,
+        at_once: impl FnOnce() -> Result<L, ReserveError>,
+        waiting: impl FnOnce(Wait<'_>) -> Result<L, ReserveError> + Send,
+    ) -> PyResult<L> {
+        let mut interruption = None;
+        let outcome = match at_once() {
+            Err(ReserveError::Full) if timeout.waits() => {
+                py.detach(|| waiting(timeout.wait().or_until(&mut || self.interrupted(&mut interruption))))
+            }
+            outcome => outcome,
+        };
+        outcome.map_err(|error| outcome::reserve_error(py, error, interruption))
+    }
+
+    #[inline]
+    fn borrow_by<L: Send>(
+        &self,
+        py: Python<'_>,
+        timeout: Timeout,
+        at_once: impl FnOnce() -> Result<L, BorrowError>,
+        waiting: impl FnOnce(Wait<'_>) -> Result<L, BorrowError> + Send,
+    ) -> PyResult<L> {
+        let mut interruption = None;
+        let outcome = match at_once() {
+            Err(BorrowError::Empty) if timeout.waits() => {
+                py.detach(|| waiting(timeout.wait().or_until(&mut || self.interrupted(&mut interruption))))
+            }
+            outcome => outcome,
+        };
+        outcome.map_err(|error| outcome::borrow_error(py, error, interruption))
+    }
+
+    /// Whether a wait should end: a signal handler raised (Ctrl-C), a warning is an error, or the queue was closed under it.
+    fn interrupted(&self, interruption: &mut Option<PyErr>) -> bool {
+        let ends = Python::try_attach(|py| {
+            let raised = py.check_signals().and_then(|()| self.kept.warn_of_wait(py, self.queue.capacity()));
+            *interruption = raised.err();
+            interruption.is_some() || self.closed.get().is_some()
+        });
+        ends.unwrap_or_else(|| sleep_until_the_process_ends())
+    }
+}
+
+/// Copies, detached from the interpreter if that is worth it.
+#[inline]
+pub fn copying(py: Python<'_>, nbytes: usize, copy: impl FnOnce() + Send) {
+    if nbytes >= DETACHED_COPY_NBYTES { py.detach(copy) } else { copy() }
+}
+
+/// For a thread whose interpreter is gone (B3).
+fn sleep_until_the_process_ends() -> ! {
+    loop {
+        thread::park();
+    }
+}

@@ -1,0 +1,63 @@
+//! Numbers that users give: how long a call may wait, and counts.
+
+use std::time::Duration;
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyInt};
+use treequeues::Wait;
+
+/// How long a call may wait.
+#[derive(Clone, Copy)]
+pub enum Timeout {
+    None,
+    AtMost(Duration),
+    Forever,
+}
+
+impl Timeout {
+    /// As `multiprocessing.Queue` reads them: a timeout only counts if the call blocks, and below zero it is zero.
+    pub fn from_arguments(
+        block: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        if !block.map_or(Ok(true), |block| block.is_truthy())? {
+            return Ok(Self::None);
+        }
+        let Some(timeout) = timeout.filter(|timeout| !timeout.is_none()) else { return Ok(Self::Forever) };
+        let seconds: f64 = timeout.extract()?;
+        if seconds.is_nan() {
+            return Err(PyValueError::new_err("timeout must be a number of seconds, got nan"));
+        }
+        // What a Duration cannot hold is longer than anybody waits.
+        Ok(Duration::try_from_secs_f64(seconds.max(0.0)).map_or(Self::Forever, Self::AtMost))
+    }
+
+    pub fn waits(self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    pub fn wait(self) -> Wait<'static> {
+        match self {
+            Self::None => Wait::at_most(Duration::ZERO),
+            Self::AtMost(timeout) => Wait::at_most(timeout),
+            Self::Forever => Wait::forever(),
+        }
+    }
+}
+
+/// A count of at least 1. What is too large for a queue is refused by the queue; `why` says what 0 would mean.
+pub fn count(name: &str, value: &Bound<'_, PyAny>, why: &str) -> PyResult<u64> {
+    // A bool is an int to Python, but nobody means one here.
+    if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() && !value.hasattr("__index__")? {
+        let got = value.get_type();
+        return Err(PyTypeError::new_err(format!("{name} must be an int, got a {}", got.name()?)));
+    }
+    let py = value.py();
+    let index = py.import(intern!(py, "operator"))?.call_method1(intern!(py, "index"), (value,))?;
+    if index.lt(1)? {
+        return Err(PyValueError::new_err(format!("{name} must be at least 1, got {index}{why}")));
+    }
+    Ok(index.extract().unwrap_or(u64::MAX))
+}

@@ -1,0 +1,202 @@
+//! Stacked trees: a tree like the example whose leaves are arrays with one more dimension in front, one row an item.
+//!
+//! Slots that lie side by side hold a leaf's rows without a gap, so a run of them is copied at once.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PySlice;
+use treequeues::{ReadBatch, WriteBatch};
+
+use super::flatten::{self, At, Place, Visit};
+use super::memory::StackedMemory;
+use super::ndarray::{self, View};
+use super::rebuild::rebuild;
+use super::{Leaf, Tree, misfit};
+
+/// The leaves of a stacked tree, checked and held: nothing was copied yet.
+pub struct Stack {
+    leaves: Vec<StackedMemory>,
+    len: usize,
+    /// The tree that the user gave to be filled.
+    out: Option<Py<PyAny>>,
+}
+
+impl Stack {
+    /// Items.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Copies all items into slots. It needs no GIL.
+    pub fn copy_to(&self, batch: &mut WriteBatch) {
+        self.copy_to_runs(|leaf, copy| batch.for_each_run(leaf, copy));
+    }
+
+    /// Copies all items into the runs of slots that `for_each_run` knows, leaf by leaf.
+    pub fn copy_to_runs(&self, mut for_each_run: impl FnMut(usize, &mut dyn FnMut(usize, &mut [u8]))) {
+        for (leaf, memory) in self.leaves.iter().enumerate() {
+            for_each_run(leaf, &mut |first, run| memory.copy_to(first, run));
+        }
+    }
+
+    /// Copies items out of their slots, to the first rows. It needs no GIL.
+    pub fn copy_from(&mut self, batch: &ReadBatch) {
+        for (leaf, memory) in self.leaves.iter_mut().enumerate() {
+            for (first, run) in batch.runs(leaf) {
+                memory.copy_from(first, run);
+            }
+        }
+    }
+
+    /// The tree of the first `len` rows: `out` if it was given and they are all, and new containers else.
+    ///
+    /// # Errors
+    ///
+    /// What a user's unflatten function raises, and `MemoryError`.
+    pub fn into_tree<'py>(self, tree: &Tree, py: Python<'py>, len: usize) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(out) = self.out.filter(|_| len == self.len) {
+            return Ok(out.into_bound(py));
+        }
+        let arrays = self.leaves.into_iter().map(|memory| memory.into_array().into_bound(py));
+        if len == self.len {
+            return rebuild(tree, py, arrays.map(Ok));
+        }
+        let rows = PySlice::new(py, 0, len as isize, 1);
+        rebuild(tree, py, arrays.map(|array| array.get_item(&rows)))
+    }
+
+    /// Whether one of the arrays begins in memory that `is_held` knows.
+    pub fn begins_in(&self, mut is_held: impl FnMut(*const u8) -> bool) -> bool {
+        self.leaves.iter().any(|memory| is_held(memory.data()))
+    }
+}
+
+impl Tree {
+    /// New arrays for `len` items, owned and writable.
+    ///
+    /// # Errors
+    ///
+    /// `MemoryError`.
+    pub fn allocate_stack(&self, py: Python<'_>, len: usize) -> PyResult<Stack> {
+        let mut lengths = Vec::new();
+        let mut allocate_all = || {
+            let allocate = |leaf: &Leaf| {
+                lengths.clear();
+                lengths.push(len as isize);
+                lengths.extend_from_slice(&leaf.lengths);
+                let array = ndarray::new_array(py, &self.types.array, &leaf.dtype, &lengths)?;
+                let view = View::of_exact(&array, &self.types.array);
+                let memory = view.and_then(|view| StackedMemory::of(&array, view, leaf, len));
+                Ok(memory.expect("a new array has the dtype and shape that it was made with"))
+            };
+            self.leaves.iter().map(allocate).collect::<PyResult<_>>()
+        };
+        let leaves = match self.recycler.as_ref() {
+            Some(recycler) => recycler.allocating(py, allocate_all)?,
+            None => allocate_all()?,
+        };
+        Ok(Stack { leaves, len, out: None })
+    }
+
+    /// The leaves of a stacked tree to be put. All have as many rows as the first one.
+    ///
+    /// # Errors
+    ///
+    /// `SchemaError` with the path of the misfit; `ValueError` if the tree has no leaf that could say how many items
+    /// it holds.
+    pub fn stacked_sources(&self, value: &Bound<'_, PyAny>) -> PyResult<Stack> {
+        let (leaves, len) = self.stacked_leaves(value, None, false)?;
+        let Some(len) = len else { return Err(without_leaves()) };
+        Ok(Stack { leaves, len, out: None })
+    }
+
+    /// The leaves of a stacked tree of `len` rows that is to be written in place.
+    ///
+    /// # Errors
+    ///
+    /// `SchemaError` with the path of the misfit, before anything was written.
+    pub fn stacked_destinations(&self, out: &Bound<'_, PyAny>, len: usize) -> PyResult<Stack> {
+        let (leaves, _) = self.stacked_leaves(out, Some(len), true)?;
+        Ok(Stack { leaves, len, out: Some(out.clone().unbind()) })
+    }
+
+    fn stacked_leaves(
+        &self,
+        value: &Bound<'_, PyAny>,
+        len: Option<usize>,
+        must_be_writable: bool,
+    ) -> PyResult<(Vec<StackedMemory>, Option<usize>)> {
+        let leaves = Vec::with_capacity(self.leaves.len());
+        let mut collector = Collector { leaves, len, must_be_writable };
+        flatten::walk(self, value, &mut collector)?;
+        Ok((collector.leaves, collector.len))
+    }
+}
+
+struct Collector {
+    leaves: Vec<StackedMemory>,
+    /// Known from the first leaf on.
+    len: Option<usize>,
+    must_be_writable: bool,
+}
+
+impl<'py> Visit<'py> for Collector {
+    fn leaf(&mut self, at: At<'_>, value: &Bound<'py, PyAny>, _: Place<'_, 'py>) -> PyResult<()> {
+        let leaf = &at.tree.leaves[at.leaf];
+        let converted;
+        let array = match View::of(value) {
+            Some(_) => value,
+            None if !self.must_be_writable && flatten::is_array_like(value)? => {
+                converted = at.as_array(value)?;
+                &converted
+            }
+            None => return Err(self.type_misfit(at, value)),
+        };
+        if let Some(reason) = misfit::lost_by_subclass(array)? {
+            return Err(at.tree.type_misfit(value.py(), at.node, &self.expected(at), &reason));
+        }
+        let Some(view) = View::of(array) else { return Err(self.type_misfit(at, value)) };
+        let len = match (self.len, view.lengths.first()) {
+            (Some(len), _) => len,
+            (None, Some(&len)) => len as usize,
+            (None, None) => return Err(self.misfit(at, array)),
+        };
+        let Some(memory) = StackedMemory::of(array, view, leaf, len) else {
+            return Err(self.misfit(at, array));
+        };
+        if self.must_be_writable && !memory.is_writable() {
+            return Err(at.tree.misfit(at.node, "a writable array", "a read-only one"));
+        }
+        self.len = Some(len);
+        self.leaves.push(memory);
+        Ok(())
+    }
+}
+
+impl Collector {
+    #[cold]
+    fn misfit(&self, at: At<'_>, value: &Bound<'_, PyAny>) -> PyErr {
+        at.tree.misfit(at.node, &self.expected(at), &misfit::describe(value))
+    }
+
+    #[cold]
+    fn type_misfit(&self, at: At<'_>, value: &Bound<'_, PyAny>) -> PyErr {
+        at.tree.type_misfit(value.py(), at.node, &self.expected(at), &misfit::describe(value))
+    }
+
+    /// What belongs here: `uint8 (32, 84, 84)`, or `uint8 (n, 84, 84)` at the first leaf.
+    fn expected(&self, at: At<'_>) -> String {
+        let leaf = &at.tree.leaves[at.leaf];
+        let len = self.len.map_or_else(|| "n".to_owned(), |len| len.to_string());
+        let lengths: Vec<String> = leaf.lengths.iter().map(isize::to_string).collect();
+        match lengths.is_empty() {
+            true => format!("{} ({len},)", leaf.dtype_name),
+            false => format!("{} ({len}, {})", leaf.dtype_name, lengths.join(", ")),
+        }
+    }
+}
+
+fn without_leaves() -> PyErr {
+    PyValueError::new_err("a stacked tree without leaves does not say how many items it holds; use put")
+}

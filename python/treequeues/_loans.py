@@ -1,0 +1,27 @@
+"""What loans tell: about an item, and about views that outlived their loan."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class ItemInfo(NamedTuple):
+    """What a queue knows about one item beside its tree."""
+
+    ticket: int
+    """Its place in the order of all items of the queue, from 0 on. Tickets may be missing: those
+    of loans that were aborted."""
+    put_time: float
+    """When it was put: seconds since the Unix epoch, of CLOCK_REALTIME in the producer's process."""
+    producer_pid: int
+    """The process that put it, as that process sees its own number."""
+    delivery_count: int
+    """How often it was taken, this time included: 1 at the first delivery, more after a taker died
+    or gave it back."""
+
+
+class HeldViewWarning(UserWarning):
+    """A view of a loan's memory outlived the loan, and costs a copy or a slot.
+
+    The message names the leaf and the mend. It is given once for each queue object.
+    """
