@@ -143,8 +143,8 @@ class TreeQueue(Generic[T]):
         n: items to take, at most `maxsize`.
         min: to be content with fewer: waits until `min` items are there and takes what is there, up
             to n. None: exactly n.
-        out: such a stacked tree, with leaf shapes (n, ...), to be filled and returned; if fewer than
-            n items came, a tree of views of its first rows is returned.
+        out: such a stacked tree, with leaf shapes (n, ...), to be filled and returned; if fewer
+            than n items came, a tree of views of its first rows is returned.
 
         It holds no slot while it waits, and one that times out has taken nothing.
 

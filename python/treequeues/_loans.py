@@ -12,7 +12,7 @@ class ItemInfo(NamedTuple):
     """Its place in the order of all items of the queue, from 0 on. Tickets may be missing: those
     of loans that were aborted."""
     put_time: float
-    """When it was put: seconds since the Unix epoch, of CLOCK_REALTIME in the producer's process."""
+    """When it was put: seconds since the Unix epoch, by CLOCK_REALTIME."""
     producer_pid: int
     """The process that put it, as that process sees its own number."""
     delivery_count: int
