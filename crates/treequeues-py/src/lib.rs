@@ -14,6 +14,7 @@
 //! | `hold` | what keeps the slots of a loan | yes |
 //! | `loan` | the classes `WriteLoan` and `ReadLoan` | yes |
 //! | `attach` | attaching by a descriptor that was passed on | yes |
+//! | `state` | what a queue object is at | yes |
 //! | `queue` | the class `TreeQueue` | |
 #![deny(unsafe_code)]
 
@@ -29,6 +30,8 @@ mod loan;
 mod opened;
 mod outcome;
 mod queue;
+#[allow(unsafe_code)]
+mod state;
 mod timeout;
 mod tree;
 

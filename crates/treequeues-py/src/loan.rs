@@ -33,7 +33,7 @@ use crate::tree::reference_count;
 
 /// What both kinds of loan consist of.
 struct Loan {
-    opened: Arc<Opened>,
+    opened: Py<Opened>,
     len: usize,
     /// Whether the leaves have a dimension for the items.
     is_stack: bool,
@@ -61,13 +61,13 @@ struct Ended<'py> {
 impl Loan {
     fn new(
         py: Python<'_>,
-        opened: Arc<Opened>,
+        opened: Py<Opened>,
         hold: Hold,
         is_stack: bool,
         is_writable: bool,
     ) -> PyResult<Self> {
         let len = hold.len();
-        let hold = Py::new(py, HoldObject::new(hold, Arc::clone(&opened.kept)))?;
+        let hold = Py::new(py, HoldObject::new(hold, Arc::clone(&opened.get().kept)))?;
         let state = State { hold: Some(hold), tree: None, arrays: Vec::new() };
         Ok(Self { opened, len, is_stack, is_writable, state: Mutex::new(state) })
     }
@@ -86,7 +86,7 @@ impl Loan {
             }
             hold.bind(py).clone()
         };
-        let tree = &self.opened.tree;
+        let tree = &self.opened.get().tree;
         let first_row = |leaf| hold.get().lock().first_row(leaf);
         let stacked = self.is_stack.then_some(self.len);
         // SAFETY: the base of the arrays is the hold of these very rows; a batch's lie side by side.
@@ -114,7 +114,7 @@ impl Loan {
     }
 
     fn write(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let tree = &self.opened.tree;
+        let tree = &self.opened.get().tree;
         let hold = self.held(py)?;
         let mut slots = hold.get().slots();
         // What is a view of these very slots cannot be copied onto itself.
@@ -127,7 +127,7 @@ impl Loan {
             if stack.len() != self.len {
                 return Err(outcome::other_length(self.len, stack.len()));
             }
-            copying(py, self.opened.nbytes_of(self.len), || slots.write_stack(&stack));
+            copying(py, self.opened.get().nbytes_of(self.len), || slots.write_stack(&stack));
         } else {
             let mut sources = tree.sources(py, value)?;
             if sources.begins_in(is_held) {
@@ -146,7 +146,7 @@ impl Loan {
             (hold, state.tree.take(), std::mem::take(&mut state.arrays))
         };
         drop(tree);
-        let structure = self.opened.tree.schema().leaves();
+        let structure = self.opened.get().tree.schema().leaves();
         let outlived_by = arrays
             .iter()
             .zip(structure)
@@ -188,7 +188,7 @@ impl Loan {
 
     /// Publishes the item from another slot, because somebody could write to this one while others read.
     fn commit_copy(&self, py: Python<'_>, ended: &Ended<'_>, timeout: Timeout) -> PyResult<()> {
-        let capacity = self.opened.queue.capacity();
+        let capacity = self.opened.get().queue.capacity();
         if 2 * self.len > capacity {
             return Err(PyBufferError::new_err(format!(
                 "the item cannot be put: a view of {} is still alive at the end of its reserve, and the queue has no other \
@@ -196,10 +196,10 @@ impl Loan {
                 kept::named(&ended.outlived_by)
             )));
         }
-        self.opened.kept.warn_of_copy(py, &ended.outlived_by)?;
-        let mut batch = self.opened.reserve_batch(py, BatchSize::exactly(self.len), timeout)?;
+        self.opened.get().kept.warn_of_copy(py, &ended.outlived_by)?;
+        let mut batch = self.opened.get().reserve_batch(py, BatchSize::exactly(self.len), timeout)?;
         let mut slots = ended.hold.get().slots();
-        copying(py, self.opened.nbytes_of(self.len), || slots.copy_to(&mut batch));
+        copying(py, self.opened.get().nbytes_of(self.len), || slots.copy_to(&mut batch));
         batch.commit().map_err(outcome::corrupted_error)
     }
 
@@ -253,7 +253,7 @@ pub struct WriteLoan {
 impl WriteLoan {
     pub fn new(
         py: Python<'_>,
-        opened: Arc<Opened>,
+        opened: Py<Opened>,
         hold: Hold,
         is_stack: bool,
         timeout: Timeout,
@@ -330,7 +330,7 @@ pub struct ReadLoan {
 }
 
 impl ReadLoan {
-    pub fn new(py: Python<'_>, opened: Arc<Opened>, hold: Hold, is_stack: bool) -> PyResult<Self> {
+    pub fn new(py: Python<'_>, opened: Py<Opened>, hold: Hold, is_stack: bool) -> PyResult<Self> {
         let infos = hold.infos().collect();
         Ok(Self { loan: Loan::new(py, opened, hold, is_stack, false)?, infos })
     }

@@ -25,7 +25,9 @@ use crate::tree::{SlotOf, Tree};
 /// costs other threads more than the copy does.
 const DETACHED_COPY_NBYTES: usize = 256 * 1024;
 
-/// A queue, and its schema bound to this process's Python classes.
+/// A queue, and its schema bound to this process's Python classes. An object of Python's, so that to refer to it costs
+/// little.
+#[pyclass(frozen, module = "treequeues._core", name = "_Opened")]
 pub struct Opened {
     pub queue: Queue,
     pub tree: Tree,
@@ -154,10 +156,12 @@ impl Opened {
         Ok(trees)
     }
 
+    #[inline(always)]
     pub fn reserve(&self, py: Python<'_>, timeout: Timeout) -> PyResult<WriteLoan<'_>> {
         self.reserve_by(py, timeout, || self.queue.try_reserve(), |wait| self.queue.reserve_with(wait))
     }
 
+    #[inline(always)]
     pub fn borrow(&self, py: Python<'_>, timeout: Timeout) -> PyResult<ReadLoan<'_>> {
         self.borrow_by(py, timeout, || self.queue.try_borrow(), |wait| self.queue.borrow_with(wait))
     }
@@ -204,7 +208,7 @@ impl Opened {
         Ok((count > 0).then(|| BatchSize::exactly(count)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn reserve_by<L: Send>(
         &self,
         py: Python<'_>,
@@ -222,7 +226,7 @@ impl Opened {
         outcome.map_err(|error| outcome::reserve_error(py, error, interruption))
     }
 
-    #[inline]
+    #[inline(always)]
     fn borrow_by<L: Send>(
         &self,
         py: Python<'_>,

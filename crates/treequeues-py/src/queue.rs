@@ -1,10 +1,7 @@
 //! `TreeQueue` as Python sees it: arguments in, exceptions out. What its calls do is in `opened`.
 //!
-//! Q1. `opened` is locked only while attached and never across a wait, so a fork, which is made by a thread that is
-//!     attached, never copies it locked.
 
 use std::os::fd::RawFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
@@ -17,6 +14,7 @@ use crate::errors;
 use crate::loan::{ReadLoan, WriteLoan};
 use crate::opened::Opened;
 use crate::outcome;
+use crate::state::{State, StateCell};
 use crate::timeout::{Timeout, count};
 use crate::tree::Tree;
 
@@ -39,15 +37,7 @@ const REPR_LEAVES: usize = 4;
 /// the memory is not there.
 #[pyclass(subclass, frozen, generic, weakref, module = "treequeues", name = "TreeQueue")]
 pub struct TreeQueue {
-    opened: Mutex<State>,
-}
-
-/// What a queue object is at.
-enum State {
-    /// `__new__` ran, `__init__` did not yet.
-    Fresh,
-    Open(Arc<Opened>),
-    Closed,
+    state: StateCell,
 }
 
 #[pymethods]
@@ -55,7 +45,7 @@ impl TreeQueue {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { opened: Mutex::new(State::Fresh) }
+        Self { state: StateCell::fresh() }
     }
 
     #[pyo3(signature = (nested_array, maxsize, *, participants = None))]
@@ -74,7 +64,7 @@ impl TreeQueue {
         let schema = tree.schema().clone();
         let queue =
             py.detach(|| Queue::create_for(schema, capacity, participants)).map_err(outcome::create_error)?;
-        self.open(Opened::new(queue, tree))
+        self.open(py, Opened::new(queue, tree))
     }
 
     /// Attaches a fresh object to the queue behind a handle: what unpickling calls. `passed` is the number under which
@@ -95,12 +85,12 @@ impl TreeQueue {
                 .map_err(|error| outcome::unreachable(error, pid))?,
         };
         let tree = Tree::from_schema(py, queue.schema().as_ref().clone())?;
-        self.open(Opened::new(queue, tree))
+        self.open(py, Opened::new(queue, tree))
     }
 
     /// The process, descriptor and segment that another process can attach by.
     fn _handle<'py>(&self, py: Python<'py>) -> PyResult<(u32, RawFd, Bound<'py, PyBytes>)> {
-        let handle = self.opened()?.queue.handle().map_err(outcome::attach_error)?;
+        let handle = self.opened(py)?.get().queue.handle().map_err(outcome::attach_error)?;
         Ok((handle.pid, handle.fd, PyBytes::new(py, &handle.id)))
     }
 
@@ -124,12 +114,12 @@ impl TreeQueue {
         block: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        self.opened()?.put(py, obj, Timeout::from_arguments(block, timeout)?)
+        self.opened(py)?.get().put(py, obj, Timeout::from_arguments(block, timeout)?)
     }
 
     /// put(obj, block=False)
     fn put_nowait(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.opened()?.put(py, obj, Timeout::None)
+        self.opened(py)?.get().put(py, obj, Timeout::None)
     }
 
     /// Take the oldest tree. Its arrays are owned by the caller and writable.
@@ -150,7 +140,7 @@ impl TreeQueue {
         out: Option<&Bound<'py, PyAny>>,
         info: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.opened()?.get(py, Timeout::from_arguments(block, timeout)?, given(out), info)
+        self.opened(py)?.get().get(py, Timeout::from_arguments(block, timeout)?, given(out), info)
     }
 
     /// get(block=False)
@@ -160,7 +150,7 @@ impl TreeQueue {
         py: Python<'py>,
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.opened()?.get(py, Timeout::None, given(out), false)
+        self.opened(py)?.get().get(py, Timeout::None, given(out), false)
     }
 
     /// Take a free slot, to be filled in place: a WriteLoan.
@@ -174,10 +164,10 @@ impl TreeQueue {
         block: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<WriteLoan> {
-        let opened = self.opened()?;
+        let opened = self.opened(py)?;
         let timeout = Timeout::from_arguments(block, timeout)?;
-        let hold = opened.reserve(py, timeout)?.into_hold();
-        WriteLoan::new(py, Arc::clone(&opened), hold, false, timeout)
+        let hold = opened.get().reserve(py, timeout)?.into_hold();
+        WriteLoan::new(py, opened, hold, false, timeout)
     }
 
     /// Take the oldest item, to be read in place: a ReadLoan.
@@ -191,9 +181,9 @@ impl TreeQueue {
         block: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<ReadLoan> {
-        let opened = self.opened()?;
-        let hold = opened.borrow(py, Timeout::from_arguments(block, timeout)?)?.into_hold();
-        ReadLoan::new(py, Arc::clone(&opened), hold, false)
+        let opened = self.opened(py)?;
+        let hold = opened.get().borrow(py, Timeout::from_arguments(block, timeout)?)?.into_hold();
+        ReadLoan::new(py, opened, hold, false)
     }
 
     /// Put n items at once from a stacked tree: leaves (n, ...). All are put, in order, or none.
@@ -208,7 +198,7 @@ impl TreeQueue {
         block: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        self.opened()?.put_batch(py, stacked, Timeout::from_arguments(block, timeout)?)
+        self.opened(py)?.get().put_batch(py, stacked, Timeout::from_arguments(block, timeout)?)
     }
 
     /// Take the n oldest items as a stacked tree: leaves (n, ...); with min=, what is there, from min to n items.
@@ -225,9 +215,9 @@ impl TreeQueue {
         timeout: Option<&Bound<'py, PyAny>>,
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let opened = self.opened()?;
-        let (size, is_exact) = batch_size(&opened, n, min)?;
-        opened.get_batch(py, size, is_exact, Timeout::from_arguments(block, timeout)?, given(out))
+        let opened = self.opened(py)?;
+        let (size, is_exact) = batch_size(opened.get(), n, min)?;
+        opened.get().get_batch(py, size, is_exact, Timeout::from_arguments(block, timeout)?, given(out))
     }
 
     /// Take free slots that lie side by side, to be filled in place as one stacked tree: a WriteLoan.
@@ -243,11 +233,11 @@ impl TreeQueue {
         block: Option<&Bound<'py, PyAny>>,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<WriteLoan> {
-        let opened = self.opened()?;
-        let size = batch_size(&opened, n, min)?.0.side_by_side();
+        let opened = self.opened(py)?;
+        let size = batch_size(opened.get(), n, min)?.0.side_by_side();
         let timeout = Timeout::from_arguments(block, timeout)?;
-        let hold = opened.reserve_batch(py, size, timeout)?.into_hold();
-        WriteLoan::new(py, Arc::clone(&opened), hold, true, timeout)
+        let hold = opened.get().reserve_batch(py, size, timeout)?.into_hold();
+        WriteLoan::new(py, opened, hold, true, timeout)
     }
 
     /// Take the oldest items that lie side by side, to be read in place as one stacked tree: a ReadLoan.
@@ -263,10 +253,10 @@ impl TreeQueue {
         block: Option<&Bound<'py, PyAny>>,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<ReadLoan> {
-        let opened = self.opened()?;
-        let size = batch_size(&opened, n, min)?.0.side_by_side();
-        let hold = opened.borrow_batch(py, size, Timeout::from_arguments(block, timeout)?)?.into_hold();
-        ReadLoan::new(py, Arc::clone(&opened), hold, true)
+        let opened = self.opened(py)?;
+        let size = batch_size(opened.get(), n, min)?.0.side_by_side();
+        let hold = opened.get().borrow_batch(py, size, Timeout::from_arguments(block, timeout)?)?.into_hold();
+        ReadLoan::new(py, opened, hold, true)
     }
 
     /// Put trees, all or none.
@@ -281,7 +271,7 @@ impl TreeQueue {
         block: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        self.opened()?.put_many(py, trees, Timeout::from_arguments(block, timeout)?)
+        self.opened(py)?.get().put_many(py, trees, Timeout::from_arguments(block, timeout)?)
     }
 
     /// Take what is there, at least one tree and at most max_items, oldest first: a list.
@@ -296,52 +286,52 @@ impl TreeQueue {
         block: Option<&Bound<'py, PyAny>>,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let opened = self.opened()?;
+        let opened = self.opened(py)?;
         let max_items = usize::try_from(count("max_items", max_items, "")?).unwrap_or(usize::MAX);
-        opened.get_many(py, max_items, Timeout::from_arguments(block, timeout)?)
+        opened.get().get_many(py, max_items, Timeout::from_arguments(block, timeout)?)
     }
 
     /// How many items can be taken.
-    fn qsize(&self) -> PyResult<usize> {
-        Ok(self.snapshot()?.ready)
+    fn qsize(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.snapshot(py)?.ready)
     }
 
     /// Whether no item can be taken.
-    fn empty(&self) -> PyResult<bool> {
-        Ok(self.snapshot()?.ready == 0)
+    fn empty(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.snapshot(py)?.ready == 0)
     }
 
     /// Whether no slot can be filled: each holds an item, or is being written or read.
-    fn full(&self) -> PyResult<bool> {
-        Ok(self.snapshot()?.free == 0)
+    fn full(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.snapshot(py)?.free == 0)
     }
 
     /// Slots of the queue.
     #[getter]
-    fn maxsize(&self) -> PyResult<usize> {
-        Ok(self.opened()?.queue.capacity())
+    fn maxsize(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.opened(py)?.get().queue.capacity())
     }
 
     /// Bytes of shared memory that the queue takes in all.
     #[getter]
-    fn nbytes(&self) -> PyResult<usize> {
-        Ok(self.opened()?.queue.nbytes())
+    fn nbytes(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.opened(py)?.get().queue.nbytes())
     }
 
     /// What is in the queue, slot by slot counted: a QueueStats.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let opened = self.opened()?;
-        let snapshot = self.snapshot()?;
+        let opened = self.opened(py)?;
+        let snapshot = self.snapshot(py)?;
         let fields = PyDict::new(py);
-        fields.set_item("maxsize", opened.queue.capacity())?;
+        fields.set_item("maxsize", opened.get().queue.capacity())?;
         fields.set_item("qsize", snapshot.ready)?;
         fields.set_item("free", snapshot.free)?;
         fields.set_item("writing", snapshot.writing)?;
         fields.set_item("reading", snapshot.reading)?;
         fields.set_item("lingering", snapshot.lingering)?;
         fields.set_item("participants", snapshot.participants)?;
-        fields.set_item("item_nbytes", opened.tree.schema().item_nbytes())?;
-        fields.set_item("nbytes", opened.queue.nbytes())?;
+        fields.set_item("item_nbytes", opened.get().tree.schema().item_nbytes())?;
+        fields.set_item("nbytes", opened.get().queue.nbytes())?;
         fields.set_item("is_shut_down", snapshot.is_shut_down)?;
         py.import(intern!(py, "treequeues._stats"))?
             .getattr(intern!(py, "QueueStats"))?
@@ -349,11 +339,11 @@ impl TreeQueue {
     }
 
     /// End this process's use of the queue: later calls raise ValueError. Other processes go on.
-    fn close(&self) {
+    fn close(&self, py: Python<'_>) {
         // Replaced first, dropped afterwards: the last one to drop it detaches from the segment.
-        let before = std::mem::replace(&mut *self.state(), State::Closed);
+        let before = self.state.replace(py, State::Closed);
         if let State::Open(opened) = &before {
-            opened.close();
+            opened.get().close();
         }
         drop(before);
     }
@@ -361,8 +351,8 @@ impl TreeQueue {
     /// Shut the queue down for every process: puts raise ShutDown, gets drain what is there and then raise it.
     /// With immediate=True gets raise at once too.
     #[pyo3(signature = (immediate = false))]
-    fn shutdown(&self, immediate: bool) -> PyResult<()> {
-        self.opened()?.queue.shutdown(immediate).map_err(outcome::attach_error)
+    fn shutdown(&self, py: Python<'_>, immediate: bool) -> PyResult<()> {
+        self.opened(py)?.get().queue.shutdown(immediate).map_err(outcome::attach_error)
     }
 
     /// There is no feeder thread: a put is visible when it returns.
@@ -372,13 +362,13 @@ impl TreeQueue {
     fn cancel_join_thread(&self) {}
 
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
-        slf.get().opened()?;
+        slf.get().opened(slf.py())?;
         Ok(slf)
     }
 
     #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
-        self.close();
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) {
+        self.close(py);
     }
 
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -388,7 +378,7 @@ impl TreeQueue {
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
         let taken = if slf.get_type().is(py.get_type::<Self>()) {
-            slf.get().opened()?.get(py, Timeout::Forever, None, false)
+            slf.get().opened(py)?.get().get(py, Timeout::Forever, None, false)
         } else {
             // A subclass may have a `get` of its own.
             slf.call_method0(intern!(py, "get"))
@@ -402,11 +392,12 @@ impl TreeQueue {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let name = slf.get_type().name()?;
-        let opened = match &*slf.get().state() {
-            State::Open(opened) => Arc::clone(opened),
+        let opened = match slf.get().state.get(slf.py()) {
+            State::Open(opened) => opened,
             State::Fresh => return Ok(format!("<{name} without a queue>")),
             State::Closed => return Ok(format!("<{name} closed>")),
         };
+        let opened = opened.get();
         let leaves = opened.tree.schema().leaves();
         let mut shown: Vec<String> =
             leaves.iter().take(REPR_LEAVES).map(|leaf| format!("{}: {leaf}", leaf.path)).collect();
@@ -418,30 +409,26 @@ impl TreeQueue {
 }
 
 impl TreeQueue {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is one assignment, so a panic elsewhere leaves a whole state behind.
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn open(&self, opened: Opened) -> PyResult<()> {
-        let mut state = self.state();
-        if !matches!(*state, State::Fresh) {
+    fn open(&self, py: Python<'_>, opened: Opened) -> PyResult<()> {
+        if !matches!(self.state.get(py), State::Fresh) {
             return Err(PyRuntimeError::new_err("the queue is initialized already"));
         }
-        *state = State::Open(Arc::new(opened));
+        let opened = Py::new(py, opened)?;
+        drop(self.state.replace(py, State::Open(opened)));
         Ok(())
     }
 
-    fn opened(&self) -> PyResult<Arc<Opened>> {
-        match &*self.state() {
-            State::Open(opened) => Ok(Arc::clone(opened)),
+    #[inline]
+    fn opened(&self, py: Python<'_>) -> PyResult<Py<Opened>> {
+        match self.state.get(py) {
+            State::Open(opened) => Ok(opened),
             State::Closed => Err(outcome::closed()),
             State::Fresh => Err(PyRuntimeError::new_err("the queue's __init__ was not called")),
         }
     }
 
-    fn snapshot(&self) -> PyResult<Snapshot> {
-        self.opened()?.queue.snapshot().map_err(outcome::attach_error)
+    fn snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
+        self.opened(py)?.get().queue.snapshot().map_err(outcome::attach_error)
     }
 }
 

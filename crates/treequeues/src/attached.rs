@@ -168,13 +168,13 @@ impl Attached {
     }
 
     /// Claims a slot if one is free now.
-    #[inline]
+    #[inline(always)] // As for `Ring::reserve`.
     pub(crate) fn try_reserve(&self) -> Result<Option<Claim>, ReserveError> {
         self.try_reserve_where(|_| true)
     }
 
     /// Claims the next free slot, unless `accept` refuses it.
-    #[inline]
+    #[inline(always)] // As for `Ring::reserve`.
     pub(crate) fn try_reserve_where(
         &self,
         accept: impl Fn(usize) -> bool,
@@ -191,14 +191,14 @@ impl Attached {
             self.abort(claim)?;
             return Err(ReserveError::ShutDown);
         }
-        if claim.met_hold {
+        if claim.met_holds > 0 {
             self.sweep_while_busy();
         }
         Ok(Some(claim))
     }
 
     /// Claims the oldest item if there is one now.
-    #[inline]
+    #[inline(always)] // As for `Ring::reserve`.
     pub(crate) fn try_borrow(&self) -> Result<Option<Claim>, BorrowError> {
         let claim = self.try_borrow_where(|_| true)?;
         match &claim {
@@ -209,7 +209,7 @@ impl Attached {
     }
 
     /// Claims the oldest item, unless `accept` refuses its slot. It does not count as delivered yet.
-    #[inline]
+    #[inline(always)] // As for `Ring::reserve`.
     pub(crate) fn try_borrow_where(
         &self,
         accept: impl Fn(usize) -> bool,
@@ -223,7 +223,7 @@ impl Attached {
             return Ok(None);
         };
         self.hold_begins(&claim);
-        if claim.met_hold {
+        if claim.met_holds > 0 {
             self.sweep_while_busy();
         }
         Ok(Some(claim))

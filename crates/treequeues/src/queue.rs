@@ -146,7 +146,7 @@ impl Queue {
     ///
     /// # Errors
     /// As `reserve_with`, but not `Interrupted`.
-    #[inline]
+    #[inline(always)] // A few instructions where nobody is in the way.
     pub fn try_reserve(&self) -> Result<WriteLoan<'_>, ReserveError> {
         let attached = self.attached()?;
         let claim = attached.try_reserve()?.map_or_else(|| attached.reserve_after_sweep(), Ok)?;
@@ -157,7 +157,7 @@ impl Queue {
     ///
     /// # Errors
     /// `Full` when none became free in time, `ShutDown`, `Interrupted`, or a damaged segment.
-    #[inline]
+    #[inline(always)] // A few instructions where nobody is in the way.
     pub fn reserve_with(&self, wait: Wait<'_>) -> Result<WriteLoan<'_>, ReserveError> {
         let attached = self.attached()?;
         let claim = attached.try_reserve()?.map_or_else(|| attached.reserve_slowly(wait), Ok)?;
@@ -176,7 +176,7 @@ impl Queue {
     ///
     /// # Errors
     /// As `borrow_with`, but not `Interrupted`.
-    #[inline]
+    #[inline(always)] // A few instructions where nobody is in the way.
     pub fn try_borrow(&self) -> Result<ReadLoan<'_>, BorrowError> {
         let attached = self.attached()?;
         let claim = attached.try_borrow()?.map_or_else(|| attached.borrow_after_sweep(), Ok)?;
@@ -188,7 +188,7 @@ impl Queue {
     /// # Errors
     /// `Empty` when none came in time, `ShutDown` when the queue is shut down and drained, `Interrupted`, or a damaged
     /// segment.
-    #[inline]
+    #[inline(always)] // A few instructions where nobody is in the way.
     pub fn borrow_with(&self, wait: Wait<'_>) -> Result<ReadLoan<'_>, BorrowError> {
         let attached = self.attached()?;
         let claim = attached.try_borrow()?.map_or_else(|| attached.borrow_slowly(wait), Ok)?;

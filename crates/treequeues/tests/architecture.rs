@@ -27,7 +27,7 @@ const LAYERS: &[(&[&str], bool)] = &[
 /// The modules that may hold unsafe code, by crate.
 const UNSAFE: &[(&str, &[&str])] = &[
     ("treequeues", &["attached", "fork", "liveness", "loan", "segment"]),
-    ("treequeues-py", &["attach", "hold", "loan", "tree"]),
+    ("treequeues-py", &["attach", "hold", "loan", "state", "tree"]),
 ];
 
 fn source_of(krate: &str) -> PathBuf {

@@ -6,7 +6,7 @@ use treequeues::ReadLoan;
 use treequeues::schema::LeafKind;
 
 use super::flatten::{self, At, Place, Visit};
-use super::memory::Memory;
+use super::memory::{Memory, WritableMemory};
 use super::ndarray::{self, View};
 use super::rebuild::rebuild;
 use super::scalar;
@@ -21,7 +21,7 @@ pub struct Destinations {
 }
 
 enum Destination {
-    Array(Memory),
+    Array(WritableMemory),
     /// The bytes of a scalar of at most 16 bytes.
     Scalar {
         bytes: [u8; 16],
@@ -75,7 +75,16 @@ impl Destinations {
     /// # Errors
     ///
     /// What a user's unflatten function raises, and `MemoryError`.
-    pub fn into_tree<'py>(self, tree: &Tree, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    #[inline]
+    pub fn into_tree<'py>(mut self, tree: &Tree, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if tree.is_one_leaf() && self.out.is_none() {
+            let place = self.places.pop().expect("one place a leaf");
+            return place.into_object(&tree.leaves[0], py);
+        }
+        self.into_nodes(tree, py)
+    }
+
+    fn into_nodes<'py>(self, tree: &Tree, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Some(out) = self.out else {
             let leaves = self.places.into_iter().enumerate();
             return rebuild(tree, py, leaves.map(|(leaf, place)| place.into_object(&tree.leaves[leaf], py)));
@@ -98,6 +107,7 @@ impl Destination {
         }
     }
 
+    #[inline]
     fn into_object<'py>(self, leaf: &Leaf, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self {
             Destination::Array(memory) => Ok(memory.into_array().into_bound(py)),
@@ -127,24 +137,32 @@ impl Tree {
     /// # Errors
     ///
     /// `MemoryError`.
+    #[inline]
     pub fn allocate(&self, py: Python<'_>) -> PyResult<Destinations> {
-        let allocate = |leaf: &Leaf| match leaf.kind {
-            LeafKind::Array => {
-                let array = ndarray::new_array(py, &self.types.array, &leaf.dtype, &leaf.lengths)?;
-                let view = View::of_exact(&array, &self.types.array);
-                let memory = view.and_then(|view| Memory::of(&array, view, leaf));
-                Ok(Destination::Array(
-                    memory.expect("a new array has the dtype and shape that it was made with"),
-                ))
-            }
-            _ => Ok(Destination::scalar(leaf)),
+        let allocate_all = || {
+            let mut places = Vec::with_capacity(self.leaves.len());
+            self.leaves.iter().try_for_each(|leaf| self.allocate_leaf(py, leaf, &mut places))?;
+            Ok(places)
         };
-        let allocate_all = || self.leaves.iter().map(allocate).collect::<PyResult<_>>();
         let places = match &self.recycler {
             Some(recycler) => recycler.allocating(py, allocate_all)?,
             None => allocate_all()?,
         };
         Ok(Destinations { places, out: None, nbytes: self.schema.item_nbytes() })
+    }
+
+    #[inline]
+    fn allocate_leaf(&self, py: Python<'_>, leaf: &Leaf, places: &mut Vec<Destination>) -> PyResult<()> {
+        if leaf.kind != LeafKind::Array {
+            places.push(Destination::scalar(leaf));
+            return Ok(());
+        }
+        let array = ndarray::new_array(py, &self.types.array, &leaf.dtype, &leaf.lengths)?;
+        let view = View::of_exact(&array, &self.types.array);
+        let memory = view.and_then(|view| WritableMemory::of(&array, view, leaf));
+        let memory = memory.expect("a new array has the dtype and shape that it was made with");
+        places.push(Destination::Array(memory));
+        Ok(())
     }
 
     /// The leaves of a tree of the user's, to be written in place: `get(out=tree)` gives back `tree` itself.
@@ -208,11 +226,14 @@ fn array_destination(
     if let Some(reason) = misfit::lost_by_subclass(value)? {
         return Err(at.type_misfit(value.py(), &reason));
     }
-    match Memory::of(value, view, leaf) {
-        None => Err(at.misfit(value)),
-        Some(memory) if memory.is_writable() => Ok(Destination::Array(memory)),
-        Some(_) => Err(at.tree.misfit(at.node, "a writable array", "a read-only one")),
+    if view.is_writable() {
+        return WritableMemory::of(value, view, leaf).map(Destination::Array).ok_or_else(|| at.misfit(value));
     }
+    // Whether it fits counts first.
+    Err(match Memory::of(value, view, leaf) {
+        Some(_) => at.tree.misfit(at.node, "a writable array", "a read-only one"),
+        None => at.misfit(value),
+    })
 }
 
 #[cold]

@@ -17,8 +17,10 @@ use super::strided::Strided;
 pub(super) struct Memory {
     layout: Layout,
     array: Py<PyAny>,
-    is_writable: bool,
 }
+
+/// The memory of one array that fits a leaf and may be written.
+pub(super) struct WritableMemory(Memory);
 
 enum Layout {
     /// Bytes side by side, as most arrays have them.
@@ -35,7 +37,7 @@ unsafe impl Sync for Memory {}
 
 impl Memory {
     /// The memory of `array`, of which `view` was taken just now; `None` where its dtype or shape is not the leaf's.
-    #[inline]
+    #[inline(always)] // What it returns is made where it stays.
     pub fn of(array: &Bound<'_, PyAny>, view: View<'_>, leaf: &Leaf) -> Option<Memory> {
         let dtype = leaf.dtype.as_ptr();
         // Most dtypes are one object, so that comparing their addresses is enough.
@@ -49,12 +51,7 @@ impl Memory {
         } else {
             Layout::Strided(Box::new(Strided::new(view.data, view.lengths, view.strides, leaf.itemsize)))
         };
-        Some(Memory { layout, array: array.clone().unbind(), is_writable: view.is_writable() })
-    }
-
-    /// Whether the array may be written.
-    pub fn is_writable(&self) -> bool {
-        self.is_writable
+        Some(Memory { layout, array: array.clone().unbind() })
     }
 
     /// The address of the first element.
@@ -63,11 +60,6 @@ impl Memory {
             Layout::Contiguous { data, .. } => data.cast_const(),
             Layout::Strided(strided) => strided.data(),
         }
-    }
-
-    /// The array.
-    pub fn into_array(self) -> Py<PyAny> {
-        self.array
     }
 
     /// Copies the array to a row.
@@ -86,18 +78,31 @@ impl Memory {
             Layout::Strided(strided) => unsafe { strided.copy_to(row) },
         }
     }
+}
+
+impl WritableMemory {
+    /// As `Memory::of`, of an array that may be written.
+    #[inline(always)]
+    pub fn of(array: &Bound<'_, PyAny>, view: View<'_>, leaf: &Leaf) -> Option<WritableMemory> {
+        assert!(view.is_writable(), "a read-only array");
+        Memory::of(array, view, leaf).map(WritableMemory)
+    }
+
+    /// The array.
+    pub fn into_array(self) -> Py<PyAny> {
+        self.0.array
+    }
 
     /// Copies a row to the array.
     #[inline]
     pub fn copy_from(&mut self, row: &[u8]) {
-        assert!(self.is_writable, "a read-only array");
-        match &self.layout {
+        match &self.0.layout {
             Layout::Contiguous { data, nbytes } => {
                 assert_eq!(row.len(), *nbytes, "a row of another schema");
-                // SAFETY: R1, R2 and R3; it may be written.
+                // SAFETY: R1, R2 and R3; it may be written, as `of` made sure.
                 unsafe { std::ptr::copy_nonoverlapping(row.as_ptr(), *data, *nbytes) };
             }
-            // SAFETY: T1 is R1, T2 is R2 and R3; it may be written.
+            // SAFETY: T1 is R1, T2 is R2 and R3; it may be written, as `of` made sure.
             Layout::Strided(strided) => unsafe { strided.copy_from(row) },
         }
     }

@@ -127,6 +127,11 @@ impl Tree {
         &self.schema
     }
 
+    /// Whether the whole tree is one leaf.
+    fn is_one_leaf(&self) -> bool {
+        matches!(self.nodes[..], [Node::Leaf])
+    }
+
     fn bind(py: Python<'_>, schema: Schema, classes: Vec<Option<Class>>) -> PyResult<Tree> {
         let nodes = nodes::bind(py, &schema, classes)?;
         let leaves: Vec<Leaf> =

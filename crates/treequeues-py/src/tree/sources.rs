@@ -56,6 +56,7 @@ impl Tree {
     /// # Errors
     ///
     /// `SchemaError` with the path of the misfit, or what the user's flatten function raised.
+    #[inline]
     pub fn sources(&self, _: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Sources> {
         let mut collector = Collector(Vec::with_capacity(self.leaves.len()));
         flatten::walk(self, value, &mut collector)?;
@@ -69,16 +70,16 @@ impl<'py> Visit<'py> for Collector {
     #[inline]
     fn leaf(&mut self, at: At<'_>, value: &Bound<'py, PyAny>, _: Place<'_, 'py>) -> PyResult<()> {
         let leaf = &at.tree.leaves[at.leaf];
-        let source = match View::of_exact(value, &at.tree.types.array) {
-            Some(view) => array_source(at, leaf, view, value)?,
-            None => other_source(at, leaf, value)?,
-        };
-        self.0.push(source);
+        if let Some(view) = View::of_exact(value, &at.tree.types.array) {
+            let Some(memory) = Memory::of(value, view, leaf) else { return Err(at.misfit(value)) };
+            self.0.push(Source::Array(memory));
+        } else {
+            self.0.push(other_source(at, leaf, value)?);
+        }
         Ok(())
     }
 }
 
-#[inline]
 fn array_source(at: At<'_>, leaf: &Leaf, view: View<'_>, value: &Bound<'_, PyAny>) -> PyResult<Source> {
     match Memory::of(value, view, leaf) {
         Some(memory) => Ok(Source::Array(memory)),

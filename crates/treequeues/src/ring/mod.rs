@@ -60,8 +60,9 @@ pub(crate) struct Claim {
     pub(crate) ticket: u64,
     /// The word that won the claim.
     word: Word,
-    /// Whether some other slot's holder was in the way: a reason to look whether it still lives.
-    pub(crate) met_hold: bool,
+    /// How many other holders were in the way: a reason to look whether they still live. A number, not a flag: a claim is
+    /// returned through three functions, and fields of one size are moved in one piece.
+    pub(crate) met_holds: usize,
 }
 
 /// What a ticket's slot means to a reserve.
@@ -99,8 +100,26 @@ impl<'s> Ring<'s> {
 
     /// Claims a slot to write: the lowest free ticket. `None` when no slot is free, or `accept` refuses the slot of that
     /// ticket: then nothing was changed.
-    #[inline]
+    #[inline(always)] // A few instructions where nobody is in the way; what returns a claim by value costs as many.
     pub(crate) fn reserve(
+        self,
+        me: Owner,
+        accept: impl Fn(usize) -> bool,
+    ) -> Result<Option<Claim>, Corrupted> {
+        let head = self.position(self.control.head.load(Ordering::Relaxed));
+        let free = Word::new(Phase::Free, Owner::NOBODY, head.lap);
+        if self.word(head.slot) == free
+            && accept(head.slot)
+            && let Some(claim) = self.claim_free(me, head, head, 0)
+        {
+            return Ok(Some(claim));
+        }
+        self.reserve_further_on(me, accept)
+    }
+
+    /// The general case of `reserve`.
+    #[inline(never)]
+    fn reserve_further_on(
         self,
         me: Owner,
         accept: impl Fn(usize) -> bool,
@@ -109,7 +128,7 @@ impl<'s> Ring<'s> {
         loop {
             let head = self.position(self.control.head.load(Ordering::Relaxed));
             let mut leading_used_up = 0;
-            let mut met_hold = false;
+            let mut met_holds = 0;
             let mut saw_free = false;
             let mut candidate = None;
             let mut stale = false;
@@ -119,11 +138,11 @@ impl<'s> Ring<'s> {
                     Outlook::Candidate => candidate = Some(at),
                     Outlook::UsedUp { free } => {
                         saw_free |= free;
-                        leading_used_up += u64::from(!met_hold);
+                        leading_used_up += u64::from(met_holds == 0);
                         continue;
                     }
                     Outlook::InTheWay(_) => {
-                        met_hold = true;
+                        met_holds += 1;
                         continue;
                     }
                     Outlook::Stale => stale = true,
@@ -134,17 +153,11 @@ impl<'s> Ring<'s> {
                 if !accept(at.slot) {
                     return Ok(None);
                 }
-                if met_hold && !self.burn(head, at)? {
+                if met_holds > 0 && !self.burn(head, at)? {
                     continue;
                 }
-                let free = Word::new(Phase::Free, Owner::NOBODY, at.lap);
-                let word = free.with(Phase::Writing, me);
-                // Acquire: pairs with the release of the slot's last holder, whose reads of the rows are over.
-                if self.swap(at.slot, free, word) {
-                    // Relaxed: published by the compare-and-swap of the commit.
-                    self.slots[at.slot].ticket.store(at.ticket, Ordering::Relaxed);
-                    self.advance(&self.control.head, head.ticket, at.ticket.wrapping_add(1));
-                    return Ok(Some(Claim { slot: at.slot, ticket: at.ticket, word, met_hold }));
+                if let Some(claim) = self.claim_free(me, head, at, met_holds) {
+                    return Ok(Some(claim));
                 }
             } else if !stale {
                 // A claimer that died before moving the head must not freeze it for everyone (R2).
@@ -155,6 +168,21 @@ impl<'s> Ring<'s> {
             }
             spin_loop();
         }
+    }
+
+    /// Claims the FREE slot of ticket `at`, if it still is, and moves the head, which was read as `head`, past it.
+    #[inline(always)]
+    fn claim_free(self, me: Owner, head: Position, at: Position, met_holds: usize) -> Option<Claim> {
+        let free = Word::new(Phase::Free, Owner::NOBODY, at.lap);
+        let word = free.with(Phase::Writing, me);
+        // Acquire: pairs with the release of the slot's last holder, whose reads of the rows are over.
+        if !self.swap(at.slot, free, word) {
+            return None;
+        }
+        // Relaxed: published by the compare-and-swap of the commit.
+        self.slots[at.slot].ticket.store(at.ticket, Ordering::Relaxed);
+        self.advance(&self.control.head, head.ticket, at.ticket.wrapping_add(1));
+        Some(Claim { slot: at.slot, ticket: at.ticket, word, met_holds })
     }
 
     /// Publishes a written slot. The item comes in order, or first if the ring had to pass its ticket.
@@ -179,8 +207,31 @@ impl<'s> Ring<'s> {
     /// `look_everywhere` is asked before that is said whether to look at every slot (R4); a caller with a large ring may
     /// leave it out, for a bounded time, after a look that found nothing. `None` also when `accept` refuses the slot of
     /// the oldest item: then it stays what it was.
-    #[inline]
+    #[inline(always)] // As for `reserve`.
     pub(crate) fn borrow(
+        self,
+        me: Owner,
+        look_everywhere: impl Fn() -> bool,
+        accept: impl Fn(usize) -> bool,
+    ) -> Result<Option<Claim>, Corrupted> {
+        // Acquire: as in `borrow_further_on`, of which this is the case that the first look finds the item.
+        if !is_up(self.control.hint.load(Ordering::Acquire)) {
+            let tail = self.position(self.control.tail.load(Ordering::Relaxed));
+            let ready = Word::new(Phase::Ready, Owner::NOBODY, tail.lap);
+            if self.word(tail.slot) == ready
+                && !is_up(self.control.hint.load(Ordering::Acquire))
+                && accept(tail.slot)
+                && let Some(claim) = self.claim_ready(me, tail, tail, ready, None)
+            {
+                return Ok(Some(claim));
+            }
+        }
+        self.borrow_further_on(me, look_everywhere, accept)
+    }
+
+    /// The general case of `borrow`.
+    #[inline(never)]
+    fn borrow_further_on(
         self,
         me: Owner,
         look_everywhere: impl Fn() -> bool,
@@ -347,11 +398,10 @@ impl<'s> Ring<'s> {
         if !self.swap(slot, word, taken) {
             return Ok(Returned::Moved);
         }
-        Ok(Returned::Claimed(Claim { slot, ticket, word: taken, met_hold: false }))
+        Ok(Returned::Claimed(Claim { slot, ticket, word: taken, met_holds: 0 }))
     }
 
     /// Claims the lowest READY ticket.
-    #[inline]
     fn borrow_in_order(
         self,
         me: Owner,
@@ -406,19 +456,28 @@ impl<'s> Ring<'s> {
         if !accept(at.slot) {
             return Ok(InOrder::Refused);
         }
+        Ok(self.claim_ready(me, tail, at, word, first_writing).map_or(InOrder::Moved, InOrder::Claimed))
+    }
+
+    /// Claims the READY slot of ticket `at`, if it still is, and moves the tail, which was read as `tail`, as far as it may.
+    #[inline(always)]
+    fn claim_ready(
+        self,
+        me: Owner,
+        tail: Position,
+        at: Position,
+        word: Word,
+        first_writing: Option<Position>,
+    ) -> Option<Claim> {
         let taken = word.with(Phase::Reading, me);
         // Acquire: pairs with the Release of `commit` (O1).
         if !self.swap(at.slot, word, taken) {
-            return Ok(InOrder::Moved);
+            return None;
         }
         let passable = first_writing.map_or(at.ticket.wrapping_add(1), |first| first.ticket);
         self.advance(&self.control.tail, tail.ticket, passable);
-        Ok(InOrder::Claimed(Claim {
-            slot: at.slot,
-            ticket: at.ticket,
-            word: taken,
-            met_hold: first_writing.is_some(),
-        }))
+        let met_holds = usize::from(first_writing.is_some());
+        Some(Claim { slot: at.slot, ticket: at.ticket, word: taken, met_holds })
     }
 
     /// Whether a ticket between `first` and `candidate`, none of them READY a moment ago, holds an item now.

@@ -1,0 +1,52 @@
+//! What a queue object is at: not initialized yet, open, or closed.
+//!
+//! Every call begins with a look at it, so it is behind no lock but the interpreter's own.
+//!
+//! S1. The module is declared to need the GIL, and its stable ABI is not that of free-threaded builds: who is attached to the
+//!     interpreter is alone.
+//! S2. Nothing in here runs Python code, so the cell is touched by one call at a time: what is taken out is dropped by the
+//!     caller.
+
+use std::cell::UnsafeCell;
+
+use pyo3::prelude::*;
+
+use crate::opened::Opened;
+
+/// A cell that the GIL guards.
+pub struct StateCell(UnsafeCell<State>);
+
+/// What a queue object is at.
+pub enum State {
+    /// `__new__` ran, `__init__` did not yet.
+    Fresh,
+    Open(Py<Opened>),
+    Closed,
+}
+
+// SAFETY: S1: every method asks for proof that its caller is attached.
+unsafe impl Sync for StateCell {}
+
+impl StateCell {
+    pub fn fresh() -> Self {
+        Self(UnsafeCell::new(State::Fresh))
+    }
+
+    /// A reference to the same queue.
+    #[inline]
+    pub fn get(&self, py: Python<'_>) -> State {
+        // SAFETY: S1 and S2.
+        match unsafe { &*self.0.get() } {
+            State::Fresh => State::Fresh,
+            State::Open(opened) => State::Open(opened.clone_ref(py)),
+            State::Closed => State::Closed,
+        }
+    }
+
+    /// Changes the state, and returns what it was.
+    pub fn replace(&self, _: Python<'_>, state: State) -> State {
+        // SAFETY: S1 and S2.
+        let cell = unsafe { &mut *self.0.get() };
+        std::mem::replace(cell, state)
+    }
+}
