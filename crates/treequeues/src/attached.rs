@@ -25,7 +25,7 @@ use crate::schema::Schema;
 use crate::segment::{Segment, SegmentId};
 use crate::sweep;
 use crate::sync::{Ordering, local};
-use crate::wait::{Event, Goal, Patience, Wait, Waited, wait_for};
+use crate::wait::{Event, Goal, Next, Patience, Wait, Waited, wait_for};
 
 /// Up to this many slots, every borrow that finds nothing looks at all of them before it says so (`ring` R4).
 const ALWAYS_LOOK_CAPACITY: usize = 64;
@@ -71,7 +71,7 @@ static LIST: Mutex<Vec<Listed>> = Mutex::new(Vec::new());
 static THREADS: local::AtomicU64 = local::AtomicU64::new(0);
 
 thread_local! {
-    /// This thread's number, from 1 on; 0 until it first holds a slot. What it holds says so (`Slot::holder_thread`): a
+    /// This thread's number, from 1 on; 0 until it first holds a slot. What it holds says so (`Slot::holder`): a
     /// drain that ran into its own thread's holds would wait for ever.
     static THREAD: Cell<u32> = const { Cell::new(0) };
 }
@@ -200,7 +200,7 @@ impl Attached {
     /// Claims the oldest item if there is one now.
     #[inline(always)] // As for `Ring::reserve`.
     pub(crate) fn try_borrow(&self) -> Result<Option<Claim>, BorrowError> {
-        let claim = self.try_borrow_where(|_| true)?;
+        let claim = self.try_borrow_where(|| self.take_turn_to_look(), |_| true)?;
         match &claim {
             Some(claim) => self.count_delivery(claim),
             None => self.refuse_if_drained(1)?,
@@ -208,20 +208,20 @@ impl Attached {
         Ok(claim)
     }
 
-    /// Claims the oldest item, unless `accept` refuses its slot. It does not count as delivered yet.
+    /// Claims the oldest item, unless `accept` refuses its slot. It does not count as delivered yet. `look_everywhere` is that
+    /// of `Ring::borrow`.
     #[inline(always)] // As for `Ring::reserve`.
     pub(crate) fn try_borrow_where(
         &self,
+        look_everywhere: impl Fn() -> bool,
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<Claim>, BorrowError> {
         let flag = self.shutdown_flag();
         if flag != SHUTDOWN_NONE && shut_down_how(flag)? == Shutdown::Immediate {
             return Err(BorrowError::ShutDown);
         }
-        let look = || self.take_turn_to_look();
-        let Some(claim) = self.ring().borrow(self.participant.owner(), look, accept)? else {
-            return Ok(None);
-        };
+        let me = self.participant.owner();
+        let Some(claim) = self.ring().borrow(me, look_everywhere, accept)? else { return Ok(None) };
         self.hold_begins(&claim);
         if claim.met_holds > 0 {
             self.sweep_while_busy();
@@ -239,9 +239,9 @@ impl Attached {
         if shut_down_how(flag)? == Shutdown::Immediate {
             return Err(BorrowError::ShutDown);
         }
-        let (me, thread) = (self.participant.owner(), this_thread());
-        // Relaxed: a thread sees its own number, and whoever else's it sees counts.
-        let is_own = |owner, slot: &Slot| owner == me && slot.holder_thread.load(Ordering::Relaxed) == thread;
+        let me = self.holder();
+        // Relaxed: a thread sees what it wrote itself, and whatever else it sees counts.
+        let is_own = |slot: &Slot| slot.holder.load(Ordering::Relaxed) == me;
         match self.ring().left_to_drain(is_own)? {
             Some(left) if left < wanted => Err(BorrowError::ShutDown),
             _ => Ok(()),
@@ -276,7 +276,7 @@ impl Attached {
             ready: || self.ring().may_reserve() || self.is_shut_down(),
             available: || self.ring().any_free(),
             before_sleep: || Ok(self.sweep_before_sleep()?),
-            lull: || None,
+            next: |_| Next::Sleep,
             attempt: || self.try_reserve(),
         };
         match wait_for(self.not_full(), &self.producers, &mut wait, goal)? {
@@ -293,7 +293,7 @@ impl Attached {
             ready: || self.ring().may_borrow() || self.is_shut_down(),
             available: || self.ring().any_item(),
             before_sleep: || Ok(self.sweep_before_sleep()?),
-            lull: || None,
+            next: |_| Next::Sleep,
             attempt: || self.try_borrow(),
         };
         match wait_for(self.not_empty(), &self.consumers, &mut wait, goal)? {
@@ -404,12 +404,18 @@ impl Attached {
 
     fn hold_begins(&self, claim: &Claim) {
         // Relaxed: for this process alone.
-        self.slot(claim).holder_thread.store(this_thread(), Ordering::Relaxed);
+        self.slot(claim).holder.store(self.holder(), Ordering::Relaxed);
+    }
+
+    /// This thread of this participant.
+    #[inline]
+    fn holder(&self) -> u64 {
+        self.participant.owner().bits() << 32 | u64::from(this_thread())
     }
 
     /// Before the slot is left, so that nobody takes the next holder for this thread.
     fn hold_ends(&self, claim: &Claim) {
-        self.slot(claim).holder_thread.store(0, Ordering::Relaxed);
+        self.slot(claim).holder.store(0, Ordering::Relaxed);
     }
 
     fn slot_became_free(&self) {

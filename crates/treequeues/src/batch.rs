@@ -3,15 +3,18 @@
 //! T1. Nothing waits while it holds slots. Two calls that each waited with a part of the ring in hand would wait for each
 //!     other for ever. So a call waits until enough slots look ready, claims them, and if it falls short returns them all
 //!     and waits again.
-//! T2. Items that are returned so were not delivered: they keep their count, come first again, and in their order.
+//! T2. Items that are returned so were not delivered: they keep their count, come first again, and in their order. To others
+//!     it is as if they had been borrowed and given back: who took a later item meanwhile has it before.
 //! T3. Calls that fall short again and again, because they take from each other, come back at different times.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, Instant};
 
 use crate::attached::Attached;
-use crate::error::{BorrowError, ReserveError};
-use crate::ring::Claim;
-use crate::wait::{Goal, Wait, Waited, wait_for};
+use crate::error::{BorrowError, Corrupted, ReserveError};
+use crate::ring::{Claim, Ring};
+use crate::wait::{Goal, Next, Wait, Waited, wait_for};
 
 /// The shortest nap between two looks: about what the system's timer can do.
 const MIN_NAP: Duration = Duration::from_micros(50);
@@ -19,6 +22,8 @@ const MIN_NAP: Duration = Duration::from_micros(50);
 const MAX_NAP: Duration = Duration::from_millis(5);
 /// After falling short, the first pause is at most this, and each one at most twice the one before (T3).
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
+/// Room for so many claims at first, where a call may be content with one of many.
+const FEW: usize = 16;
 
 /// How many slots a call wants.
 ///
@@ -71,6 +76,11 @@ impl BatchSize {
         if self.is_side_by_side { 1 } else { self.min }
     }
 
+    /// Room for the claims of a call.
+    fn room(self) -> Vec<Claim> {
+        Vec::with_capacity(self.min.max(FEW).min(self.max))
+    }
+
     /// Whether the slot may be the next one after those claimed.
     fn accepts(self, claims: &[Claim], slot: usize) -> bool {
         !self.is_side_by_side || claims.last().is_none_or(|last| last.slot + 1 == slot)
@@ -85,7 +95,7 @@ impl Attached {
             self.try_reserve_where(|_| false)?;
             return Ok(None);
         }
-        let mut claims = Vec::with_capacity(size.max);
+        let mut claims = size.room();
         while claims.len() < size.max {
             match self.try_reserve_where(|slot| size.accepts(&claims, slot)) {
                 Ok(Some(claim)) => claims.push(claim),
@@ -105,13 +115,15 @@ impl Attached {
 
     /// Claims the oldest items if enough are there now.
     pub(crate) fn try_borrow_batch(&self, size: BatchSize) -> Result<Option<Vec<Claim>>, BorrowError> {
-        if self.ring().count_items(size.min, self.take_turn_to_look()) < size.min {
+        // One turn for the whole call: what it counted, it must also find.
+        let everywhere = self.take_turn_to_look();
+        if self.ring().count_items(size.min, everywhere) < size.min {
             self.refuse_if_drained(size.min)?;
             return Ok(None);
         }
-        let mut claims = Vec::with_capacity(size.max);
+        let mut claims = size.room();
         while claims.len() < size.max {
-            match self.try_borrow_where(|slot| size.accepts(&claims, slot)) {
+            match self.try_borrow_where(|| everywhere, |slot| size.accepts(&claims, slot)) {
                 Ok(Some(claim)) => claims.push(claim),
                 Ok(None) => break,
                 Err(error) => {
@@ -152,12 +164,12 @@ impl Attached {
         mut wait: Wait<'_>,
     ) -> Result<Vec<Claim>, ReserveError> {
         let free = || self.ring().count_free(size.min);
-        let mut pace = Pace::new(size.min, self.participant().id(), free());
+        let mut pace = Pace::new(size.min, free());
         let goal = Goal {
             ready: || self.ring().may_reserve_many(size.min) || self.is_shut_down(),
             available: || self.ring().any_free(),
             before_sleep: || Ok(self.sweep_before_sleep()?),
-            lull: || pace.lull(free()),
+            next: |was_woken| pace.next(was_woken, free(), self.ring()),
             attempt: || self.try_reserve_batch(size),
         };
         match wait_for(self.not_full(), self.producers(), &mut wait, goal)? {
@@ -175,12 +187,12 @@ impl Attached {
         mut wait: Wait<'_>,
     ) -> Result<Vec<Claim>, BorrowError> {
         let items = || self.ring().count_items(size.min, false);
-        let mut pace = Pace::new(size.min, self.participant().id(), items());
+        let mut pace = Pace::new(size.min, items());
         let goal = Goal {
             ready: || self.ring().may_borrow_many(size.min) || self.is_shut_down(),
             available: || self.ring().any_item(),
             before_sleep: || Ok(self.sweep_before_sleep()?),
-            lull: || pace.lull(items()),
+            next: |was_woken| pace.next(was_woken, items(), self.ring()),
             attempt: || self.try_borrow_batch(size),
         };
         match wait_for(self.not_empty(), self.consumers(), &mut wait, goal)? {
@@ -190,32 +202,43 @@ impl Attached {
         }
     }
 
-    fn abort_all(&self, claims: Vec<Claim>) -> Result<(), ReserveError> {
-        claims.into_iter().try_for_each(|claim| self.abort(claim)).map_err(ReserveError::from)
+    fn abort_all(&self, claims: Vec<Claim>) -> Result<(), Corrupted> {
+        // All, also behind a damaged one (`attached` A3).
+        claims.into_iter().map(|claim| self.abort(claim)).fold(Ok(()), Result::and)
     }
 
-    fn give_back_all(&self, claims: Vec<Claim>) -> Result<(), BorrowError> {
-        claims.into_iter().try_for_each(|claim| self.give_back(claim)).map_err(BorrowError::from)
+    /// Lowest ticket first: an item that came back between two claims was claimed behind higher ones (T2).
+    fn give_back_all(&self, mut claims: Vec<Claim>) -> Result<(), Corrupted> {
+        claims.sort_unstable_by_key(|claim| claim.ticket);
+        claims.into_iter().map(|claim| self.give_back(claim)).fold(Ok(()), Result::and)
     }
 }
 
 /// How fast the slots that a call waits for become ready, guessed from what it sees between its attempts.
 struct Pace {
     wanted: usize,
+    /// What was there at the last look, and when that was.
     count: usize,
     looked: Instant,
-    /// The next pause after falling short, and what tells this call from others that fall short with it.
+    /// What was there when a wake-up was last passed on, and the ring's movements. Two batches that cannot use what is there
+    /// would wake each other for ever.
+    passed_on_at: Option<(usize, [u64; 3])>,
+    /// The longest next pause after falling short.
     pause: Duration,
-    seed: u32,
 }
 
 impl Pace {
-    fn new(wanted: usize, seed: u32, count: usize) -> Self {
-        Self { wanted, count, looked: Instant::now(), pause: FIRST_PAUSE, seed }
+    fn new(wanted: usize, count: usize) -> Self {
+        Self { wanted, count, looked: Instant::now(), passed_on_at: None, pause: FIRST_PAUSE }
     }
 
-    /// How long to sleep after an attempt in vain that left so many ready; `None` for until somebody calls.
-    fn lull(&mut self, count: usize) -> Option<Duration> {
+    /// What to do after an attempt in vain that left so many ready.
+    fn next(&mut self, was_woken: bool, count: usize, ring: Ring<'_>) -> Next {
+        let now = Some((count, ring.movements()));
+        if was_woken && count > 0 && now != self.passed_on_at {
+            self.passed_on_at = now;
+            return Next::PassOn;
+        }
         let (arrived, passed) = (count.saturating_sub(self.count), self.looked.elapsed());
         (self.count, self.looked) = (count, Instant::now());
         match self.wanted.saturating_sub(count) {
@@ -223,15 +246,19 @@ impl Pace {
             0 => {
                 let pause = self.pause;
                 self.pause = (pause * 2).min(MAX_NAP);
-                self.seed = self.seed.wrapping_mul(0x9e37_79b9).wrapping_add(0x7f4a_7c15);
-                Some(pause.mul_f32(0.25 + 0.75 * (self.seed >> 8) as f32 / (1 << 24) as f32))
+                Next::Nap(pause.mul_f32(0.25 + 0.75 * random_fraction()))
             }
-            1 => None,
-            // All but the last one: whoever makes that one calls.
-            missing => {
-                let one = passed.checked_div(arrived as u32)?;
-                Some((one * (missing as u32 - 1)).clamp(MIN_NAP, MAX_NAP))
-            }
+            1 => Next::Sleep,
+            // Until all but the last one should be there; whoever makes that one wakes this call.
+            missing => match passed.checked_div(arrived as u32) {
+                Some(one) => Next::Nap((one * (missing as u32 - 1)).clamp(MIN_NAP, MAX_NAP)),
+                None => Next::Sleep,
+            },
         }
     }
+}
+
+/// From 0 to 1, other for each call.
+fn random_fraction() -> f32 {
+    (RandomState::new().build_hasher().finish() >> 40) as f32 / (1 << 24) as f32
 }

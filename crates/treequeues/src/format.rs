@@ -49,7 +49,9 @@ pub(crate) struct Header {
     /// For people.
     pub(crate) creator_pid: u32,
     pub(crate) participants: u32,
-    pub(crate) reserved: [u8; 168],
+    /// Not 0: whoever maps the segment makes its page tables at once.
+    pub(crate) populate: u32,
+    pub(crate) reserved: [u8; 164],
     pub(crate) checksum: u64,
 }
 
@@ -124,8 +126,9 @@ pub(crate) struct Slot {
     pub(crate) producer_pid: AtomicU32,
     /// Borrows of this item so far.
     pub(crate) delivery_count: AtomicU32,
-    /// While the slot is held: which thread of its owner's began that, by a number of the owner's own. Else 0.
-    pub(crate) holder_thread: AtomicU32,
+    /// While the slot is held: who began that, the owner's bits of the state word above 32 bits for one of its threads. Said
+    /// after the claim and unsaid before its end: else 0, or what a dead one left.
+    pub(crate) holder: AtomicU64,
 }
 
 #[cfg(any(loom, test))]
@@ -156,7 +159,7 @@ impl Slot {
             put_time_ns: AtomicU64::new(0),
             producer_pid: AtomicU32::new(0),
             delivery_count: AtomicU32::new(0),
-            holder_thread: AtomicU32::new(0),
+            holder: AtomicU64::new(0),
         }
     }
 }

@@ -85,6 +85,6 @@ pub use monitor::Snapshot;
 pub use queue::{Handle, Queue};
 pub use schema::{LeafKind, LeafSpec, Schema, SchemaError, Structure};
 #[cfg(not(loom))]
-pub use segment::SegmentId;
+pub use segment::{CreateOptions, SegmentId};
 #[cfg(not(loom))]
 pub use wait::Wait;

@@ -21,7 +21,7 @@ pub struct Snapshot {
     pub writing: usize,
     /// Slots that consumers are reading.
     pub reading: usize,
-    /// Slots whose readers are done, but have views that still live.
+    /// Slots whose readers or writers are done, but have views that still live.
     pub lingering: usize,
     /// Processes attached, dead ones that no sweep has found yet included.
     pub participants: usize,

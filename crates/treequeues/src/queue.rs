@@ -11,11 +11,10 @@ use crate::attached::Attached;
 use crate::batch::BatchSize;
 use crate::error::{AttachError, BorrowError, CreateError, ReserveError};
 use crate::fork;
-use crate::layout::DEFAULT_PARTICIPANTS;
 use crate::loan::{ReadBatch, ReadLoan, WriteBatch, WriteLoan};
 use crate::monitor::Snapshot;
 use crate::schema::Schema;
-use crate::segment::{Segment, SegmentId};
+use crate::segment::{CreateOptions, Segment, SegmentId};
 use crate::wait::Wait;
 
 /// A queue of trees of arrays, shared by processes.
@@ -62,15 +61,15 @@ impl Queue {
     /// # Errors
     /// If the capacity is out of range, or the memory is not there.
     pub fn create(schema: Schema, capacity: u64) -> Result<Self, CreateError> {
-        Self::create_for(schema, capacity, u64::from(DEFAULT_PARTICIPANTS))
+        Self::create_with(schema, capacity, CreateOptions::default())
     }
 
-    /// Creates a queue that at most `participants` processes can attach to at a time.
+    /// Creates an anonymous queue with options.
     ///
     /// # Errors
-    /// As `create`, and if `participants` is out of range.
-    pub fn create_for(schema: Schema, capacity: u64, participants: u64) -> Result<Self, CreateError> {
-        Attached::create(|| Segment::create(schema, capacity, participants)).map(Self::new)
+    /// As `create`, and if an option is out of range.
+    pub fn create_with(schema: Schema, capacity: u64, options: CreateOptions) -> Result<Self, CreateError> {
+        Attached::create(|| Segment::create(schema, capacity, options)).map(Self::new)
     }
 
     /// Creates a queue in this process's own memory, for its threads alone: no descriptor, no other participants.
@@ -199,6 +198,9 @@ impl Queue {
     ///
     /// # Errors
     /// As `reserve_batch_with`, but not `Interrupted`.
+    ///
+    /// # Panics
+    /// If the batch is larger than the queue's capacity.
     pub fn try_reserve_batch(&self, size: BatchSize) -> Result<WriteBatch<'_>, ReserveError> {
         let attached = self.attached()?;
         self.check(size);

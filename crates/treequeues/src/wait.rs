@@ -7,7 +7,7 @@
 //!     looks at the bit. The waker's compare-and-swap and load are SeqCst, and so are the setting of the bit and a fence
 //!     after it: the waker sees the bit, or the waiter sees the slot.
 //! E2. A waker that sees the bit clears it, moves the sequence, and wakes one. Whoever was woken sets the bit again for the
-//!     others, and passes the wake-up on if there is more to take.
+//!     others, and passes the wake-up on if there is more to take, or if it cannot use what there is.
 //! E3. No sleep is longer than `MAX_SLEEP`: a lost wake-up, a peer that died after its commit and before its wake, and a
 //!     pending signal all cost that much at most.
 //! E4. Nobody waiting: no system call and no store, but for one waker after each wait: the bit stays set behind it.
@@ -34,6 +34,10 @@ const MAX_PAUSES: u32 = 16;
 const MAX_YIELDING: Duration = Duration::from_micros(50);
 /// The shortest one: a single offer.
 const MIN_YIELDING: Duration = Duration::from_micros(1);
+/// An offer that was taken for longer than this was taken by work that has nothing to do with the queue.
+const LONG_OFFER: Duration = Duration::from_micros(500);
+/// So many waits go without offers then: who sleeps is back sooner than who offered its turn to such work.
+const WAITS_WITHOUT_OFFERS: u64 = 100;
 /// A sleep shorter than this would have been better spent spinning.
 const SHORT_SLEEP: Duration = Duration::from_micros(150);
 
@@ -51,6 +55,8 @@ pub struct Wait<'w> {
 #[derive(Debug)]
 pub(crate) struct Patience {
     yielding_ns: local::AtomicU64,
+    /// Waits to go without offering the processor to others.
+    without_offers: local::AtomicU64,
     is_alone: bool,
 }
 
@@ -142,7 +148,11 @@ impl Patience {
     pub(crate) fn new() -> Self {
         // With one processor, spinning only keeps the peer from running.
         let is_alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
-        Self { yielding_ns: local::AtomicU64::new(MAX_YIELDING.as_nanos() as u64), is_alone }
+        Self {
+            yielding_ns: local::AtomicU64::new(MAX_YIELDING.as_nanos() as u64),
+            without_offers: local::AtomicU64::new(0),
+            is_alone,
+        }
     }
 
     /// Looks until `ready`, for as long as it was worth lately.
@@ -161,14 +171,26 @@ impl Patience {
             paused += pauses;
             pauses = (pauses * 2).min(MAX_PAUSES);
         }
-        let began = Instant::now();
+        // Relaxed, here and below: what was learnt is worth a guess, and lost updates cost no more than that.
+        let without_offers = self.without_offers.load(Ordering::Relaxed);
+        if without_offers > 0 {
+            self.without_offers.store(without_offers - 1, Ordering::Relaxed);
+            return false;
+        }
         let yielding = Duration::from_nanos(self.yielding_ns.load(Ordering::Relaxed));
+        let began = Instant::now();
+        let mut offered = began;
         loop {
             std::thread::yield_now();
+            let now = Instant::now();
+            if now - offered > LONG_OFFER {
+                self.without_offers.store(WAITS_WITHOUT_OFFERS, Ordering::Relaxed);
+            }
+            offered = now;
             if ready() {
                 return true;
             }
-            if began.elapsed() >= yielding {
+            if now - began >= yielding {
                 return false;
             }
         }
@@ -191,9 +213,8 @@ pub(crate) struct Goal<R, A, S, L, P> {
     pub(crate) available: A,
     /// Looks for the dead. `Break` if it found any.
     pub(crate) before_sleep: S,
-    /// After an attempt in vain: how long another one surely is, although somebody makes what is waited for. Such a time is
-    /// slept without asking for a wake-up, which the next of many commits would pay for in vain.
-    pub(crate) lull: L,
+    /// After an attempt in vain: what to do until the next one. It is told whether a wake-up came before the attempt.
+    pub(crate) next: L,
     /// Takes what is waited for, if it is there.
     pub(crate) attempt: P,
 }
@@ -202,6 +223,17 @@ pub(crate) struct Goal<R, A, S, L, P> {
 fn nap(time: Duration) -> bool {
     let time = time.try_into().expect("at most MAX_SLEEP");
     matches!(nanosleep(&time), NanosleepRelativeResult::Ok)
+}
+
+/// What a waiter does between two attempts.
+pub(crate) enum Next {
+    /// Sleeps until somebody wakes it.
+    Sleep,
+    /// Sleeps for this time whatever happens, because more than the next few commits are missing. Only the first of them pays
+    /// for a wake-up, that wakes nobody; a sleeper would be woken by each.
+    Nap(Duration),
+    /// The wake-up was for something that this waiter cannot use: another one may.
+    PassOn,
 }
 
 /// Waits on `event` until the goal's `attempt` succeeds.
@@ -213,11 +245,11 @@ pub(crate) fn wait_for<T, E>(
         impl Fn() -> bool,
         impl Fn() -> bool,
         impl FnMut() -> Result<ControlFlow<()>, E>,
-        impl FnMut() -> Option<Duration>,
+        impl FnMut(bool) -> Next,
         impl FnMut() -> Result<Option<T>, E>,
     >,
 ) -> Result<Waited<T>, E> {
-    let Goal { ready, available, mut before_sleep, mut lull, mut attempt } = goal;
+    let Goal { ready, available, mut before_sleep, mut next, mut attempt } = goal;
     if patience.spin(&ready)
         && let Some(got) = attempt()?
     {
@@ -242,16 +274,14 @@ pub(crate) fn wait_for<T, E>(
         if left.is_zero() {
             break Ok(Waited::TimedOut);
         }
-        let was_woken_now = match lull() {
-            Some(lull) => {
-                if was_woken && available() {
-                    // E2. What is there is not enough for this call, but may be for another.
-                    event.notify_one();
-                }
+        let slept_well = match next(was_woken) {
+            Next::PassOn => {
                 was_woken = false;
-                nap(lull.min(left))
+                event.notify_one();
+                continue;
             }
-            None => {
+            Next::Nap(time) => nap(time.min(left)),
+            Next::Sleep => {
                 let before = Instant::now();
                 let was_woken_now = event.sleep(seen, left);
                 if was_woken_now {
@@ -262,7 +292,7 @@ pub(crate) fn wait_for<T, E>(
             }
         };
         // Also when others are always faster: nobody's signal waits for longer than a sleep.
-        if !was_woken_now || asked.elapsed() >= MAX_SLEEP {
+        if !slept_well || asked.elapsed() >= MAX_SLEEP {
             asked = Instant::now();
             if wait.is_interrupted() {
                 break Ok(Waited::Interrupted);

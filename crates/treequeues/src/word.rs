@@ -34,7 +34,7 @@ pub(crate) enum Phase {
     Reading = 4,
     /// An item out of order: it comes first, lowest ticket first.
     Returned = 5,
-    /// A consumer's that is done, whose views still live.
+    /// A producer's or a consumer's that is done, whose views still live.
     Lingering = 6,
 }
 
@@ -57,6 +57,11 @@ impl Owner {
     pub(crate) fn new(id: u32, generation: u64, id_bits: u32) -> Self {
         debug_assert!(id_bits < OWNER_BITS && id >> id_bits == 0);
         Self((((generation as u32) << id_bits) | id) & OWNER_MASK as u32)
+    }
+
+    /// The field of the word.
+    pub(crate) fn bits(self) -> u64 {
+        u64::from(self.0)
     }
 }
 

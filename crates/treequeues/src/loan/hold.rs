@@ -25,6 +25,9 @@ use crate::ring::Claim;
 use crate::schema::Schema;
 
 /// One or several slots, held until they are given up by one of the verbs, or dropped.
+///
+/// A borrow of a queue that is shut down waits until what others hold is done, other threads of this process included, but
+/// not for what its own thread has reserved or borrowed. A hold stays its first thread's, wherever it goes.
 #[derive(Debug)]
 pub struct Hold {
     attached: Arc<Attached>,

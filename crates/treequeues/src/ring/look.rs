@@ -4,7 +4,7 @@ use super::{MEANINGLESS, Ring, is_up};
 use crate::error::Corrupted;
 use crate::format::Slot;
 use crate::sync::{Ordering, fence};
-use crate::word::{Owner, Phase};
+use crate::word::Phase;
 
 /// How far a busy loop looks past slots that are held.
 const LOOK_AHEAD: usize = 8;
@@ -64,6 +64,12 @@ impl Ring<'_> {
         }
     }
 
+    /// What changes when slots are reserved, borrowed or returned: to tell that nothing happened.
+    pub(crate) fn movements(self) -> [u64; 3] {
+        [&self.control.head, &self.control.tail, &self.control.hint]
+            .map(|cursor| cursor.load(Ordering::Relaxed))
+    }
+
     /// Whether any slot is FREE now: one look at each.
     pub(crate) fn any_free(self) -> bool {
         self.words().any(|word| word.phase() == Some(Phase::Free))
@@ -103,10 +109,7 @@ impl Ring<'_> {
 
     /// How many items are left, once the queue is shut down and no more can come; `None` while some still can. Held slots
     /// that `is_own` says the caller holds itself do not count: it would wait for its own.
-    pub(crate) fn left_to_drain(
-        self,
-        is_own: impl Fn(Owner, &Slot) -> bool,
-    ) -> Result<Option<usize>, Corrupted> {
+    pub(crate) fn left_to_drain(self, is_own: impl Fn(&Slot) -> bool) -> Result<Option<usize>, Corrupted> {
         // SeqCst: pairs with the compare-and-swap of a reserve and its look at the flag after it: this look sees the slot,
         // or that reserve sees the flag.
         fence(Ordering::SeqCst);
@@ -115,9 +118,7 @@ impl Ring<'_> {
             let word = self.word(index);
             match word.phase().ok_or(MEANINGLESS)? {
                 Phase::Ready | Phase::Returned => left += 1,
-                Phase::Writing | Phase::Late | Phase::Reading
-                    if !is_own(word.owner(), &self.slots[index]) =>
-                {
+                Phase::Writing | Phase::Late | Phase::Reading if !is_own(&self.slots[index]) => {
                     return Ok(None);
                 }
                 _ => {}

@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use super::available::available_memory;
 use crate::error::{AttachError, CreateError};
@@ -110,7 +110,8 @@ pub(super) fn read_at(fd: &OwnedFd, offset: usize, nbytes: usize) -> Result<Vec<
     read().map_err(|source| AttachError::System { action: "read the segment's header", source })
 }
 
-pub(super) fn map_shared(fd: &OwnedFd, nbytes: usize) -> Result<NonNull<u8>, Errno> {
+/// Maps the whole file; with `populate`, page tables and all, where the kernel can do that (from Linux 5.14 on).
+pub(super) fn map_shared(fd: &OwnedFd, nbytes: usize, populate: bool) -> Result<NonNull<u8>, Errno> {
     // SAFETY: a fresh mapping at an address of the kernel's choice touches no existing memory.
     let base = unsafe {
         rustix::mm::mmap(
@@ -122,6 +123,11 @@ pub(super) fn map_shared(fd: &OwnedFd, nbytes: usize) -> Result<NonNull<u8>, Err
             0,
         )?
     };
+    if populate {
+        // Where it cannot be done, each page is mapped when it is first used.
+        // SAFETY: the range is the mapping just made, and populating it changes no contents.
+        let _ = unsafe { rustix::mm::madvise(base, nbytes, Advice::LinuxPopulateWrite) };
+    }
     NonNull::new(base.cast()).ok_or(Errno::NOMEM)
 }
 

@@ -20,7 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{AttachError, Corrupted, CreateError};
 use crate::format::{Control, Entry, Header, MAGIC, Slot, VERSION};
-use crate::layout::{Layout, LayoutError};
+use crate::layout::{DEFAULT_PARTICIPANTS, Layout, LayoutError};
 use crate::ring::Ring;
 use crate::schema::Schema;
 
@@ -37,7 +37,24 @@ pub(crate) struct Segment {
     layout: Layout,
     schema: Arc<Schema>,
     id: SegmentId,
+    populate: bool,
     backing: Backing,
+}
+
+/// What a queue may be asked for beside its schema and capacity.
+#[derive(Clone, Copy, Debug)]
+pub struct CreateOptions {
+    /// How many processes can be attached at a time.
+    pub participants: u64,
+    /// Whether every process makes its page tables for the whole queue when it attaches, so that its first pass over the
+    /// slots meets no page faults. It takes time then, and nothing later.
+    pub populate: bool,
+}
+
+impl Default for CreateOptions {
+    fn default() -> Self {
+        Self { participants: u64::from(DEFAULT_PARTICIPANTS), populate: false }
+    }
 }
 
 #[derive(Debug)]
@@ -53,10 +70,10 @@ unsafe impl Sync for Segment {}
 
 impl Segment {
     /// Creates an anonymous segment, all its memory reserved, and maps it.
-    pub(crate) fn create(schema: Schema, capacity: u64, participants: u64) -> Result<Self, CreateError> {
-        Self::create_in(schema, capacity, participants, |layout, item_nbytes| {
+    pub(crate) fn create(schema: Schema, capacity: u64, options: CreateOptions) -> Result<Self, CreateError> {
+        Self::create_in(schema, capacity, options, |layout, item_nbytes| {
             let fd = Arc::new(memfd::create(layout, item_nbytes)?);
-            let base = memfd::map_shared(&fd, layout.total_nbytes)
+            let base = memfd::map_shared(&fd, layout.total_nbytes, options.populate)
                 .map_err(|source| CreateError::System { action: "map the segment", source: source.into() })?;
             let identity = FileIdentity::of(&fd).map_err(|source| CreateError::System {
                 action: "stat the segment",
@@ -72,7 +89,8 @@ impl Segment {
         capacity: u64,
         participants: u64,
     ) -> Result<Self, CreateError> {
-        Self::create_in(schema, capacity, participants, |layout, item_nbytes| {
+        let options = CreateOptions { participants, populate: false };
+        Self::create_in(schema, capacity, options, |layout, item_nbytes| {
             let heap = Heap::new(layout).ok_or(CreateError::Memory {
                 needed_bytes: layout.total_nbytes as u64,
                 available_bytes: 0,
@@ -110,13 +128,15 @@ impl Segment {
         }
         let identity = FileIdentity::of(&fd)
             .map_err(|source| AttachError::System { action: "stat the segment", source: source.into() })?;
-        let base = memfd::map_shared(&fd, layout.total_nbytes)
+        let populate = header.populate != 0;
+        let base = memfd::map_shared(&fd, layout.total_nbytes, populate)
             .map_err(|source| AttachError::System { action: "map the segment", source: source.into() })?;
         Ok(Self {
             base,
             layout,
             schema: Arc::new(schema),
             id: header.id,
+            populate,
             backing: Backing::Memfd(fd, identity),
         })
     }
@@ -128,14 +148,16 @@ impl Segment {
                 if FileIdentity::of(fd).ok() != Some(*identity) {
                     return Err(AttachError::DescriptorsClosed);
                 }
-                let base = memfd::map_shared(fd, self.layout.total_nbytes).map_err(|source| {
-                    AttachError::System { action: "map the segment again", source: source.into() }
-                })?;
+                let base =
+                    memfd::map_shared(fd, self.layout.total_nbytes, self.populate).map_err(|source| {
+                        AttachError::System { action: "map the segment again", source: source.into() }
+                    })?;
                 (base, Backing::Memfd(Arc::clone(fd), *identity))
             }
             Backing::Heap(heap) => (heap.base(), Backing::Heap(Arc::clone(heap))),
         };
-        Ok(Self { base, layout: self.layout.clone(), schema: Arc::clone(&self.schema), id: self.id, backing })
+        let (layout, schema) = (self.layout.clone(), Arc::clone(&self.schema));
+        Ok(Self { base, layout, schema, id: self.id, populate: self.populate, backing })
     }
 
     pub(crate) fn schema(&self) -> &Arc<Schema> {
@@ -217,9 +239,10 @@ impl Segment {
     fn create_in(
         schema: Schema,
         capacity: u64,
-        participants: u64,
+        options: CreateOptions,
         reserve: impl FnOnce(&Layout, usize) -> Result<(NonNull<u8>, Backing), CreateError>,
     ) -> Result<Self, CreateError> {
+        let CreateOptions { participants, populate } = options;
         let json = schema.to_json();
         let item_nbytes = schema.item_nbytes();
         let layout =
@@ -244,7 +267,8 @@ impl Segment {
                 .map_or(0, |since| since.as_nanos() as u64),
             creator_pid: std::process::id(),
             participants: layout.participants,
-            reserved: [0; 168],
+            populate: u32::from(populate),
+            reserved: [0; 164],
             checksum: 0,
         }
         .with_checksum();
@@ -253,7 +277,7 @@ impl Segment {
         let schema_place = base.as_ptr().wrapping_add(layout.schema_offset);
         // SAFETY: S1, L1 and L2: `schema_nbytes` bytes of the fresh region; the JSON lies elsewhere.
         unsafe { std::ptr::copy_nonoverlapping(json.as_ptr(), schema_place, json.len()) };
-        Ok(Self { base, layout, schema: Arc::new(schema), id, backing })
+        Ok(Self { base, layout, schema: Arc::new(schema), id, populate, backing })
     }
 }
 
@@ -288,6 +312,7 @@ impl Header {
         numbers
             .iter()
             .flat_map(|number| number.to_le_bytes())
+            .chain(self.populate.to_le_bytes())
             .chain(self.reserved)
             .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

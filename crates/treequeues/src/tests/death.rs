@@ -2,35 +2,15 @@
 
 use std::time::Duration;
 
+use super::bytes::{WATCHDOG, get, put, schema};
 use crate::error::{AttachError, BorrowError, ReserveError};
 use crate::wait::Wait;
-use crate::{Dtype, LeafKind, LeafSpec, Queue, Schema, Structure};
-
-/// Far longer than anything here takes.
-const WATCHDOG: Duration = Duration::from_secs(20);
-
-fn schema() -> Schema {
-    let leaf = LeafSpec::new(Dtype::from_name("uint8").expect("known"), vec![1], LeafKind::Array);
-    Schema::new(Structure::leaf(), vec![leaf]).expect("one leaf")
-}
-
-fn put(queue: &Queue, value: u8) {
-    let mut loan = queue.try_reserve().expect("a free slot");
-    loan.leaf_bytes_mut(0)[0] = value;
-    loan.commit().expect("sound");
-}
-
-fn get(queue: &Queue) -> Option<u8> {
-    let loan = queue.try_borrow().ok()?;
-    let value = loan.leaf_bytes(0)[0];
-    loan.release().expect("sound");
-    Some(value)
-}
+use crate::{CreateOptions, Dtype, LeafKind, LeafSpec, Queue, Schema, Structure};
 
 /// The same test on a heap segment and on a memory file.
 fn on_both(participants: u64, test: impl Fn(Queue)) {
     test(Queue::create_crowded(schema(), 3, participants));
-    test(Queue::create_for(schema(), 3, participants).expect("a few pages"));
+    test(Queue::create_with(schema(), 3, options(participants)).expect("a few pages"));
 }
 
 #[test]
@@ -217,7 +197,7 @@ fn finding_and_dropping_attachments_at_once_hangs_nobody() {
 
 #[test]
 fn descriptors_closed_behind_its_back_make_nobody_dead() {
-    let queue = Queue::create_for(schema(), 3, 4).expect("a few pages");
+    let queue = Queue::create_with(schema(), 3, options(4)).expect("a few pages");
     let other = queue.join().expect("a place");
     let held = other.try_reserve().expect("a free slot");
     queue.put_another_file_in_the_place_of_its_locks();
@@ -314,4 +294,8 @@ fn another_descriptor_or_segment_is_refused() {
     assert_eq!(queue.snapshot().expect("sound").participants, 1, "one process is one participant");
     let other = crate::Handle { id: [7; 16], ..handle };
     assert!(matches!(Queue::attach_handle(other), Err(AttachError::OtherSegment)));
+}
+
+fn options(participants: u64) -> CreateOptions {
+    CreateOptions { participants, populate: false }
 }

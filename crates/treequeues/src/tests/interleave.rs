@@ -5,6 +5,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::{Rig, owner};
+use crate::ring::Claim;
 use crate::sync::abandon_after;
 use crate::word::Owner;
 
@@ -126,6 +127,69 @@ fn a_writer_that_the_ring_passes_commits_late() {
     });
 }
 
+/// A holder ends its claim with views that live, and lets go later, while the ring goes past its ticket.
+fn explore_lingering(take: fn(&Rig) -> Claim) {
+    explore(PREEMPTIONS, move || {
+        let rig = Arc::new(Rig::new(2));
+        let held = take(&rig);
+        let producer = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || {
+                // With the ticket of the held slot in the way, the second put burns it.
+                let first = rig.put(owner(2));
+                let taken = rig.take(owner(2));
+                (first, taken, rig.put(owner(2)))
+            }
+        });
+        let lingering = rig.ring().linger(held).expect("sound");
+        rig.ring().let_go(lingering).expect("sound");
+        let (first, taken, second) = producer.join().expect("no panic");
+        let put = [first, second].into_iter().flatten().collect();
+        assert_exactly_once(&rig, put, &[taken.into_iter().collect()]);
+    });
+}
+
+#[test]
+fn a_slot_that_its_writer_sets_aside_is_let_go_once() {
+    explore_lingering(|rig| rig.ring().reserve(owner(1), |_| true).expect("sound").expect("free"));
+}
+
+#[test]
+fn a_slot_that_its_reader_sets_aside_is_let_go_once() {
+    explore_lingering(|rig| {
+        rig.put(owner(1)).expect("free");
+        rig.ring().borrow(owner(1), || true, |_| true).expect("sound").expect("an item")
+    });
+}
+
+#[test]
+fn a_batch_that_falls_short_loses_nothing_beside_a_consumer() {
+    explore(PREEMPTIONS, || {
+        let rig = Arc::new(Rig::new(2));
+        let put = vec![rig.put(owner(1)).expect("free"), rig.put(owner(1)).expect("free")];
+        let batch = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || {
+                let next = || rig.ring().borrow(owner(3), || true, |_| true).expect("sound");
+                let claims: Vec<_> = [next(), next()].into_iter().flatten().collect();
+                let fell_short = claims.len() < 2;
+                let mut taken = Vec::new();
+                for claim in claims {
+                    if fell_short {
+                        rig.ring().give_back(claim).expect("sound");
+                    } else {
+                        taken.push(claim.ticket);
+                        rig.ring().release(claim).expect("sound");
+                    }
+                }
+                taken
+            }
+        });
+        let taken = take_some(&rig, owner(2), 1, 1);
+        assert_exactly_once(&rig, put, &[taken, batch.join().expect("no panic")]);
+    });
+}
+
 #[test]
 fn two_producers_and_a_consumer() {
     explore(PREEMPTIONS_OF_THREE, || {
@@ -179,6 +243,18 @@ fn a_put_abandoned_at_each_access_is_swept() {
 fn a_take_abandoned_at_each_access_is_swept() {
     for steps in 0..STEPS {
         explore_abandoned(steps, |rig, victim| _ = rig.take(victim));
+    }
+}
+
+#[test]
+fn a_lingering_put_abandoned_at_each_access_is_swept() {
+    for steps in 0..STEPS {
+        explore_abandoned(steps, |rig, victim| {
+            if let Some(claim) = rig.ring().reserve(victim, |_| true).expect("sound") {
+                let claim = rig.ring().linger(claim).expect("sound");
+                rig.ring().let_go(claim).expect("sound");
+            }
+        });
     }
 }
 

@@ -4,11 +4,30 @@
 //! |---|---|
 //! | `steps` | each operation is abandoned before each of its shared accesses, in many states of the ring, then swept |
 //! | `oracle` | random operations of several participants against a `VecDeque` and a set of holds |
+//! | `batch_oracle` | random batches and holds of a queue against the same |
+//! | `batches` | batches of whole queues: what they take, in which order, and what they leave |
+//! | `crowds` | batches in threads: they wait without burning a processor, and hinder nobody |
+//! | `holds` | loans without a lifetime: states, drops, drains that wait for them |
+//! | `damage` | words and cursors that contradict each other are errors |
 //! | `death` | whole queues: participants that die, and what the others find |
 //! | `interleave` | all interleavings of two and three threads, under `loom`, abandoned claims included |
+//!
+//! `bytes` is what the whole queues among them have in common.
 
 #[cfg(not(loom))]
+mod batch_oracle;
+#[cfg(not(loom))]
+mod batches;
+#[cfg(not(loom))]
+mod bytes;
+#[cfg(not(loom))]
+mod crowds;
+#[cfg(not(loom))]
+mod damage;
+#[cfg(not(loom))]
 mod death;
+#[cfg(not(loom))]
+mod holds;
 #[cfg(loom)]
 mod interleave;
 #[cfg(not(loom))]

@@ -20,6 +20,9 @@ enum Step {
     Borrow(u32),
     Release(usize),
     GiveBack(usize),
+    LingerWrite(usize),
+    LingerRead(usize),
+    LetGo(usize),
     Kill(u32),
 }
 
@@ -31,6 +34,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0..PARTICIPANTS).prop_map(Step::Borrow),
         3 => any::<usize>().prop_map(Step::Release),
         1 => any::<usize>().prop_map(Step::GiveBack),
+        1 => any::<usize>().prop_map(Step::LingerWrite),
+        1 => any::<usize>().prop_map(Step::LingerRead),
+        2 => any::<usize>().prop_map(Step::LetGo),
         1 => (0..PARTICIPANTS).prop_map(Step::Kill),
     ];
     prop::collection::vec(step, 1..200)
@@ -44,11 +50,13 @@ struct Oracle {
     in_order: VecDeque<u64>,
     writing: BTreeMap<u64, u32>,
     reading: BTreeMap<u64, u32>,
+    lingering: BTreeMap<u64, u32>,
 }
 
 impl Oracle {
     fn is_full(&self) -> bool {
-        self.first.len() + self.in_order.len() + self.writing.len() + self.reading.len() == self.capacity
+        let items = self.first.len() + self.in_order.len();
+        items + self.writing.len() + self.reading.len() + self.lingering.len() == self.capacity
     }
 
     fn commit(&mut self, ticket: u64, was_late: bool) {
@@ -81,7 +89,7 @@ proptest! {
     fn the_ring_is_a_queue_with_holds(capacity in 1_usize..6, steps in steps()) {
         let rig = Rig::new(capacity);
         let mut oracle = Oracle { capacity, ..Oracle::default() };
-        let (mut writes, mut reads) = (Claims::new(), Claims::new());
+        let (mut writes, mut reads, mut lingering) = (Claims::new(), Claims::new(), Claims::new());
         let mut passed = 0;
         for step in steps {
             match step {
@@ -125,10 +133,26 @@ proptest! {
                     oracle.first.insert(claim.ticket);
                     rig.ring().give_back(claim).expect("sound");
                 },
+                Step::LingerWrite(number) => if let Some((id, claim)) = pick(&mut writes, number) {
+                    oracle.writing.remove(&claim.ticket);
+                    oracle.lingering.insert(claim.ticket, id);
+                    lingering.push((id, rig.ring().linger(claim).expect("sound")));
+                },
+                Step::LingerRead(number) => if let Some((id, claim)) = pick(&mut reads, number) {
+                    oracle.reading.remove(&claim.ticket);
+                    oracle.lingering.insert(claim.ticket, id);
+                    lingering.push((id, rig.ring().linger(claim).expect("sound")));
+                },
+                Step::LetGo(number) => if let Some((_, claim)) = pick(&mut lingering, number) {
+                    oracle.lingering.remove(&claim.ticket);
+                    rig.ring().let_go(claim).expect("sound");
+                },
                 Step::Kill(id) => {
-                    writes.retain(|(holder, _)| *holder != id);
-                    reads.retain(|(holder, _)| *holder != id);
+                    for claims in [&mut writes, &mut reads, &mut lingering] {
+                        claims.retain(|(holder, _)| *holder != id);
+                    }
                     oracle.writing.retain(|_, holder| *holder != id);
+                    oracle.lingering.retain(|_, holder| *holder != id);
                     let returned = oracle.reading.extract_if(.., |_, holder| *holder == id);
                     oracle.first.extend(returned.map(|(ticket, _)| ticket));
                     rig.ring().recover(owner(id), || true).expect("sound");

@@ -5,150 +5,22 @@
 //! action of its own: it is one that is never chosen again.
 //!
 //! X1. A producer puts its items in order, one put at a time, each item once; after a put that said full it tries
-//!     the same item again. An item whose put was aborted or died is not tried again.
-//! X2. A consumer gets, and releases, for ever.
+//!     the same item again. An item whose put was aborted or died is not tried again; one whose slot lingers is.
+//! X2. A consumer gets, and releases, for ever. A batch ends like so many single claims, each its own way.
 //! X3. A sweeper begins a sweep whenever a dead participant's entry is still used. To begin one for a living
 //!     participant would only add steps that change nothing.
 //! X4. A process that died may start again, under its old id, once its entry is free: lock first, entry second.
 
-use std::fmt;
-
 use stateright::{Model, Property};
 
+use crate::cast::{Budget, Role, Scenario};
 use crate::memory::{
     Event, Fault, Items, MAX_ITEMS, MAX_PROCESSES, Memory, NO_ITEM, Owner, Phase, Slot, bit,
 };
+use crate::process::{NOWHERE, Process};
 use crate::properties::{self, Newcomers};
-use crate::protocol::{Mutation, Protocol};
+use crate::protocol::Protocol;
 use crate::steps::Pc;
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
-    Producer { items: u8 },
-    Consumer,
-    Sweeper,
-}
-
-/// How often, over all processes, something out of the ordinary may happen.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Budget {
-    pub crashes: u8,
-    pub give_backs: u8,
-    pub lingers: u8,
-    pub aborts: u8,
-    pub restarts: u8,
-}
-
-#[derive(Clone, Debug)]
-pub struct Scenario {
-    pub capacity: u8,
-    pub roles: Vec<Role>,
-    pub budget: Budget,
-    pub mutation: Mutation,
-    /// Whether each call remembers what was there throughout, to tell if its full or empty was true.
-    pub honest: bool,
-}
-
-impl Scenario {
-    pub fn new(capacity: u8) -> Scenario {
-        Scenario {
-            capacity,
-            roles: Vec::new(),
-            budget: Budget::default(),
-            mutation: Mutation::default(),
-            honest: false,
-        }
-    }
-
-    pub fn producers(mut self, count: usize, items: u8) -> Scenario {
-        self.roles.extend(vec![Role::Producer { items }; count]);
-        self
-    }
-
-    pub fn consumers(mut self, count: usize) -> Scenario {
-        self.roles.extend(vec![Role::Consumer; count]);
-        self
-    }
-
-    pub fn sweepers(mut self, count: usize) -> Scenario {
-        self.roles.extend(vec![Role::Sweeper; count]);
-        self
-    }
-
-    pub fn crashes(mut self, crashes: u8) -> Scenario {
-        self.budget.crashes = crashes;
-        self
-    }
-
-    pub fn give_backs(mut self, give_backs: u8) -> Scenario {
-        self.budget.give_backs = give_backs;
-        self
-    }
-
-    pub fn lingers(mut self, lingers: u8) -> Scenario {
-        self.budget.lingers = lingers;
-        self
-    }
-
-    pub fn aborts(mut self, aborts: u8) -> Scenario {
-        self.budget.aborts = aborts;
-        self
-    }
-
-    pub fn restarts(mut self, restarts: u8) -> Scenario {
-        self.budget.restarts = restarts;
-        self
-    }
-
-    pub fn honest(mut self) -> Scenario {
-        self.honest = true;
-        self
-    }
-
-    pub fn mutated(mut self, mutation: Mutation) -> Scenario {
-        self.mutation = mutation;
-        self
-    }
-
-    pub fn model(self) -> RingModel {
-        RingModel::new(self)
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Process {
-    pub pc: Pc,
-    pub alive: bool,
-    pub generation: u8,
-    /// The producer's items so far, those that never came to a commit included.
-    pub next: u8,
-    /// The items (of a get) or the free slots (of a put) that were there from the call's beginning until now.
-    pub throughout: Items,
-    /// In a get: the items that had come back when the call began, and still wait. In a give_back or a sweep: the
-    /// items that it brought back, and that still wait.
-    pub came_back: Items,
-}
-
-impl fmt::Display for Scenario {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "capacity {}", self.capacity)?;
-        for role in &self.roles {
-            match role {
-                Role::Producer { items } => write!(f, ", producer of {items}")?,
-                Role::Consumer => write!(f, ", consumer")?,
-                Role::Sweeper => write!(f, ", sweeper")?,
-            }
-        }
-        let Budget { crashes, give_backs, lingers, aborts, restarts } = self.budget;
-        let counts = [crashes, give_backs, lingers, aborts, restarts];
-        for (count, noun) in counts.iter().zip(["crashes", "give-backs", "lingers", "aborts", "restarts"]) {
-            if *count > 0 {
-                write!(f, ", {noun} {count}")?;
-            }
-        }
-        Ok(())
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct State {
@@ -162,8 +34,10 @@ pub enum Action {
     Step(u8),
     /// A borrowed item goes back.
     GiveBack(u8),
-    /// A borrowed item is done with, but its views live on.
+    /// A borrowed item, or a reserved slot, is done with, but its views live on.
     Linger(u8),
+    /// The last view of the slot that a producer set aside has died.
+    LetGo(u8),
     /// A reserved slot is not committed.
     Abort(u8),
     Sweep {
@@ -185,13 +59,13 @@ pub struct RingModel {
 }
 
 impl RingModel {
-    fn new(scenario: Scenario) -> RingModel {
+    pub fn new(scenario: Scenario) -> RingModel {
         assert!(scenario.roles.len() <= MAX_PROCESSES);
         let mut first_item = [NO_ITEM; MAX_PROCESSES];
         let mut same_producers = [0; 16];
         let mut items_so_far = 0;
         for (p, role) in scenario.roles.iter().enumerate() {
-            if let Role::Producer { items } = *role {
+            if let Role::Producer { items, .. } = *role {
                 first_item[p] = items_so_far;
                 let end = items_so_far + items;
                 let all = (items_so_far..end).map(bit).sum();
@@ -211,7 +85,7 @@ impl RingModel {
     /// The item that a producer is putting, or will put next.
     fn item(&self, p: usize, process: &Process) -> u8 {
         match self.role(p) {
-            Role::Producer { .. } => self.first_item[p] + process.next,
+            Role::Producer { .. } => self.first_item[p] + process.next + process.kept.len,
             _ => NO_ITEM,
         }
     }
@@ -219,8 +93,25 @@ impl RingModel {
     /// Whether a process has nothing left to do.
     fn is_done(&self, p: usize, process: &Process) -> bool {
         match self.role(p) {
-            Role::Producer { items } => process.pc == Pc::Idle && process.next == items,
+            Role::Producer { .. } => !self.may_step(p, process) && process.aside == NOWHERE,
             _ => false,
+        }
+    }
+
+    /// Whether a process that is between two calls has another one to make, or is in the middle of one.
+    fn may_step(&self, p: usize, process: &Process) -> bool {
+        match self.role(p) {
+            Role::Producer { items, .. } => process.pc != Pc::Idle || process.next + process.kept.len < items,
+            _ => true,
+        }
+    }
+
+    /// How many slots the process claims before it ends any.
+    fn batch(&self, p: usize, process: &Process) -> u8 {
+        match self.role(p) {
+            Role::Producer { items, batch } => batch.min(items - process.next),
+            Role::Consumer { batch } => batch,
+            Role::Sweeper => 1,
         }
     }
 
@@ -270,13 +161,16 @@ impl RingModel {
             Event::Took { in_order: true, .. } if process.came_back != 0 => {
                 state.memory.ledger.fail(Fault::ReturnedNotFirst);
             }
+            Event::Took { item, .. } if state.memory.of_lower_tickets(process.came_back, item) != 0 => {
+                state.memory.ledger.fail(Fault::ReturnedOrder);
+            }
             Event::CameBack(item) => process.came_back |= bit(item),
             _ => {}
         }
         for (other, process) in state.processes.iter_mut().enumerate().take(self.scenario.roles.len()) {
             match (event, self.role(other)) {
                 (Event::Claimed(slot), Role::Producer { .. }) => process.throughout &= !bit(slot as u8),
-                (Event::Took { item, .. }, Role::Consumer | Role::Sweeper) => {
+                (Event::Took { item, .. }, Role::Consumer { .. } | Role::Sweeper) => {
                     process.throughout &= !bit(item);
                     process.came_back &= !bit(item);
                 }
@@ -299,41 +193,81 @@ impl RingModel {
         slots.iter().enumerate().map(there).fold(0, |all, one| all | one)
     }
 
-    /// Keeps the books when a process has come to `pc`; ends of calls become [`Pc::Idle`].
+    /// Keeps the books when a process has come to `pc`; ends of calls become [`Pc::Idle`], or the next claim of a batch.
     fn arrive(&self, state: &mut State, p: usize, pc: Pc) {
         let process = &mut state.processes[p];
+        let ledger = &mut state.memory.ledger;
         match pc {
-            Pc::Full if process.throughout != 0 => state.memory.ledger.fail(Fault::FullWithAFreeSlot),
-            Pc::Empty if process.throughout != 0 => state.memory.ledger.fail(Fault::EmptyWithAnItem),
+            Pc::Full if process.throughout != 0 => ledger.fail(Fault::FullWithAFreeSlot),
+            Pc::Empty if process.throughout != 0 => ledger.fail(Fault::EmptyWithAnItem),
             Pc::PutDone => {
-                state.memory.ledger.forget_put(self.first_item[p] + process.next);
+                let item = self.first_item[p] + process.next;
+                ledger.end_put(item);
+                if process.kept.len > 0 {
+                    ledger.published_before(item, item + 1);
+                }
                 process.next += 1;
             }
-            Pc::GetDone | Pc::SweepDone => state.memory.ledger.back_again |= process.came_back,
             _ => {}
         }
-        let process = &mut state.processes[p];
+        let batch = self.batch(p, process);
         process.pc = match pc {
-            Pc::Full | Pc::PutDone | Pc::Empty | Pc::GetDone | Pc::SweepDone => Pc::Idle,
+            Pc::Full | Pc::Empty => {
+                process.fell_short = process.kept.len > 0;
+                self.next_of_batch(p, process)
+            }
+            Pc::Reserved { c: claim } | Pc::Borrowed { s: claim } if batch > 1 => {
+                process.kept.push(claim);
+                if process.kept.len < batch { Pc::Idle } else { self.next_of_batch(p, process) }
+            }
+            Pc::Lingering { s } if self.role(p).is_producer() && process.aside == NOWHERE => {
+                process.aside = s;
+                self.next_of_batch(p, process)
+            }
+            Pc::GetDone if self.role(p).is_producer() => {
+                process.aside = NOWHERE;
+                Pc::Idle
+            }
+            Pc::PutDone | Pc::GetDone | Pc::SweepDone => self.next_of_batch(p, process),
             other => other,
         };
-        if matches!(process.pc, Pc::Idle | Pc::R4 { .. } | Pc::B5 { .. } | Pc::Borrowed { .. }) {
+        // What a batch gives back has come back when the last of it has.
+        if matches!(pc, Pc::GetDone | Pc::SweepDone) && !matches!(process.pc, Pc::G0 { .. }) {
+            state.memory.ledger.back_again |= process.came_back;
+        }
+        let has_ended = matches!(pc, Pc::Full | Pc::Empty)
+            || matches!(process.pc, Pc::Idle | Pc::R4 { .. } | Pc::B5 { .. } | Pc::Borrowed { .. });
+        if has_ended {
             process.throughout = 0;
             process.came_back = 0;
+        }
+    }
+
+    /// Where a process goes on that has ended one call or claim: to the oldest claim that is left of its batch.
+    fn next_of_batch(&self, p: usize, process: &mut Process) -> Pc {
+        let Some(claim) = process.kept.take() else {
+            process.fell_short = false;
+            return Pc::Idle;
+        };
+        match (self.role(p), process.fell_short) {
+            (Role::Producer { .. }, false) => Pc::Reserved { c: claim },
+            (Role::Producer { .. }, true) => Pc::A1 { s: claim % self.scenario.capacity },
+            (_, false) => Pc::Borrowed { s: claim },
+            (_, true) => Pc::G0 { s: claim },
         }
     }
 
     fn crash(&self, state: &mut State, p: usize) {
         let process = &mut state.processes[p];
         let me = Owner::new(p, process.generation);
-        if matches!(self.role(p), Role::Producer { .. }) && !matches!(process.pc, Pc::Idle | Pc::J { .. }) {
-            state.memory.ledger.forget_put(self.first_item[p] + process.next);
-            process.next += 1;
+        if self.role(p).is_producer() {
+            for _ in 0..process.items_under_way() {
+                state.memory.ledger.forget_put(self.first_item[p] + process.next);
+                process.next += 1;
+            }
         }
-        process.pc = Pc::Idle;
-        process.alive = false;
-        process.throughout = 0;
-        process.came_back = 0;
+        *process =
+            Process { alive: false, generation: process.generation, next: process.next, ..Process::NEW };
         state.memory.locks &= !(1 << p);
         for slot in &state.memory.slots {
             if slot.word.phase == Phase::Reading && slot.word.owner == me {
@@ -360,6 +294,7 @@ impl RingModel {
             let (Action::Step(p)
             | Action::GiveBack(p)
             | Action::Linger(p)
+            | Action::LetGo(p)
             | Action::Abort(p)
             | Action::Sweep { sweeper: p, .. }
             | Action::Crash(p)
@@ -388,10 +323,9 @@ impl Model for RingModel {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let idle = Process { pc: Pc::Idle, alive: true, generation: 0, next: 0, throughout: 0, came_back: 0 };
         vec![State {
             memory: Memory::new(self.scenario.roles.len()),
-            processes: [idle; MAX_PROCESSES],
+            processes: [Process::NEW; MAX_PROCESSES],
             budget: self.scenario.budget,
         }]
     }
@@ -421,13 +355,21 @@ impl Model for RingModel {
                 actions.extend(targets.map(|t| Action::Sweep { sweeper: id, target: t as u8 }));
                 continue;
             }
-            actions.push(Action::Step(id));
+            if self.may_step(p, process) {
+                actions.push(Action::Step(id));
+            }
             match process.pc {
                 Pc::Borrowed { .. } if state.budget.give_backs > 0 => actions.push(Action::GiveBack(id)),
                 Pc::Reserved { .. } if state.budget.aborts > 0 => actions.push(Action::Abort(id)),
+                Pc::Idle if process.aside != NOWHERE => actions.push(Action::LetGo(id)),
                 _ => {}
             }
-            if matches!(process.pc, Pc::Borrowed { .. }) && state.budget.lingers > 0 {
+            let may_linger = match process.pc {
+                Pc::Borrowed { .. } => true,
+                Pc::Reserved { .. } => process.kept.len == 0 && process.aside == NOWHERE,
+                _ => false,
+            };
+            if may_linger && state.budget.lingers > 0 {
                 actions.push(Action::Linger(id));
             }
         }
@@ -443,10 +385,21 @@ impl Model for RingModel {
                 state.processes[usize::from(p)].pc = self.protocol.begin_give_back(&mut state.memory, s);
             }
             Action::Linger(p) => {
-                let Pc::Borrowed { s } = state.processes[usize::from(p)].pc else { return None };
                 state.budget.lingers -= 1;
-                let w = state.memory.slots[usize::from(s)].word;
-                state.processes[usize::from(p)].pc = Pc::L2 { s, w, linger: true };
+                let slot = |s: u8| state.memory.slots[usize::from(s)].word;
+                state.processes[usize::from(p)].pc = match state.processes[usize::from(p)].pc {
+                    Pc::Borrowed { s } => Pc::L2 { s, w: slot(s), linger: true },
+                    Pc::Reserved { c } => {
+                        let s = c % self.scenario.capacity;
+                        Pc::W2 { s, w: slot(s) }
+                    }
+                    _ => return None,
+                };
+            }
+            Action::LetGo(p) => {
+                let s = state.processes[usize::from(p)].aside;
+                let w = state.memory.slots.get(usize::from(s))?.word;
+                state.processes[usize::from(p)].pc = Pc::L4 { s, w };
             }
             Action::Abort(p) => {
                 let Pc::Reserved { c } = state.processes[usize::from(p)].pc else { return None };

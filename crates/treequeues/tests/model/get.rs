@@ -164,9 +164,11 @@ impl Protocol {
             Pc::Lingering { s } => Pc::L4 { s, w: load(m, s) },
             Pc::L4 { s, w } => {
                 let from = Word::new(Phase::Lingering, me, w.reach);
-                let free = Word::nobodys(Phase::Free, w.reach + 1);
+                let further = u8::from(!self.mutation.let_go_without_reach);
+                let free = Word::nobodys(Phase::Free, w.reach + further);
                 if self.cas(m, usize::from(s), from, free) { Pc::GetDone } else { Pc::Lingering { s } }
             }
+            Pc::G0 { s } => self.begin_give_back(m, s),
             Pc::G1 { s } => Pc::G2 { s, w: load(m, s) },
             Pc::G2 { s, w } => {
                 let from = Word::new(Phase::Reading, me, w.reach);

@@ -6,6 +6,7 @@
 //!
 //! - `memory`: what the processes share, and a ledger of what happened.
 //! - `steps`, `protocol`, `put`, `get`, `sweep`: the steps, and the mutations of them.
+//! - `cast`, `process`: who takes part, and what each one holds.
 //! - `explore`: processes that run the steps, crash and start again, for stateright.
 //! - `properties`: what holds in every state.
 //! - `scenarios`: small mixes of processes, explored exhaustively.
@@ -13,14 +14,16 @@
 //! - `walks`: larger mixes, walked at random.
 //!
 //! What the model does not show: memory order (every access is sequentially consistent here, loom looks at the
-//! real code), payload bytes, waiting and waking, batches, shutdown, and the wrap-around of reach and of the hint.
+//! real code), payload bytes, waiting and waking, shutdown, and the wrap-around of reach and of the hint.
 //!
 //! The long explorations are ignored: `cargo test --release --test model -- --ignored` runs them.
 
+mod cast;
 mod explore;
 mod get;
 mod memory;
 mod mutations;
+mod process;
 mod properties;
 mod protocol;
 mod put;

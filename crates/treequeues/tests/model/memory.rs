@@ -121,6 +121,8 @@ pub enum Fault {
     PutOrder,
     /// A get took from the order although an item that had come back before the get began still waited.
     ReturnedNotFirst,
+    /// A get took an item although one with a lower ticket had come back before the get began, and still waited.
+    ReturnedOrder,
     /// What was delivered was never committed.
     NeverCommitted,
     /// What was delivered had been released, or its taker lives and has not given it back.
@@ -146,11 +148,14 @@ pub enum Event {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Ledger {
     pub committed: Items,
+    /// Committed by a put that has returned. Between the two, a put overlaps with those that begin.
+    pub put: Items,
     pub delivered: Items,
     pub released: Items,
     /// Delivered to a process that lives and has neither released nor given back.
     pub held: Items,
-    /// For each item not yet delivered, the items that had been put before its own put began, and still wait.
+    /// For each item not yet delivered, the items that had been put before its own put began, or before it by the same
+    /// batch, and still wait.
     pub before: [Items; MAX_ITEMS],
     /// Given back or swept, by a call that has ended, and not yet taken again.
     pub back_again: Items,
@@ -168,14 +173,27 @@ impl Ledger {
     /// A put of `item` begins.
     pub fn begin_put(&mut self, item: u8) {
         if (item as usize) < MAX_ITEMS {
-            self.before[item as usize] = self.committed & !self.delivered;
+            self.before[item as usize] = self.put & !self.delivered;
         }
     }
 
-    /// The put of `item` has ended without a commit.
+    /// The put of `item` has returned.
+    pub fn end_put(&mut self, item: u8) {
+        self.put |= bit(item) & self.committed;
+        self.forget_put(item);
+    }
+
+    /// The put of `item` has ended, maybe without a commit.
     pub fn forget_put(&mut self, item: u8) {
         if (item as usize) < MAX_ITEMS && self.committed & bit(item) == 0 {
             self.before[item as usize] = 0;
+        }
+    }
+
+    /// A batch has published `item`, and will publish `next`.
+    pub fn published_before(&mut self, item: u8, next: u8) {
+        if (next as usize) < MAX_ITEMS {
+            self.before[next as usize] |= bit(item) & self.put & !self.delivered;
         }
     }
 
@@ -242,6 +260,7 @@ impl Memory {
             locks: ((1u16 << participants) - 1) as u8,
             ledger: Ledger {
                 committed: 0,
+                put: 0,
                 delivered: 0,
                 released: 0,
                 held: 0,
@@ -286,10 +305,20 @@ impl Memory {
             }
             _ => {}
         }
-        if to.phase == Phase::Free {
+        // What a producer sets aside is no item any more.
+        let was_set_aside =
+            matches!(from.phase, Phase::Writing | Phase::Late) && to.phase == Phase::Lingering;
+        if to.phase == Phase::Free || was_set_aside {
             self.slots[slot].item = NO_ITEM;
         }
         true
+    }
+
+    /// Those of `items` that have lower tickets than `item`; all of them are in slots.
+    pub fn of_lower_tickets(&self, items: Items, item: u8) -> Items {
+        let ticket = self.slots.iter().find(|slot| slot.item == item).map(|slot| slot.ticket);
+        let lower = |slot: &&Slot| slot.item != NO_ITEM && ticket.is_some_and(|ticket| slot.ticket < ticket);
+        items & self.slots.iter().filter(lower).map(|slot| bit(slot.item)).fold(0, |all, one| all | one)
     }
 
     /// CAS of a cursor.

@@ -7,8 +7,8 @@
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use crate::explore::Scenario;
-use crate::properties::{DIE, NEWCOMER_ORDER, PRODUCER_ORDER, RETURNED_FIRST, STOP, WORDS};
+use crate::cast::Scenario;
+use crate::properties::{DIE, NEWCOMER_ORDER, PRODUCER_ORDER, RETURNED_FIRST, RETURNED_ORDER, STOP, WORDS};
 use crate::protocol::Mutation;
 use crate::scenarios::holds;
 
@@ -145,6 +145,31 @@ fn sweeping_each_slot_only_once() {
 fn sweeping_without_a_raise() {
     let mutation = Mutation { sweep_without_raise: true, ..Mutation::default() };
     fails(ring(2).producers(1, 2).consumers(2).sweepers(1).crashes(1).honest(), mutation, &[RETURNED_FIRST]);
+}
+
+#[test]
+fn returning_the_slot_that_a_dead_producer_set_aside() {
+    let mutation = Mutation { sweep_returns_lingering: true, ..Mutation::default() };
+    fails(ring(2).producers(1, 2).consumers(1).sweepers(1).lingers(1).crashes(1), mutation, &[DIE]);
+}
+
+#[test]
+fn letting_go_without_using_up_the_ticket() {
+    let mutation = Mutation { let_go_without_reach: true, ..Mutation::default() };
+    fails(ring(2).producers(1, 2).consumers(1).lingers(1), mutation, &[DIE, STOP]);
+}
+
+#[test]
+fn lingering_with_a_burned_ticket_unused() {
+    let mutation = Mutation { linger_unburns: true, ..Mutation::default() };
+    fails(ring(2).producers(1, 1).producers(1, 2).consumers(1).lingers(1), mutation, &[DIE, STOP, WORDS]);
+}
+
+#[test]
+fn taking_any_of_what_a_batch_gave_back() {
+    let mutation = Mutation { any_returned: true, ..Mutation::default() };
+    let scenario = ring(3).producers(1, 4).batch_consumers(1, 3).consumers(1).honest();
+    fails(scenario, mutation, &[RETURNED_ORDER]);
 }
 
 #[test]

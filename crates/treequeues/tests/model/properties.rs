@@ -7,6 +7,8 @@
 //! - **order**: of two puts that do not overlap, the first is delivered first, as far as first deliveries go: an item
 //!   that comes back from a dead taker, or is given back, has had its turn. The order of one producer's items is a
 //!   part of this that has a property of its own. When an item counts as delivered: at the CAS to READING.
+//!   Of what came back before a get began, the lowest ticket comes first. The items that one batch publishes come in its
+//!   order. A batch that falls short counts as a taker that gives back: while it holds the oldest items, others come out.
 //! - **delivery**: only what was committed is delivered; nothing after its release, and nothing twice unless its
 //!   taker has died or gave it back.
 //! - **words**: whoever believes to hold a slot is the owner in its word, and no one else is an owner but the
@@ -39,6 +41,7 @@ pub const STOP: &str = "all stop: a newcomer goes on";
 pub const PRODUCER_ORDER: &str = "order: one producer's items";
 pub const PUT_ORDER: &str = "order: puts that do not overlap";
 pub const RETURNED_FIRST: &str = "order: what came back comes first";
+pub const RETURNED_ORDER: &str = "order: what came back, lowest ticket first";
 pub const NEWCOMER_ORDER: &str = "order: for a newcomer";
 pub const COMMITTED: &str = "delivery: only what was committed";
 pub const ONCE: &str = "delivery: twice only from the dead or given back";
@@ -55,6 +58,7 @@ pub fn all() -> Vec<Property<RingModel>> {
         always(PRODUCER_ORDER, |_, s| fault(s) != Fault::ProducerOrder),
         always(PUT_ORDER, |_, s| fault(s) != Fault::PutOrder),
         always(RETURNED_FIRST, |_, s| fault(s) != Fault::ReturnedNotFirst),
+        always(RETURNED_ORDER, |_, s| fault(s) != Fault::ReturnedOrder),
         always(COMMITTED, |_, s| fault(s) != Fault::NeverCommitted),
         always(ONCE, |_, s| fault(s) != Fault::Twice),
         always(WORDS, words_are_sound),
@@ -230,7 +234,7 @@ fn verdict(model: &RingModel, memory: &Memory) -> Verdict {
     let all_die = heir.inherits_all(model.scenario.roles.len()) == Some(true);
     let takes = taker.takes_all() == Some(true);
     let claims = claimer.claims_all() == Some(true);
-    let is_order = |fault| matches!(fault, Fault::ProducerOrder | Fault::PutOrder);
+    let is_order = |fault| matches!(fault, Fault::ProducerOrder | Fault::PutOrder | Fault::ReturnedOrder);
     let (dead, stopped) = (heir.memory.ledger.fault, taker.memory.ledger.fault);
     Verdict {
         all_die: all_die && (dead == Fault::None || is_order(dead)),
@@ -246,12 +250,11 @@ fn words_are_sound(model: &RingModel, state: &State) -> bool {
     }
     let roles = model.scenario.roles.len();
     let beliefs_hold = state.processes[..roles].iter().enumerate().filter(|(_, process)| process.alive).all(
-        |(p, process)| match process.pc.believes_to_hold(capacity) {
-            None => true,
-            Some((s, phases)) => {
+        |(p, process)| {
+            process.holds(model.scenario.roles[p], capacity).all(|(s, phases)| {
                 let w = state.memory.slots[usize::from(s)].word;
                 w.owner == Owner::new(p, process.generation) && phases.contains(&w.phase)
-            }
+            })
         },
     );
     beliefs_hold
@@ -261,7 +264,7 @@ fn words_are_sound(model: &RingModel, state: &State) -> bool {
             let ticket_fits = usize::from(slot.ticket % capacity) == s;
             let owner_fits = match w.owner {
                 Owner::NOBODY => !w.phase.is_owned(),
-                owner => w.phase.is_owned() && is_known_by_owner(state, owner, s as u8, capacity),
+                owner => w.phase.is_owned() && is_known_by_owner(model, state, owner, s as u8),
             };
             owner_fits
                 && match w.phase {
@@ -273,11 +276,12 @@ fn words_are_sound(model: &RingModel, state: &State) -> bool {
 }
 
 /// Whether the owner of slot `s` knows that it holds it, or is dead and not yet swept.
-fn is_known_by_owner(state: &State, owner: Owner, s: u8, capacity: u8) -> bool {
+fn is_known_by_owner(model: &RingModel, state: &State, owner: Owner, s: u8) -> bool {
     let (process, entry) = (state.processes[owner.id()], state.memory.entries[owner.id()]);
     let same = Owner::new(owner.id(), process.generation) == owner;
     if process.alive && same {
-        return process.pc.believes_to_hold(capacity).is_some_and(|(held, _)| held == s);
+        let role = model.scenario.roles[owner.id()];
+        return process.holds(role, model.scenario.capacity).any(|(held, _)| held == s);
     }
     entry.used && Owner::new(owner.id(), entry.generation) == owner
 }

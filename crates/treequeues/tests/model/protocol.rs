@@ -48,6 +48,12 @@ pub struct Mutation {
     pub sweep_tries_once: bool,
     /// Sweep: free the entry without raising the hint.
     pub sweep_without_raise: bool,
+    /// Sweep: return a LINGERING slot as if it were READING.
+    pub sweep_returns_lingering: bool,
+    /// let_go: free the slot for the ticket that it has used up.
+    pub let_go_without_reach: bool,
+    /// Linger of a write: make a LATE slot LINGERING with the reach that it was reserved under.
+    pub linger_unburns: bool,
 }
 
 /// The rules of one ring.
@@ -103,7 +109,9 @@ impl Protocol {
             | Pc::C2Again { .. }
             | Pc::C2RaiseAgain { .. }
             | Pc::A1 { .. }
-            | Pc::A2 { .. } => self.end_put(m, me, pc),
+            | Pc::A2 { .. }
+            | Pc::W1 { .. }
+            | Pc::W2 { .. } => self.end_put(m, me, pc),
             Pc::B1
             | Pc::B1Look { .. }
             | Pc::B1Ticket { .. }
@@ -124,6 +132,7 @@ impl Protocol {
             | Pc::L2 { .. }
             | Pc::Lingering { .. }
             | Pc::L4 { .. }
+            | Pc::G0 { .. }
             | Pc::G1 { .. }
             | Pc::G2 { .. }
             | Pc::G3 => self.end_get(m, me, pc),

@@ -1,4 +1,4 @@
-//! reserve, commit and abort.
+//! reserve, commit, abort and linger.
 
 use crate::memory::{Memory, Owner, Phase, Ticket, Word};
 use crate::protocol::Protocol;
@@ -145,6 +145,12 @@ impl Protocol {
             Pc::A2 { s, w } => {
                 let free = Word::nobodys(Phase::Free, w.reach + 1);
                 if self.cas(m, usize::from(s), w, free) { Pc::PutDone } else { Pc::A1 { s } }
+            }
+            Pc::W1 { s } => Pc::W2 { s, w: m.slots[usize::from(s)].word },
+            Pc::W2 { s, w } => {
+                let unburned = self.mutation.linger_unburns && w.phase == Phase::Late;
+                let to = Word { phase: Phase::Lingering, reach: w.reach - u8::from(unburned), ..w };
+                if self.cas(m, usize::from(s), w, to) { Pc::Lingering { s } } else { Pc::W1 { s } }
             }
             _ => unreachable!(),
         }

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use crate::explore::{Action, Scenario};
+use crate::cast::Scenario;
+use crate::explore::Action;
 
 /// Explores all states; panics with the path, told step by step, if a property fails.
 pub fn holds(scenario: Scenario) {
@@ -75,7 +76,57 @@ fn a_swept_item_comes_first() {
 
 #[test]
 fn a_lingering_view_and_an_abort() {
-    holds(ring(2).producers(2, 2).consumers(1).lingers(1).aborts(1));
+    holds(ring(2).producers(1, 2).producers(1, 1).consumers(1).lingers(1).aborts(1));
+}
+
+#[test]
+fn a_producer_sets_a_slot_aside_and_puts_the_item_again() {
+    holds(ring(2).producers(1, 3).consumers(1).lingers(2).honest());
+}
+
+#[test]
+fn a_producer_dies_with_a_slot_set_aside() {
+    holds(ring(2).producers(1, 3).consumers(1).sweepers(1).lingers(1).crashes(1).honest());
+}
+
+#[test]
+fn a_late_producer_sets_its_slot_aside() {
+    holds(ring(2).producers(1, 1).producers(1, 3).consumers(1).lingers(1).honest());
+}
+
+#[test]
+fn a_batch_of_two_beside_a_consumer() {
+    holds(ring(2).producers(1, 3).batch_consumers(1, 2).consumers(1).honest());
+}
+
+#[test]
+fn two_batches_that_each_want_the_whole_ring() {
+    holds(ring(2).producers(1, 3).batch_consumers(2, 2).honest());
+}
+
+#[test]
+fn a_batch_that_falls_short_gives_all_back() {
+    holds(ring(3).producers(1, 3).batch_consumers(1, 3).consumers(1).honest());
+}
+
+#[test]
+fn a_batch_dies_while_it_falls_short() {
+    holds(ring(2).producers(1, 3).batch_consumers(1, 2).consumers(1).sweepers(1).crashes(1).honest());
+}
+
+#[test]
+fn a_batch_is_put_whole_or_not_at_all() {
+    holds(ring(2).batch_producers(1, 2, 2).producers(1, 2).consumers(1).aborts(2).honest());
+}
+
+#[test]
+fn two_batches_are_put_and_a_crash() {
+    holds(ring(2).batch_producers(2, 2, 2).consumers(1).crashes(1).honest());
+}
+
+#[test]
+fn batches_on_both_sides_of_three_slots() {
+    holds(ring(3).batch_producers(1, 4, 2).batch_consumers(1, 2).consumers(1).honest());
 }
 
 #[test]
@@ -107,16 +158,17 @@ fn three_producers() {
 fn every_step_is_taken() {
     let mut taken = BTreeSet::new();
     for scenario in [
-        ring(2).producers(1, 1).producers(1, 4).consumers(1).aborts(1).lingers(1),
+        ring(2).producers(1, 1).producers(1, 4).consumers(1).aborts(1),
         ring(2).producers(1, 2).consumers(1).sweepers(1).crashes(1).restarts(1),
         ring(2).producers(1, 2).consumers(2).give_backs(1),
+        ring(2).producers(2, 1).batch_consumers(1, 2).lingers(2),
     ] {
         taken.extend(steps_taken(scenario));
     }
     let steps = "R0 R1 R2 R2Raise R2Cas R2RaiseAgain R3 R4 R5 R6 \
-        Reserved C2 C2Raise C2Cas C2Again C2RaiseAgain A1 A2 \
+        Reserved C2 C2Raise C2Cas C2Again C2RaiseAgain A1 A2 W1 W2 \
         B1 B1Look B1Ticket B1Check B1Take B1Clear B2Tail B2 B2Raise B3 B3Hint B4 B5 B6 B7 \
-        Borrowed L1 L2 Lingering L4 G1 G2 G3 S1 S2 S2Cas S3 S4 J";
+        Borrowed L1 L2 Lingering L4 G0 G1 G2 G3 S1 S2 S2Cas S3 S4 J";
     let never: Vec<_> = steps.split_whitespace().filter(|step| !taken.contains(*step)).collect();
     assert!(never.is_empty(), "never taken: {never:?}");
 }
@@ -199,4 +251,46 @@ fn soak_capacity_three_with_two_producers_a_give_back_and_an_abort() {
 #[ignore = "some million states, for `make soak`"]
 fn soak_capacity_one() {
     holds(ring(1).producers(2, 2).consumers(2).crashes(1).give_backs(1).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_two_producers_with_a_lingering_view_and_an_abort() {
+    holds(ring(2).producers(2, 2).consumers(1).lingers(1).aborts(1).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_a_late_producer_sets_two_slots_aside() {
+    holds(ring(2).producers(1, 1).producers(1, 3).consumers(1).lingers(2).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_two_producers_with_a_slot_set_aside_a_sweeper_and_a_crash() {
+    holds(ring(2).producers(2, 2).consumers(1).sweepers(1).lingers(1).crashes(1).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_two_batches_that_each_want_the_whole_ring_and_a_crash() {
+    holds(ring(2).producers(1, 3).batch_consumers(2, 2).sweepers(1).crashes(1).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_two_batches_are_put_and_taken_by_a_batch() {
+    holds(ring(3).batch_producers(2, 2, 2).batch_consumers(1, 2).crashes(1).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_two_batches_of_two_sizes_with_a_give_back() {
+    holds(ring(3).producers(1, 4).batch_consumers(1, 3).batch_consumers(1, 2).give_backs(1).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_a_batch_of_the_whole_ring_is_put_beside_another_producer() {
+    holds(ring(3).batch_producers(1, 3, 3).producers(1, 2).consumers(1).aborts(1).honest());
 }

@@ -1,7 +1,7 @@
 //! Where a process stands, step by step.
 //!
-//! The labels name the steps of the verbs: R reserve, C commit, A abort, B borrow, L release and linger, G give_back,
-//! S sweep, J join. Each variant that is not an end of a call makes one access to the shared memory, the one
+//! The labels name the steps of the verbs: R reserve, C commit, A abort, W linger of a write, B borrow, L release and
+//! linger of a read, G give_back, S sweep, J join. Each variant that is not an end of a call makes one access to the shared memory, the one
 //! that its comment names; a decision that needs no access belongs to the step before it.
 
 use crate::memory::{Memory, Phase, Ticket, Word};
@@ -62,6 +62,10 @@ pub enum Pc {
     A1 { s: u8 },
     /// CAS it to FREE.
     A2 { s: u8, w: Word },
+    /// Linger: load the word.
+    W1 { s: u8 },
+    /// CAS it to LINGERING.
+    W2 { s: u8, w: Word },
     /// The put has ended with or without an item.
     PutDone,
 
@@ -108,6 +112,8 @@ pub enum Pc {
     Lingering { s: u8 },
     /// CAS LINGERING to FREE.
     L4 { s: u8, w: Word },
+    /// Raise the hint.
+    G0 { s: u8 },
     /// Load the word.
     G1 { s: u8 },
     /// CAS READING to RETURNED.
@@ -147,11 +153,14 @@ impl Pc {
             | Pc::C2Raise { c, .. }
             | Pc::C2Cas { c, .. }
             | Pc::C2Again { c } => Some((c % capacity, [Phase::Writing, Phase::Late])),
-            Pc::A1 { s } | Pc::A2 { s, .. } => Some((s, [Phase::Writing, Phase::Late])),
+            Pc::A1 { s } | Pc::A2 { s, .. } | Pc::W1 { s } | Pc::W2 { s, .. } => {
+                Some((s, [Phase::Writing, Phase::Late]))
+            }
             Pc::B5 { s, .. }
             | Pc::Borrowed { s }
             | Pc::L1 { s, .. }
             | Pc::L2 { s, .. }
+            | Pc::G0 { s }
             | Pc::G1 { s }
             | Pc::G2 { s, .. } => Some((s, [Phase::Reading, Phase::Reading])),
             Pc::Lingering { s } | Pc::L4 { s, .. } => Some((s, [Phase::Lingering, Phase::Lingering])),

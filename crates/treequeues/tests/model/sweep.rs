@@ -34,6 +34,9 @@ impl Protocol {
             Pc::S2Cas { p, s, w } => {
                 let to = match w.phase {
                     Phase::Reading => Word::nobodys(Phase::Returned, w.reach),
+                    Phase::Lingering if self.mutation.sweep_returns_lingering => {
+                        Word::nobodys(Phase::Returned, w.reach)
+                    }
                     _ => Word::nobodys(Phase::Free, w.reach + 1),
                 };
                 if self.cas(m, usize::from(s), w, to) || self.mutation.sweep_tries_once {

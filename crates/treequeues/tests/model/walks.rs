@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker, Chooser, HasDiscoveries, Model};
 
-use crate::explore::{Action, RingModel, Scenario, State};
+use crate::cast::Scenario;
+use crate::explore::{Action, RingModel, State};
 use crate::memory::MAX_PROCESSES;
 use crate::properties::{NEWCOMER_ORDER, PRODUCER_ORDER, PUT_ORDER};
 use crate::protocol::Mutation;
@@ -57,7 +58,7 @@ impl Chooser<RingModel> for Weighted {
             .map(|action| match *action {
                 Action::Step(p) if asleep(p) => 1,
                 Action::Step(_) => 400,
-                Action::GiveBack(_) | Action::Linger(_) | Action::Abort(_) => 200,
+                Action::GiveBack(_) | Action::Linger(_) | Action::LetGo(_) | Action::Abort(_) => 200,
                 Action::Sweep { .. } => 100,
                 Action::Restart(_) => 200,
                 Action::Crash(_) => 3,
@@ -123,6 +124,24 @@ fn crowd(capacity: u8) -> Scenario {
         .honest()
 }
 
+/// Batches among single calls, on both sides.
+fn crowd_of_batches(capacity: u8) -> Scenario {
+    Scenario::new(capacity)
+        .batch_producers(1, 6, 3)
+        .batch_producers(1, 4, 2)
+        .producers(1, 2)
+        .batch_consumers(1, 3)
+        .batch_consumers(1, 2)
+        .consumers(1)
+        .sweepers(2)
+        .crashes(3)
+        .give_backs(2)
+        .lingers(2)
+        .aborts(2)
+        .restarts(2)
+        .honest()
+}
+
 const QUICK: usize = 300_000;
 const LONG: usize = 30_000_000;
 
@@ -142,9 +161,14 @@ fn crowd_on_four_slots() {
 }
 
 #[test]
+fn crowd_of_batches_on_four_slots() {
+    holds(crowd_of_batches(4), QUICK);
+}
+
+#[test]
 fn a_walk_notices_a_missing_step() {
     let mutation = Mutation { no_second_look: true, ..Mutation::default() };
-    let (property, _) = walk(crowd(3).mutated(mutation), QUICK).expect("the walk fails");
+    let (property, _) = walk(crowd(3).mutated(mutation), 10 * QUICK).expect("the walk fails");
     println!("without the second look before taking: \"{property}\" failed");
     assert!([PRODUCER_ORDER, PUT_ORDER, NEWCOMER_ORDER].contains(&property));
 }
@@ -165,4 +189,16 @@ fn soak_crowd_on_three_slots() {
 #[ignore = "minutes of walking, for `make soak`"]
 fn soak_crowd_on_four_slots() {
     holds(crowd(4), LONG);
+}
+
+#[test]
+#[ignore = "minutes of walking, for `make soak`"]
+fn soak_crowd_of_batches_on_three_slots() {
+    holds(crowd_of_batches(3), LONG);
+}
+
+#[test]
+#[ignore = "minutes of walking, for `make soak`"]
+fn soak_crowd_of_batches_on_four_slots() {
+    holds(crowd_of_batches(4), LONG);
 }

@@ -1,0 +1,148 @@
+//! Who takes part in a scenario, and how often things may go wrong.
+
+use std::fmt;
+
+use crate::explore::RingModel;
+use crate::protocol::Mutation;
+
+/// Claims that one process holds at a time, the one that it works on included.
+pub const MAX_BATCH: usize = 3;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Puts so many items, up to `batch` of them at once.
+    Producer {
+        items: u8,
+        batch: u8,
+    },
+    /// Gets `batch` items at once, for ever.
+    Consumer {
+        batch: u8,
+    },
+    Sweeper,
+}
+
+impl Role {
+    pub fn is_producer(self) -> bool {
+        matches!(self, Role::Producer { .. })
+    }
+}
+
+/// How often, over all processes, something out of the ordinary may happen.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Budget {
+    pub crashes: u8,
+    pub give_backs: u8,
+    pub lingers: u8,
+    pub aborts: u8,
+    pub restarts: u8,
+}
+
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub capacity: u8,
+    pub roles: Vec<Role>,
+    pub budget: Budget,
+    pub mutation: Mutation,
+    /// Whether each call remembers what was there throughout, to tell if its full or empty was true.
+    pub honest: bool,
+}
+
+impl Scenario {
+    pub fn new(capacity: u8) -> Scenario {
+        Scenario {
+            capacity,
+            roles: Vec::new(),
+            budget: Budget::default(),
+            mutation: Mutation::default(),
+            honest: false,
+        }
+    }
+
+    pub fn producers(self, count: usize, items: u8) -> Scenario {
+        self.batch_producers(count, items, 1)
+    }
+
+    pub fn consumers(self, count: usize) -> Scenario {
+        self.batch_consumers(count, 1)
+    }
+
+    pub fn batch_producers(mut self, count: usize, items: u8, batch: u8) -> Scenario {
+        assert!((1..=MAX_BATCH).contains(&usize::from(batch)));
+        self.roles.extend(vec![Role::Producer { items, batch }; count]);
+        self
+    }
+
+    pub fn batch_consumers(mut self, count: usize, batch: u8) -> Scenario {
+        assert!((1..=MAX_BATCH).contains(&usize::from(batch)));
+        self.roles.extend(vec![Role::Consumer { batch }; count]);
+        self
+    }
+
+    pub fn sweepers(mut self, count: usize) -> Scenario {
+        self.roles.extend(vec![Role::Sweeper; count]);
+        self
+    }
+
+    pub fn crashes(mut self, crashes: u8) -> Scenario {
+        self.budget.crashes = crashes;
+        self
+    }
+
+    pub fn give_backs(mut self, give_backs: u8) -> Scenario {
+        self.budget.give_backs = give_backs;
+        self
+    }
+
+    pub fn lingers(mut self, lingers: u8) -> Scenario {
+        self.budget.lingers = lingers;
+        self
+    }
+
+    pub fn aborts(mut self, aborts: u8) -> Scenario {
+        self.budget.aborts = aborts;
+        self
+    }
+
+    pub fn restarts(mut self, restarts: u8) -> Scenario {
+        self.budget.restarts = restarts;
+        self
+    }
+
+    pub fn honest(mut self) -> Scenario {
+        self.honest = true;
+        self
+    }
+
+    pub fn mutated(mut self, mutation: Mutation) -> Scenario {
+        self.mutation = mutation;
+        self
+    }
+
+    pub fn model(self) -> RingModel {
+        RingModel::new(self)
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "capacity {}", self.capacity)?;
+        for role in &self.roles {
+            match role {
+                Role::Producer { items, batch: 1 } => write!(f, ", producer of {items}")?,
+                Role::Producer { items, batch } => write!(f, ", producer of {items} by {batch}")?,
+                Role::Consumer { batch: 1 } => write!(f, ", consumer")?,
+                Role::Consumer { batch } => write!(f, ", consumer by {batch}")?,
+                Role::Sweeper => write!(f, ", sweeper")?,
+            }
+        }
+        let Budget { crashes, give_backs, lingers, aborts, restarts } = self.budget;
+        let counts = [crashes, give_backs, lingers, aborts, restarts];
+        for (count, noun) in counts.iter().zip(["crashes", "give-backs", "lingers", "aborts", "restarts"]) {
+            if *count > 0 {
+                write!(f, ", {noun} {count}")?;
+            }
+        }
+        Ok(())
+    }
+}

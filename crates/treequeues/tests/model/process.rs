@@ -1,0 +1,94 @@
+//! One process: where it stands, and what it holds beside the slot that it works on.
+//!
+//! H1. A process that claims several slots keeps those it has, oldest first, while it claims the next. It never waits with
+//!     a claim kept: where there is no next one, it gives all back.
+//! H2. It ends a batch in the order of its claims.
+//! H3. A producer whose views survive its put sets the slot aside, LINGERING, and goes on: it puts the same item again.
+
+use crate::cast::{MAX_BATCH, Role};
+use crate::memory::{Items, Phase};
+use crate::steps::Pc;
+
+/// No slot set aside.
+pub const NOWHERE: u8 = u8::MAX;
+
+/// Claims of a batch, oldest first: tickets of a producer, slots of a consumer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Kept {
+    // Zero past `len`, so that equal claims are equal states.
+    claims: [u8; MAX_BATCH],
+    pub len: u8,
+}
+
+impl Kept {
+    pub fn push(&mut self, claim: u8) {
+        self.claims[usize::from(self.len)] = claim;
+        self.len += 1;
+    }
+
+    /// The oldest claim, which is kept no longer.
+    pub fn take(&mut self) -> Option<u8> {
+        if self.len == 0 {
+            return None;
+        }
+        let first = self.claims[0];
+        self.claims.rotate_left(1);
+        self.claims[MAX_BATCH - 1] = 0;
+        self.len -= 1;
+        Some(first)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = u8> + '_ {
+        self.claims[..usize::from(self.len)].iter().copied()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Process {
+    pub pc: Pc,
+    pub alive: bool,
+    pub generation: u8,
+    /// The producer's items so far, those that never came to a commit included.
+    pub next: u8,
+    /// The items (of a get) or the free slots (of a put) that were there from the call's beginning until now.
+    pub throughout: Items,
+    /// In a get: the items that had come back when the call began, and still wait. In a give_back or a sweep: the
+    /// items that it brought back, and that still wait.
+    pub came_back: Items,
+    /// The other claims of a batch.
+    pub kept: Kept,
+    /// Whether the batch fell short, and goes back.
+    pub fell_short: bool,
+    /// The slot that a producer set aside.
+    pub aside: u8,
+}
+
+impl Process {
+    pub const NEW: Process = Process {
+        pc: Pc::Idle,
+        alive: true,
+        generation: 0,
+        next: 0,
+        throughout: 0,
+        came_back: 0,
+        kept: Kept { claims: [0; MAX_BATCH], len: 0 },
+        fell_short: false,
+        aside: NOWHERE,
+    };
+
+    /// Items that a producer has begun to put: those of its kept claims, and the one of a call under way.
+    pub fn items_under_way(&self) -> u8 {
+        let is_putting = !matches!(self.pc, Pc::Idle | Pc::J { .. } | Pc::Lingering { .. } | Pc::L4 { .. });
+        self.kept.len + u8::from(is_putting)
+    }
+
+    /// The slots that the process believes to hold, with the phases that each word may have.
+    pub fn holds(&self, role: Role, capacity: u8) -> impl Iterator<Item = (u8, [Phase; 2])> + '_ {
+        let kept = self.kept.iter().map(move |claim| match role {
+            Role::Producer { .. } => (claim % capacity, [Phase::Writing, Phase::Late]),
+            _ => (claim, [Phase::Reading; 2]),
+        });
+        let aside = (self.aside != NOWHERE).then_some((self.aside, [Phase::Lingering; 2]));
+        self.pc.believes_to_hold(capacity).into_iter().chain(kept).chain(aside)
+    }
+}
