@@ -19,14 +19,18 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         used.
     maxsize: slots of the queue, at least 1.
     participants: how many processes can be attached at a time.
+    populate: whether each process makes its page tables for all slots when it attaches, instead of
+        at their first use.
 
     Raises as `TreeQueue` does, and TypeError if the example is a tree.
     """
 
-    def __init__(self, array: Any, maxsize: int, *, participants: int = 256) -> None:
+    def __init__(
+        self, array: Any, maxsize: int, *, participants: int = 256, populate: bool = False
+    ) -> None:
         if not (hasattr(array, "shape") and hasattr(array, "dtype")):
             raise TypeError(
                 f"ArrayQueue expects an array as its example, got {type(array).__name__}; "
                 "for trees of arrays use TreeQueue"
             )
-        super().__init__(array, maxsize, participants=participants)
+        super().__init__(array, maxsize, participants=participants, populate=populate)

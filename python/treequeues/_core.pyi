@@ -40,12 +40,22 @@ class TreeQueue(Generic[T]):
         shapes and dtypes count.
     maxsize: slots of the queue, at least 1.
     participants: how many processes can be attached at a time.
+    populate: whether each process makes its page tables for all slots when it attaches, instead of
+        at their first use. Then its first pass over the slots is as fast as the later ones, and
+        attaching takes longer.
 
     Raises TypeError if a leaf cannot be carried, ValueError if a number is out of range,
     MemoryError, with the figures, if the memory is not there.
     """
 
-    def __init__(self, nested_array: T, maxsize: int, *, participants: int = 256) -> None: ...
+    def __init__(
+        self,
+        nested_array: T,
+        maxsize: int,
+        *,
+        participants: int = 256,
+        populate: bool = False,
+    ) -> None: ...
     def put(self, obj: T, block: bool = True, timeout: float | None = None) -> None:
         """Copy a tree into the queue. It is visible to readers when this returns.
 
@@ -162,6 +172,7 @@ class TreeQueue(Generic[T]):
 
         It waits until n slots are free (or `min`, if given), and takes the next one and those that
         follow it: k is n, or less where the ring ends or another process holds a slot in between.
+        So fill `len(loan)` rows, not n.
         """
 
     def borrow_batch(
@@ -259,6 +270,9 @@ class WriteLoan(Generic[T]):
         """The slot as a tree like the example, whose leaves are all writable arrays: those of
         scalars have no dimensions. Of a batch, the leaves are stacked: shapes (len(loan), ...).
 
+        Leaves are written in place: `loan.tree["reward"][...] = 1.5`. One that was replaced,
+        `loan.tree["reward"] = 1.5`, is copied into the slot by `commit`, as `put` would.
+
         Raises ValueError when the loan has ended.
         """
 
@@ -269,7 +283,11 @@ class WriteLoan(Generic[T]):
         """
 
     def commit(self) -> None:
-        """Publish: readers see the item when this returns. ValueError when the loan has ended."""
+        """Publish: readers see the item when this returns.
+
+        Raises SchemaError if a leaf was replaced by what does not fit: then the loan is aborted.
+        ValueError when the loan has ended.
+        """
 
     def abort(self) -> None:
         """Give the slot back unwritten. ValueError when the loan has ended."""

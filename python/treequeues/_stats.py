@@ -21,11 +21,11 @@ class QueueStats:
     free: int
     """Slots that can be filled."""
     writing: int
-    """Slots that a put is filling."""
+    """Slots that are being filled."""
     reading: int
-    """Slots that a get is reading."""
+    """Slots that are being read."""
     lingering: int
-    """Slots whose readers are done, while views of them still live."""
+    """Slots whose readers or writers are done, while views of them still live."""
     participants: int
     """Processes attached to the queue. One that died counts until somebody finds it dead."""
     item_nbytes: int

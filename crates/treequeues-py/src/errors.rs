@@ -80,6 +80,14 @@ pub fn shut_down(py: Python<'_>) -> PyErr {
     }
 }
 
+/// The same with a message.
+pub fn shut_down_saying(py: Python<'_>, message: String) -> PyErr {
+    match shut_down_type(py) {
+        Ok(class) => PyErr::from_type(class, (message,)),
+        Err(error) => error,
+    }
+}
+
 /// Whether an exception says that the queue is shut down.
 pub fn is_shut_down(py: Python<'_>, error: &PyErr) -> bool {
     shut_down_type(py).is_ok_and(|class| error.is_instance(py, &class))

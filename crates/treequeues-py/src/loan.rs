@@ -170,7 +170,47 @@ impl Loan {
         outcome.map_err(outcome::corrupted_error)
     }
 
+    /// Copies into the slots what the user put in the place of their arrays: `loan.tree["reward"] = 5.0`.
+    fn write_replaced(&self, py: Python<'_>) -> PyResult<()> {
+        let (hold, root, arrays) = {
+            let state = self.state();
+            let hold = state.hold.as_ref().ok_or_else(ended)?;
+            let Some(root) = &state.tree else { return Ok(()) };
+            // New references: the walk may run the user's code, which may end the loan.
+            let arrays: Vec<_> = state.arrays.iter().map(|array| array.clone_ref(py)).collect();
+            (hold.bind(py).clone(), root.bind(py).clone(), arrays)
+        };
+        let tree = &self.opened.get().tree;
+        let mut slots = hold.get().slots();
+        let is_held = |data| hold.get().lock().is_in_segment(data);
+        if self.is_stack {
+            let mut stack = tree.stacked_sources_but(&root, self.len, &arrays)?;
+            if stack.begins_in(is_held) {
+                stack = tree.stacked_sources(&copied(&root)?)?;
+            }
+            if !stack.is_in_place() {
+                copying(py, self.opened.get().nbytes_of(self.len), || slots.write_stack(&stack));
+            }
+        } else {
+            let mut sources = tree.sources_but(&root, &arrays)?;
+            if sources.begins_in(is_held) {
+                sources = tree.sources(py, &copied(&root)?)?;
+            }
+            if !sources.are_in_place() {
+                copying(py, sources.nbytes(), || sources.copy_to(&mut slots));
+            }
+        }
+        Ok(())
+    }
+
     fn commit(&self, py: Python<'_>, timeout: Timeout) -> PyResult<()> {
+        if let Err(error) = self.write_replaced(py) {
+            // What does not fit is not put, and no slot is kept for it.
+            if !self.has_ended() {
+                let _ = self.end_by(py, Hold::abort);
+            }
+            return Err(error);
+        }
         let ended = self.end(py)?;
         if !ended.hold.get().lock().is_this_process() {
             return Err(PyValueError::new_err(

@@ -15,15 +15,16 @@ use treequeues::{
     BatchSize, BorrowError, Queue, ReadBatch, ReadLoan, ReserveError, Wait, WriteBatch, WriteLoan,
 };
 
+use crate::errors;
 use crate::info;
 use crate::kept::Kept;
 use crate::outcome;
 use crate::timeout::Timeout;
 use crate::tree::{SlotOf, Tree};
 
-/// From this many bytes on, items are copied without the interpreter's lock: below, giving it up and taking it again
-/// costs other threads more than the copy does.
-const DETACHED_COPY_NBYTES: usize = 256 * 1024;
+/// From this many bytes on, items are copied without the interpreter's lock. Below, a copy takes less than the other threads
+/// need to wake up, and whoever gives the lock up may have to wait for it for 5 ms.
+const DETACHED_COPY_NBYTES: usize = 1 << 20;
 
 /// A queue, and its schema bound to this process's Python classes. An object of Python's, so that to refer to it costs
 /// little.
@@ -183,12 +184,18 @@ impl Opened {
 
     pub fn borrow_batch(&self, py: Python<'_>, size: BatchSize, timeout: Timeout) -> PyResult<ReadBatch<'_>> {
         let queue = &self.queue;
-        self.borrow_by(
+        let outcome = self.borrow_by(
             py,
             timeout,
             || queue.try_borrow_batch(size),
             |wait| queue.borrow_batch_with(size, wait),
-        )
+        );
+        outcome.map_err(|error| match queue.snapshot() {
+            Ok(snapshot) if snapshot.ready > 0 && errors::is_shut_down(py, &error) => {
+                outcome::too_few_left(py, snapshot.ready)
+            }
+            _ => error,
+        })
     }
 
     /// Bytes of so many items.

@@ -71,6 +71,14 @@ pub fn borrow_error(py: Python<'_>, error: BorrowError, interruption: Option<PyE
     }
 }
 
+/// A batch of more items than a queue that is shut down has left.
+pub fn too_few_left(py: Python<'_>, left: usize) -> PyErr {
+    errors::shut_down_saying(
+        py,
+        format!("{left} items are left, and no more will come: ask for at most so many, or with min=1"),
+    )
+}
+
 /// A batch that the queue cannot hold.
 pub fn too_large_a_batch(what: &str, got: u64, capacity: usize) -> PyErr {
     PyValueError::new_err(format!("{what} must be at most the queue's maxsize of {capacity}, got {got}"))

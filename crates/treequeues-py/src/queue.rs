@@ -7,7 +7,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
-use treequeues::{BatchSize, DEFAULT_PARTICIPANTS, Handle, Queue, SegmentId, Snapshot};
+use treequeues::{BatchSize, CreateOptions, DEFAULT_PARTICIPANTS, Handle, Queue, SegmentId, Snapshot};
 
 use crate::attach::attach_passed;
 use crate::errors;
@@ -25,13 +25,14 @@ const REPR_LEAVES: usize = 4;
 
 /// A queue of trees of arrays, shared by processes.
 ///
-/// TreeQueue(nested_array, maxsize, *, participants=256)
+/// TreeQueue(nested_array, maxsize, *, participants=256, populate=False)
 ///
 /// nested_array: an example of the items: a tree of dicts, lists, tuples, namedtuples, dataclasses, attrs classes, None
 ///     and registered nodes, whose leaves are arrays (or anything with a shape and a dtype), NumPy scalars, or Python
 ///     bool, int, float and complex. Only its structure, shapes and dtypes count.
 /// maxsize: slots of the queue, at least 1. Memory for all of them is reserved at once.
 /// participants: how many processes can be attached at a time.
+/// populate: whether each process makes its page tables for all slots when it attaches, instead of at their first use.
 ///
 /// Raises TypeError if a leaf cannot be carried, ValueError if a number is out of range, MemoryError, with the figures, if
 /// the memory is not there.
@@ -48,13 +49,14 @@ impl TreeQueue {
         Self { state: StateCell::fresh() }
     }
 
-    #[pyo3(signature = (nested_array, maxsize, *, participants = None))]
+    #[pyo3(signature = (nested_array, maxsize, *, participants = None, populate = false))]
     fn __init__(
         &self,
         py: Python<'_>,
         nested_array: &Bound<'_, PyAny>,
         maxsize: &Bound<'_, PyAny>,
         participants: Option<&Bound<'_, PyAny>>,
+        populate: bool,
     ) -> PyResult<()> {
         let capacity = count("maxsize", maxsize, NOTHING_IS_UNBOUNDED)?;
         let participants = participants.map_or(Ok(u64::from(DEFAULT_PARTICIPANTS)), |participants| {
@@ -62,8 +64,9 @@ impl TreeQueue {
         })?;
         let tree = Tree::from_example(py, nested_array)?;
         let schema = tree.schema().clone();
+        let options = CreateOptions { participants, populate };
         let queue =
-            py.detach(|| Queue::create_for(schema, capacity, participants)).map_err(outcome::create_error)?;
+            py.detach(|| Queue::create_with(schema, capacity, options)).map_err(outcome::create_error)?;
         self.open(py, Opened::new(queue, tree))
     }
 

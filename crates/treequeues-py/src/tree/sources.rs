@@ -21,6 +21,8 @@ enum Source {
     Array(Memory),
     /// A Python scalar, or a NumPy scalar that is a number.
     Scalar([u8; 16]),
+    /// What is in the slot already.
+    InPlace,
 }
 
 impl Sources {
@@ -37,6 +39,7 @@ impl Sources {
             match source {
                 Source::Array(memory) => memory.copy_to(row),
                 Source::Scalar(bytes) => row.copy_from_slice(&bytes[..row.len()]),
+                Source::InPlace => {}
             }
         }
     }
@@ -45,8 +48,13 @@ impl Sources {
     pub fn begins_in(&self, mut is_held: impl FnMut(*const u8) -> bool) -> bool {
         self.sources.iter().any(|source| match source {
             Source::Array(memory) => is_held(memory.data()),
-            Source::Scalar(_) => false,
+            Source::Scalar(_) | Source::InPlace => false,
         })
+    }
+
+    /// Whether nothing is to be copied.
+    pub fn are_in_place(&self) -> bool {
+        self.sources.iter().all(|source| matches!(source, Source::InPlace))
     }
 }
 
@@ -64,7 +72,32 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// The leaves of a loan's tree: those that are not `arrays`, the loan's own, were put in their place by the user.
+    ///
+    /// # Errors
+    ///
+    /// As `sources`.
+    pub fn sources_but(&self, value: &Bound<'_, PyAny>, arrays: &[Py<PyAny>]) -> PyResult<Sources> {
+        let mut collector = ReplacedCollector(Collector(Vec::with_capacity(self.leaves.len())), arrays);
+        flatten::walk(self, value, &mut collector)?;
+        Ok(Sources { sources: collector.0.0, nbytes: self.schema.item_nbytes() })
+    }
+}
+
 struct Collector(Vec<Source>);
+
+struct ReplacedCollector<'a>(Collector, &'a [Py<PyAny>]);
+
+impl<'py> Visit<'py> for ReplacedCollector<'_> {
+    fn leaf(&mut self, at: At<'_>, value: &Bound<'py, PyAny>, place: Place<'_, 'py>) -> PyResult<()> {
+        if value.is(&self.1[at.leaf]) {
+            self.0.0.push(Source::InPlace);
+            return Ok(());
+        }
+        self.0.leaf(at, value, place)
+    }
+}
 
 impl<'py> Visit<'py> for Collector {
     #[inline]

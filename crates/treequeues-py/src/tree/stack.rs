@@ -15,7 +15,8 @@ use super::{Leaf, Tree, misfit};
 
 /// The leaves of a stacked tree, checked and held: nothing was copied yet.
 pub struct Stack {
-    leaves: Vec<StackedMemory>,
+    /// `None` where the rows are in the slots already.
+    leaves: Vec<Option<StackedMemory>>,
     len: usize,
     /// The tree that the user gave to be filled.
     out: Option<Py<PyAny>>,
@@ -36,6 +37,7 @@ impl Stack {
     /// Copies all items into the runs of slots that `for_each_run` knows, leaf by leaf.
     pub fn copy_to_runs(&self, mut for_each_run: impl FnMut(usize, &mut dyn FnMut(usize, &mut [u8]))) {
         for (leaf, memory) in self.leaves.iter().enumerate() {
+            let Some(memory) = memory else { continue };
             for_each_run(leaf, &mut |first, run| memory.copy_to(first, run));
         }
     }
@@ -43,6 +45,7 @@ impl Stack {
     /// Copies items out of their slots, to the first rows. It needs no GIL.
     pub fn copy_from(&mut self, batch: &ReadBatch) {
         for (leaf, memory) in self.leaves.iter_mut().enumerate() {
+            let Some(memory) = memory else { continue };
             for (first, run) in batch.runs(leaf) {
                 memory.copy_from(first, run);
             }
@@ -58,7 +61,7 @@ impl Stack {
         if let Some(out) = self.out.filter(|_| len == self.len) {
             return Ok(out.into_bound(py));
         }
-        let arrays = self.leaves.into_iter().map(|memory| memory.into_array().into_bound(py));
+        let arrays = self.leaves.into_iter().flatten().map(|memory| memory.into_array().into_bound(py));
         if len == self.len {
             return rebuild(tree, py, arrays.map(Ok));
         }
@@ -68,7 +71,12 @@ impl Stack {
 
     /// Whether one of the arrays begins in memory that `is_held` knows.
     pub fn begins_in(&self, mut is_held: impl FnMut(*const u8) -> bool) -> bool {
-        self.leaves.iter().any(|memory| is_held(memory.data()))
+        self.leaves.iter().flatten().any(|memory| is_held(memory.data()))
+    }
+
+    /// Whether nothing is to be copied.
+    pub fn is_in_place(&self) -> bool {
+        self.leaves.iter().all(Option::is_none)
     }
 }
 
@@ -88,7 +96,7 @@ impl Tree {
                 let array = ndarray::new_array(py, &self.types.array, &leaf.dtype, &lengths)?;
                 let view = View::of_exact(&array, &self.types.array);
                 let memory = view.and_then(|view| StackedMemory::of(&array, view, leaf, len));
-                Ok(memory.expect("a new array has the dtype and shape that it was made with"))
+                Ok(Some(memory.expect("a new array has the dtype and shape that it was made with")))
             };
             self.leaves.iter().map(allocate).collect::<PyResult<_>>()
         };
@@ -106,8 +114,24 @@ impl Tree {
     /// `SchemaError` with the path of the misfit; `ValueError` if the tree has no leaf that could say how many items
     /// it holds.
     pub fn stacked_sources(&self, value: &Bound<'_, PyAny>) -> PyResult<Stack> {
-        let (leaves, len) = self.stacked_leaves(value, None, false)?;
+        let (leaves, len) = self.stacked_leaves(value, None, false, &[])?;
         let Some(len) = len else { return Err(without_leaves()) };
+        Ok(Stack { leaves, len, out: None })
+    }
+
+    /// The leaves of a loan's stacked tree of `len` rows: those that are not `arrays`, the loan's own, were put in their place by
+    /// the user.
+    ///
+    /// # Errors
+    ///
+    /// As `stacked_sources`.
+    pub fn stacked_sources_but(
+        &self,
+        value: &Bound<'_, PyAny>,
+        len: usize,
+        arrays: &[Py<PyAny>],
+    ) -> PyResult<Stack> {
+        let (leaves, _) = self.stacked_leaves(value, Some(len), false, arrays)?;
         Ok(Stack { leaves, len, out: None })
     }
 
@@ -117,7 +141,7 @@ impl Tree {
     ///
     /// `SchemaError` with the path of the misfit, before anything was written.
     pub fn stacked_destinations(&self, out: &Bound<'_, PyAny>, len: usize) -> PyResult<Stack> {
-        let (leaves, _) = self.stacked_leaves(out, Some(len), true)?;
+        let (leaves, _) = self.stacked_leaves(out, Some(len), true, &[])?;
         Ok(Stack { leaves, len, out: Some(out.clone().unbind()) })
     }
 
@@ -126,23 +150,30 @@ impl Tree {
         value: &Bound<'_, PyAny>,
         len: Option<usize>,
         must_be_writable: bool,
-    ) -> PyResult<(Vec<StackedMemory>, Option<usize>)> {
+        in_place: &[Py<PyAny>],
+    ) -> PyResult<(Vec<Option<StackedMemory>>, Option<usize>)> {
         let leaves = Vec::with_capacity(self.leaves.len());
-        let mut collector = Collector { leaves, len, must_be_writable };
+        let mut collector = Collector { leaves, len, must_be_writable, in_place };
         flatten::walk(self, value, &mut collector)?;
         Ok((collector.leaves, collector.len))
     }
 }
 
-struct Collector {
-    leaves: Vec<StackedMemory>,
+struct Collector<'a> {
+    leaves: Vec<Option<StackedMemory>>,
     /// Known from the first leaf on.
     len: Option<usize>,
     must_be_writable: bool,
+    /// Arrays that need no look, by leaf; or none.
+    in_place: &'a [Py<PyAny>],
 }
 
-impl<'py> Visit<'py> for Collector {
+impl<'py> Visit<'py> for Collector<'_> {
     fn leaf(&mut self, at: At<'_>, value: &Bound<'py, PyAny>, _: Place<'_, 'py>) -> PyResult<()> {
+        if self.in_place.get(at.leaf).is_some_and(|own| value.is(own)) {
+            self.leaves.push(None);
+            return Ok(());
+        }
         let leaf = &at.tree.leaves[at.leaf];
         let converted;
         let array = match View::of(value) {
@@ -169,12 +200,12 @@ impl<'py> Visit<'py> for Collector {
             return Err(at.tree.misfit(at.node, "a writable array", "a read-only one"));
         }
         self.len = Some(len);
-        self.leaves.push(memory);
+        self.leaves.push(Some(memory));
         Ok(())
     }
 }
 
-impl Collector {
+impl Collector<'_> {
     #[cold]
     fn misfit(&self, at: At<'_>, value: &Bound<'_, PyAny>) -> PyErr {
         at.tree.misfit(at.node, &self.expected(at), &misfit::describe(value))
