@@ -1,16 +1,20 @@
-"""Several actors play an Atari game; one learner gets every transition and checks it.
+"""Several actors play an Atari game; one learner takes all transitions in batches and checks them.
 
-Each actor is a process with a game of its own. After every step it puts one transition, a tree of a
-frame, an action, a reward, a flag and a nested dict, into the one queue that all actors share. The
-learner, the parent process, gets them all and checks that
+Each actor is a process with a game of its own. After every step it reserves a slot of the one queue
+that all actors share, lets the emulator draw the screen right into it, and adds action, reward,
+flag and a nested dict. The learner, the parent process, takes batches of 32 transitions, which come
+out stacked, and checks that
 
 1. the step numbers of each actor come in order, without a gap and without a repeat;
 2. each frame still has the checksum that its actor took of it.
 
-Afterwards the same job runs over `multiprocessing.Queue`, and both run once more on recorded
-frames, where no emulator takes processor time. A table shows all four rates.
+The same job runs over `multiprocessing.Queue` too. Afterwards both kinds of queue carry a recording
+of the game, where no emulator takes processor time. A table shows all four rates.
 
     python examples/atari.py --env ALE/Pong-v5 --actors 4 --steps 5000
+
+`InPlace` and `Pickled` are all that differs between the queues. The games are in atari_games.py,
+the screen output is in atari_report.py.
 """
 
 from __future__ import annotations
@@ -22,14 +26,14 @@ import queue as standard_queue
 import signal
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict
 
-import ale_py
 import atari_report as report
 import gymnasium
 import numpy as np
+from atari_games import Game, Recording, Source, Step
+from numpy.typing import NDArray
 
 from treequeues import TreeQueue
 
@@ -37,23 +41,20 @@ if TYPE_CHECKING:
     from multiprocessing.queues import Queue
     from multiprocessing.synchronize import Semaphore
 
-    TransitionQueue: TypeAlias = "TreeQueue[Transition] | Queue[Transition]"
-
-Game: TypeAlias = "gymnasium.Env[np.ndarray, np.int64]"
-Source: TypeAlias = "Callable[[Game, int, int], Iterator[Transition]]"
-
 MAXSIZE = 64  # Transitions in flight: a short pause of the learner does not stop the actors.
-RECORDED_STEPS = 64  # 6.5 MB of frames an actor: more than a processor's inner caches hold.
+BATCH = 32  # Transitions that the learner takes at a time.
+# The recording is so much faster than the game that as many steps of it were over too soon to time.
+RECORDED_FACTOR = 4
 
 
 class Transition(TypedDict):
-    """What an actor puts. The queue gives back the same types: arrays, NumPy and Python scalars."""
+    """What an actor puts. In a batch each leaf has one more dimension in front, of length n."""
 
-    frame: np.ndarray  # uint8, height x width x 3: what the player sees after the action.
-    action: np.int64
-    reward: float
-    done: bool
-    info: dict[str, int]  # The game's own, and actor, step and crc32 for the checks.
+    frame: NDArray[np.uint8]  # Height x width x 3: what the player sees after the action.
+    action: NDArray[np.int64]  # This leaf and those that follow have no dimensions.
+    reward: NDArray[np.float64]
+    done: NDArray[np.bool_]
+    info: dict[str, NDArray[Any]]  # The game's own; and actor, step and checksum for the checks.
 
 
 class ActorDied(Exception):
@@ -74,92 +75,135 @@ class Result(NamedTuple):
         return self.transitions / self.seconds
 
 
+# --- The two ways from the actors to the learner --------------------------------------------------
+
+
+class Way(Protocol):
+    """A queue, and how actors and learner make the best of it."""
+
+    queue: Any
+
+    def put(self, source: Source, step: Step, labels: dict[str, int]) -> None:
+        """Put what the source shows after a step. Raises `queue.Full` after a second."""
+
+    def get_batch(self, n: int) -> Transition:
+        """Take n transitions, stacked. Raises `queue.Empty` after a second without enough."""
+
+
+class InPlace(Way):
+    """treequeues: the actors write into the queue's own memory, and batches come out stacked."""
+
+    def __init__(self, example: Transition) -> None:
+        self.queue: TreeQueue[Transition] = TreeQueue(example, MAXSIZE)
+
+    def put(self, source: Source, step: Step, labels: dict[str, int]) -> None:
+        with self.queue.reserve(timeout=1) as loan:
+            # Filled by a function: its names for the slot's arrays are gone when the block ends.
+            fill(loan.tree, source, step, labels)
+
+    def get_batch(self, n: int) -> Transition:
+        return self.queue.get_batch(n, timeout=1)
+
+
+def fill(slot: Transition, source: Source, step: Step, labels: dict[str, int]) -> None:
+    source.draw(slot["frame"])
+    slot["action"][...] = step.action
+    slot["reward"][...] = step.reward
+    slot["done"][...] = step.done
+    info = {**step.info, **labels, "checksum": checksum(slot["frame"])}
+    for name, value in info.items():
+        slot["info"][name][...] = value
+
+
+class Pickled(Way):
+    """multiprocessing.Queue: every transition is pickled, and the learner stacks the batches."""
+
+    def __init__(self, example: Transition) -> None:
+        self.queue: Queue[dict[str, Any]] = multiprocessing.Queue(MAXSIZE)
+        self.got: list[dict[str, Any]] = []
+
+    def put(self, source: Source, step: Step, labels: dict[str, int]) -> None:
+        frame = source.screen()  # A new one each time: a thread of the queue pickles it later.
+        transition = {
+            "frame": frame,
+            "action": step.action,
+            "reward": step.reward,
+            "done": step.done,
+            "info": {**step.info, **labels, "checksum": checksum(frame)},
+        }
+        self.queue.put(transition, timeout=1)
+
+    def get_batch(self, n: int) -> Transition:
+        while len(self.got) < n:
+            self.got.append(self.queue.get(timeout=1))  # If it raises, the next call goes on here.
+        batch: Transition = stack(self.got)
+        self.got = []
+        return batch
+
+
+def stack(trees: list[Any]) -> Any:
+    first = trees[0]
+    if isinstance(first, dict):
+        return {name: stack([tree[name] for tree in trees]) for name in first}
+    return np.stack(trees) if isinstance(first, np.ndarray) else np.array(trees)
+
+
+def checksum(frames: NDArray[np.uint8]) -> Any:
+    """The sum of a frame, taken eight bytes at a time. Of stacked frames, one sum for each."""
+    return frames.reshape(*frames.shape[:-3], -1).view(np.uint64).sum(axis=-1)
+
+
 # --- The actors -----------------------------------------------------------------------------------
 
 
-def make_game(env_id: str) -> Game:
-    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # Else every actor prints a banner.
-    gymnasium.register_envs(ale_py)
-    return gymnasium.make(env_id)
-
-
-def play(game: Game, actor: int, steps: int) -> Iterator[Transition]:
-    """Play at random and yield a transition for each step."""
-    game.action_space.seed(actor)
-    game.reset(seed=actor)
-    for step in range(steps):
-        action = game.action_space.sample()
-        frame, reward, terminated, truncated, info = game.step(action)
-        yield {
-            "frame": frame,
-            "action": action,
-            "reward": float(reward),
-            "done": terminated or truncated,
-            "info": {**info, "actor": actor, "step": step, "crc32": zlib.crc32(frame.data)},
-        }
-        if terminated or truncated:
-            game.reset()
-
-
-def replay(game: Game, actor: int, steps: int) -> Iterator[Transition]:
-    """Yield the steps of a short recording again and again, numbered as if they were new."""
-    recording = list(play(game, actor, RECORDED_STEPS))  # Recorded now, not at the first `next`.
-
-    def renumbered() -> Iterator[Transition]:
-        for step in range(steps):
-            transition = recording[step % RECORDED_STEPS]
-            yield {**transition, "info": {**transition["info"], "step": step}}
-
-    return renumbered()
-
-
 def act(
-    source: Source,
-    options: argparse.Namespace,
+    make_source: type[Source],
+    env_id: str,
     actor: int,
-    queue: TransitionQueue,
+    steps: int,
+    way: Way,
     ready: Semaphore,
     go: Semaphore,
 ) -> None:
     """The whole life of one actor process."""
-    transitions = source(make_game(options.env), actor, options.steps)
+    source = make_source(env_id, actor)
     ready.release()
     while not go.acquire(timeout=1):
-        exit_if_learner_died(queue)
-    for transition in transitions:
-        put(queue, transition)
+        exit_if_learner_died(way)
+    for number in range(steps):
+        step, labels = source.step(), {"actor": actor, "step": number}
+        while True:
+            try:
+                way.put(source, step, labels)
+                break
+            except standard_queue.Full:
+                exit_if_learner_died(way)
 
 
-def put(queue: TransitionQueue, transition: Transition) -> None:
-    """Like `queue.put`, but no actor stays behind when the learner is killed."""
-    while True:
-        try:
-            return queue.put(transition, timeout=1)
-        except standard_queue.Full:
-            exit_if_learner_died(queue)
-
-
-def exit_if_learner_died(queue: TransitionQueue) -> None:
+def exit_if_learner_died(way: Way) -> None:
+    """No actor stays behind when the learner is killed."""
     learner = multiprocessing.parent_process()
     if learner is not None and not learner.is_alive():
-        queue.cancel_join_thread()  # Nobody will read what is still on its way.
+        way.queue.cancel_join_thread()  # Nobody will read what is still on its way.
         sys.exit()
 
 
 class Actors:
     """The actor processes: started with the block, gone after it, whatever happens inside."""
 
-    def __init__(self, options: argparse.Namespace, source: Source, queue: TransitionQueue) -> None:
+    def __init__(
+        self, number: int, steps: int, env_id: str, make_source: type[Source], way: Way
+    ) -> None:
         # Semaphores, because a Barrier or an Event waits for ever for a process that was killed.
         self.ready, self.go = multiprocessing.Semaphore(0), multiprocessing.Semaphore(0)
         self.processes = [
             multiprocessing.Process(
                 target=act,
-                args=(source, options, actor, queue, self.ready, self.go),
+                args=(make_source, env_id, actor, steps, way, self.ready, self.go),
                 name=f"actor {actor}",
                 daemon=True,
             )
-            for actor in range(options.actors)
+            for actor in range(number)
         ]
 
     def __enter__(self) -> Actors:
@@ -180,17 +224,17 @@ class Actors:
         """Let all go once every game is loaded, so that loading does not count as playing."""
         for _ in self.processes:
             while not self.ready.acquire(timeout=0.1):
-                self.raise_if_one_died()
+                self.all_finished()
         for _ in self.processes:
             self.go.release()
 
-    def raise_if_one_died(self) -> None:
-        for process in self.processes:
-            if process.exitcode:
-                raise ActorDied(f"{process.name} died with exit code {process.exitcode}")
-
     def all_finished(self) -> bool:
-        return all(process.exitcode == 0 for process in self.processes)
+        """Whether all actors have put all of their steps. Raises ActorDied if one never will."""
+        exit_codes = [process.exitcode for process in self.processes]
+        for process, exit_code in zip(self.processes, exit_codes, strict=True):
+            if exit_code:
+                raise ActorDied(f"{process.name} died with exit code {exit_code}")
+        return None not in exit_codes
 
 
 @contextlib.contextmanager
@@ -207,10 +251,8 @@ def ctrl_c_blocked() -> Iterator[None]:
 # --- The learner ----------------------------------------------------------------------------------
 
 
-def learn(
-    queue: TransitionQueue, actors: Actors, steps: int, show: Callable[[int], None]
-) -> Result:
-    """Get every transition of every actor, and check it."""
+def learn(way: Way, actors: Actors, steps: int, show: Callable[[int], None]) -> Result:
+    """Take every transition of every actor, and check it."""
     next_steps = [0] * len(actors.processes)
     total = steps * len(next_steps)
     received = episodes = 0
@@ -219,33 +261,34 @@ def learn(
     show(0)
     started = time.perf_counter()
     while received < total:
+        finished = actors.all_finished()  # Before the get: what came after it would be missed.
         try:
-            # With a timeout, to look after the actors. (A TreeQueue keeps to it even when an actor
-            # is killed in the middle of a `put`; multiprocessing.Queue then may wait for ever.)
-            transition = queue.get(timeout=1)
+            batch = way.get_batch(min(BATCH, total - received))
         except standard_queue.Empty:
-            actors.raise_if_one_died()
-            if actors.all_finished():
+            # A TreeQueue comes here in time even when an actor was killed in the middle of a `put`.
+            # `multiprocessing.Queue` may then wait for ever.
+            if finished:
                 raise CheckFailed(f"{total - received} transitions never came") from None
             continue
-        check(transition, next_steps)
-        received += 1
-        episodes += transition["done"]
-        if received % 100 == 0:
-            show(received)
-            actors.raise_if_one_died()  # The others may go on for long, so do not wait for Empty.
-    show(received)
+        check(batch, next_steps)
+        received += len(batch["done"])
+        episodes += int(batch["done"].sum())
+        show(received)
     return Result(received, episodes, time.perf_counter() - started)
 
 
-def check(transition: Transition, next_steps: list[int]) -> None:
-    info = transition["info"]
-    actor, step = info["actor"], info["step"]
-    if step != next_steps[actor]:
-        raise CheckFailed(f"actor {actor}: expected step {next_steps[actor]}, got step {step}")
-    if zlib.crc32(transition["frame"].data) != info["crc32"]:
-        raise CheckFailed(f"actor {actor}, step {step}: the frame is not the one that was put")
-    next_steps[actor] += 1
+def check(batch: Transition, next_steps: list[int]) -> None:
+    """Check a batch, where actor i goes on with step `next_steps[i]`, and count its steps there."""
+    info = batch["info"]
+    for i in np.flatnonzero(checksum(batch["frame"]) != info["checksum"]):
+        at = f"actor {info['actor'][i]}, step {info['step'][i]}"
+        raise CheckFailed(f"{at}: the frame is not the one that was put")
+    for actor, first in enumerate(next_steps):
+        steps = info["step"][info["actor"] == actor]
+        expected = np.arange(first, first + len(steps))
+        if not np.array_equal(steps, expected):
+            raise CheckFailed(f"actor {actor}: expected steps {expected}, got {steps}")
+        next_steps[actor] += len(steps)
 
 
 # --- The whole job --------------------------------------------------------------------------------
@@ -253,30 +296,41 @@ def check(transition: Transition, next_steps: list[int]) -> None:
 
 def make_example(env_id: str) -> Transition:
     """A transition like all others: from it the queue learns shapes, dtypes and nesting."""
-    return next(play(make_game(env_id), actor=0, steps=1))
+    game = Game(env_id, seed=0)
+    counters = dict.fromkeys([*game.step().info, "actor", "step"], np.zeros((), np.int64))
+    return {
+        "frame": game.screen(),
+        "action": np.zeros((), np.int64),
+        "reward": np.zeros((), np.float64),
+        "done": np.zeros((), np.bool_),
+        "info": {**counters, "checksum": np.zeros((), np.uint64)},
+    }
 
 
 def run(options: argparse.Namespace) -> None:
     example = make_example(options.env)
-    total = options.actors * options.steps
-    report.introduce(options, example)
+    report.introduce(options, example, BATCH)
 
-    queues: dict[str, Callable[[], TransitionQueue]] = {
-        "treequeues": lambda: TreeQueue(example, MAXSIZE),
-        "multiprocessing.Queue": lambda: multiprocessing.Queue(MAXSIZE),
+    works: dict[str, tuple[type[Source], int]] = {
+        "whole job": (Game, options.steps),
+        "transport": (Recording, options.steps * RECORDED_FACTOR),
     }
-    sources: dict[str, Source] = {"playing": play, "recorded": replay}
+    ways: dict[str, type[InPlace | Pickled]] = {
+        "treequeues": InPlace,
+        "multiprocessing.Queue": Pickled,
+    }
     results: dict[tuple[str, str], Result] = {}
-    for work, source in sources.items():
-        for kind, make_queue in queues.items():
-            queue = make_queue()
+    for work, (source, steps) in works.items():
+        for kind, make_way in ways.items():
+            way = make_way(example)
+            total = steps * options.actors
             # The actors first: a process is best forked before the progress bar has its thread.
             with (
-                Actors(options, source, queue) as actors,
+                Actors(options.actors, steps, options.env, source, way) as actors,
                 report.progress_bar(f"{work}, {kind}", total, example["frame"].nbytes) as show,
             ):
-                results[work, kind] = learn(queue, actors, options.steps, show)
-            queue.close()
+                results[work, kind] = learn(way, actors, steps, show)
+            way.queue.close()
     report.conclude(results)
 
 

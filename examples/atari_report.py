@@ -34,13 +34,13 @@ class RateColumn(ProgressColumn):
         )
 
 
-def introduce(options: argparse.Namespace, example: Transition) -> None:
+def introduce(options: argparse.Namespace, example: Transition, batch: int) -> None:
     shape = "x".join(map(str, example["frame"].shape))
     console.print(
         f"{options.actors} actors play {options.env}, {options.steps:,} steps each "
         f"(start method: {options.start_method}).\n"
-        f"The learner gets every transition ({shape} frame, action, reward, done, info),\n"
-        "checks the order of each actor's steps and the checksum of each frame.\n"
+        f"The learner takes every transition ({shape} frame, action, reward, done, info)\n"
+        f"in batches of {batch}, and checks the order of steps and the checksum of frames.\n"
     )
 
 
@@ -49,7 +49,7 @@ def progress_bar(title: str, total: int, frame_nbytes: int) -> Iterator[Callable
     """A bar for the block. Yields the function to call with the number of transitions so far,
     first with 0 when the work begins."""
     columns = (
-        TextColumn("{task.description:<31}"),
+        TextColumn("{task.description:<32}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         RateColumn(frame_nbytes),
@@ -73,8 +73,8 @@ def conclude(results: dict[tuple[str, str], Result]) -> None:
     received = sum(result.transitions for result in results.values())
     episodes = sum(result.episodes for result in results.values())
     console.print(
-        f"\n{received:,} transitions received, {episodes:,} of them the end of an episode: no "
-        "step missing, none twice, every checksum right.\n"
+        f"\n{received:,} transitions received, {episodes:,} of them the end of an episode:\n"
+        "no step missing, none twice, every checksum right.\n"
     )
 
     table = Table("Transitions a second")
@@ -85,6 +85,6 @@ def conclude(results: dict[tuple[str, str], Result]) -> None:
         table.add_row(work, f"{their_rate:,.0f}", f"{rate:,.0f}", f"{rate / their_rate:.1f}x")
     console.print(table)
     console.print(
-        "playing:  the whole job; most of its time is the emulator's.\n"
-        "recorded: the same job and checks on recorded frames, without the emulator."
+        "whole job: play, put, take batches, check; most of its time is the emulator's.\n"
+        "transport: the same without the emulator: the actors repeat a recording."
     )

@@ -1,3 +1,5 @@
+import resource
+
 """TreeQueue as its users meet it in one process: order, waiting, sizes, and its looks.
 
 How it ends is in test_shutdown.py, what several processes do to it in processes/, what is refused
@@ -410,3 +412,17 @@ def test_the_package_exports_what_its_users_need():
         assert hasattr(treequeues, name)
         assert name in treequeues.__all__
     assert treequeues.__version__
+
+
+def first_pass_faults(queue, item):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(queue.maxsize):
+        queue.put(item)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def test_a_populated_queue_meets_no_page_faults_in_its_first_pass():
+    item = np.ones(1 << 20, np.uint8)
+    pages = 8 * item.nbytes // resource.getpagesize()
+    assert first_pass_faults(TreeQueue(item, 8), item) >= pages // 2
+    assert first_pass_faults(TreeQueue(item, 8, populate=True), item) < pages // 10

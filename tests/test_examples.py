@@ -1,0 +1,40 @@
+"""Each small example prints, as a script of its own, what it says that it shows.
+
+Warnings are errors there: an array that outlives its loan would show as one.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+WATCHDOG = 60  # Seconds. Generous: it only keeps a hanging example from hanging the tests.
+
+
+def output_of(example: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / example)],
+        capture_output=True,
+        text=True,
+        timeout=WATCHDOG,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_quickstart_prints_what_was_put() -> None:
+    output = output_of("quickstart.py")
+    assert output.startswith("Step(observation=array([[0., 1., 2.],")
+    assert output.rstrip().endswith("reward=array(0.5, dtype=float32))")
+
+
+def test_zero_copy_reads_every_shot_in_order() -> None:
+    expected = [f"shot {number}: mean {number}.0" for number in range(5)]
+    assert output_of("zero_copy.py").splitlines() == expected
+
+
+def test_batches_are_full_but_for_the_rest_at_the_end() -> None:
+    # 2 actors of 50 steps: 3 batches of 32, and 4 that are left.
+    lines = [f"({n}, 84, 84) ({n},)" for n in (32, 32, 32, 4)]
+    assert output_of("batches.py").splitlines() == lines
