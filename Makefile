@@ -3,6 +3,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .venv-bench
+NUMPY1_VENV := $(BENCH_VENV)-numpy1
+# TORCH=1 lets torch.multiprocessing take part: gigabytes of packages.
+TORCH ?=
 ROUNDS ?= 20
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -39,12 +42,12 @@ soak: $(VENV)/.test ## The long part: the big models, then ROUNDS rounds of kill
 		$(BIN)/python -m pytest tests/processes/test_kill.py tests/processes/test_fork.py $(ARGS) || exit 1; \
 	done
 
-bench: $(BENCH_VENV)/.bench ## Puts and gets beside the other queues; writes a dated record.
-	$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
+bench: $(BENCH_VENV)/.bench $(if $(TORCH),$(BENCH_VENV)/.torch) ## Beside other queues: a record, tables, plots.
+	$(BENCH_VENV)/bin/python -m benchmarks --python arrayqueues=$(NUMPY1_VENV)/bin/python $(ARGS)
 
 clean:
 	cargo clean
-	rm -rf $(VENV) $(BENCH_VENV)
+	rm -rf $(VENV) $(BENCH_VENV) $(NUMPY1_VENV)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -63,9 +66,22 @@ $(VENV)/.test: $(VENV)/.package pyproject.toml
 	$(PIP) install --group test
 	touch $@
 
-$(BENCH_VENV)/.bench: pyproject.toml $(SOURCES)
+BENCH_PIP := $(BENCH_VENV)/bin/python -m pip --quiet --disable-pip-version-check
+
+$(BENCH_VENV)/.bench: pyproject.toml $(SOURCES) $(NUMPY1_VENV)/.bench
 	$(PYTHON) -m venv $(BENCH_VENV)
-	$(BENCH_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --upgrade 'pip>=25.1'
-	$(BENCH_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --force-reinstall --no-deps .
-	$(BENCH_VENV)/bin/python -m pip --quiet --disable-pip-version-check install . --group bench
+	$(BENCH_PIP) install --upgrade 'pip>=25.1'
+	$(BENCH_PIP) install --force-reinstall --no-deps .
+	$(BENCH_PIP) install . --group bench
+	touch $@
+
+$(BENCH_VENV)/.torch: $(BENCH_VENV)/.bench
+	$(BENCH_PIP) install --group bench-torch
+	touch $@
+
+# For arrayqueues alone, whose row tells the reason where no such NumPy can be had.
+$(NUMPY1_VENV)/.bench: pyproject.toml
+	$(PYTHON) -m venv $(NUMPY1_VENV)
+	$(NUMPY1_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --upgrade 'pip>=25.1'
+	-$(NUMPY1_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --only-binary numpy --group bench-numpy1
 	touch $@

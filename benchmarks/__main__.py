@@ -1,7 +1,8 @@
-"""Run the benchmarks, print the tables, and write a dated record.
+"""Run the benchmarks, print the tables, write a dated record, and draw the plots.
 
-    python -m benchmarks            about five minutes
-    python -m benchmarks --quick    about one, without a record: to see that it works, not how fast
+    python -m benchmarks            about ten minutes
+    python -m benchmarks --quick    about two, without a record: to see that it works, not how fast
+    python -m benchmarks --only batches --contenders "treequeues;dejaq"
 
 Rounds are interleaved, every contender once in each round, so that a slow moment of the machine
 meets all of them; what is printed and compared are medians over the rounds.
@@ -10,20 +11,44 @@ meets all of them; what is printed and compared are medians over the rounds.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.markdown import Markdown
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-from benchmarks import record, rust, table
-from benchmarks.contenders import CONTENDERS, Contender
-from benchmarks.method import NoFigure, enough_items, seconds_an_item
-from benchmarks.record import Measurement
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks import cells, figures, record, rust
+from benchmarks.cells import Cell
+from benchmarks.conductor import Conductor
+from benchmarks.contenders import CONTENDERS
+from benchmarks.contenders.base import Contender, NoFigure
+from benchmarks.record import Description, Measurement, Record
 
-QUICK_NBYTES = 10_000_000  # The largest item of a quick run.
-FILE_COLUMNS = 120
+QUICK_NBYTES = 10_000_000  # The largest item of a quick run,
+QUICK_SECONDS = 0.05  # and how long each of its measurements takes.
+# For the progress bar alone: what a measurement takes beside its seconds,
+OVERHEAD_S = 0.2  # for processes,
+WARM_UP_NBYTES_A_SECOND = 5e7  # and to warm up: the time of an item's bytes at this rate.
+FILE_COLUMNS = 160
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A contender and the process that measures it."""
+
+    contender: Contender
+    conductor: Conductor
 
 
 def main() -> None:
@@ -33,104 +58,169 @@ def main() -> None:
     machine = record.describe_machine()
     for key, value in machine.items():
         console.print(f"{key}: {value}", markup=False)
+    run = Record(record.unused_path(machine["date"]), machine)
 
-    workloads = [workload for workload in WORKLOADS if options.only in workload.name]
-    if options.quick:
-        workloads = [workload for workload in workloads if workload.nbytes <= QUICK_NBYTES]
-    measurements = measure_all(console, workloads, options.rounds, options.seconds)
-    table.print_table(console, workloads, measurements)
+    with_rust = options.rust and built_rust(console)
+    seats = [
+        Seat(contender, Conductor(contender.name, python_of(contender, options)))
+        for contender in CONTENDERS
+        if not options.contenders or contender.name in options.contenders
+    ]
+    try:
+        run.contenders = {seat.contender.name: describe(seat) for seat in seats}
+        run.measurements = measure_all(console, chosen_cells(options), seats)
+    finally:
+        for seat in seats:
+            seat.conductor.close()
+    if with_rust:
+        run.measurements += measure_rust(console, 1 if options.quick else 5)
 
-    if options.rust:
-        try:
-            with console.status("cargo bench"):
-                figures = rust.run()
-        except rust.NoRust as reason:
-            console.print(f"No figures from Rust: {reason}", markup=False)
-        else:
-            table.print_rust(console, figures)
-            measurements += map(record.from_rust, figures)
-
+    console.print(Markdown(figures.report(run)))
     if options.record:
-        console.print(
-            f"Recorded in {record.write(machine, measurements).relative_to(rust.REPOSITORY)}"
-        )
+        record.write(run)
+        console.print(f"Recorded in {run.path.relative_to(rust.REPOSITORY)}", markup=False)
+    if options.plots:
+        from benchmarks import plots
+
+        for path in plots.draw_all(run, options.plots):
+            console.print(f"Drawn: {path}", markup=False)
 
 
-def measure_all(
-    console: Console, workloads: list[Workload], rounds: int, seconds: float
-) -> list[Measurement]:
+def measure_all(console: Console, chosen: list[Cell], seats: list[Seat]) -> list[Measurement]:
     columns = (
-        TextColumn("{task.description:<60}"),
+        TextColumn("{task.description:<72}"),
         BarColumn(bar_width=20),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
-    # No refreshing thread: the processes that are measured are forked from this one.
+    total = sum(cost(cell) * len(takers(cell, seats)) for cell in chosen)
+    # No refreshing thread: it would work while something is measured.
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as progress:
-        task = progress.add_task("", total=len(workloads) * len(CONTENDERS) * rounds)
+        task = progress.add_task("", total=total)
 
-        def show(what: str, done: int) -> None:
+        def show(what: str, done: float) -> None:
             progress.update(task, description=what, advance=done, refresh=True)
 
-        return [
-            measurement
-            for workload in workloads
-            for measurement in measure(workload, rounds, seconds, show)
-        ]
+        return [row for cell in chosen for row in measure(cell, takers(cell, seats), show)]
 
 
-def measure(
-    workload: Workload, rounds: int, seconds: float, show: Callable[[str, int], None]
-) -> list[Measurement]:
-    """All rounds of one workload. A contender that has failed is not tried again."""
-    measurements = []
-    items: dict[Contender, int] = {}  # How many each one gets to move, the same in every round.
-    contenders = list(CONTENDERS)
-    for round_ in range(1, rounds + 1):
-        for contender in list(contenders):
-            show(f"{workload.name}: {contender.name}", 0)
-            microseconds, note = None, ""
+def measure(cell: Cell, seats: list[Seat], show: Callable[[str, float], None]) -> list[Measurement]:
+    """All rounds of one cell. A contender that has failed in it is not tried again."""
+    rows = []
+    for round_ in range(1, cell.rounds + 1):
+        for seat in list(seats):
+            name = seat.contender.name
+            show(f"{cell.name}: {name}", 0)
             try:
-                if contender not in items:
-                    items[contender] = enough_items(contender, workload, seconds)
-                microseconds = 1e6 * seconds_an_item(contender, workload, items[contender])
+                outcome = seat.conductor.measure(cell, cell.seconds)
             except NoFigure as reason:
-                note = str(reason)
-                contenders.remove(contender)
-            measurements.append(
-                Measurement(
-                    workload=workload.name,
-                    contender=contender.name,
-                    version=contender.version,
-                    method=contender.method,
-                    round=round_,
-                    items=items.get(contender, 0),
-                    microseconds=microseconds,
-                    note=note,
-                )
-            )
-            show("", 1 if contender in contenders else rounds - round_ + 1)
-    return measurements
+                rows.append(Measurement(*cell.key, "", name, round_, 0, None, str(reason)))
+                seats.remove(seat)
+                show("", cost(cell) * (cell.rounds - round_ + 1) / cell.rounds)
+                continue
+            rows += [
+                Measurement(*cell.key, quantity, name, round_, outcome.count, microseconds)
+                for quantity, microseconds in outcome.microseconds.items()
+            ]
+            show("", cost(cell) / cell.rounds)
+    return rows
+
+
+def takers(cell: Cell, seats: list[Seat]) -> list[Seat]:
+    return [seat for seat in seats if seat.contender.takes_part(cell)]
+
+
+def cost(cell: Cell) -> float:
+    warm_up_s = cell.item.nbytes / WARM_UP_NBYTES_A_SECOND
+    return cell.rounds * (cell.seconds + OVERHEAD_S + warm_up_s)
+
+
+def describe(seat: Seat) -> Description:
+    contender = seat.contender
+    version = seat.conductor.version()
+    return Description(version, contender.method, contender.batch_method, contender.remark)
+
+
+def python_of(contender: Contender, options: argparse.Namespace) -> str:
+    """The interpreter of a contender's environment: its own where it is there, else this one."""
+    own = dict(given.split("=", 1) for given in options.python).get(contender.name, "")
+    return own if Path(own).is_file() else sys.executable
+
+
+def built_rust(console: Console) -> bool:
+    try:
+        with console.status("cargo build"):
+            rust.build()
+    except rust.NoRust as reason:
+        console.print(f"No figures from Rust: {reason}", markup=False)
+        return False
+    return True
+
+
+def measure_rust(console: Console, rounds: int) -> list[Measurement]:
+    rows = []
+    for what, measure_it in (
+        ("cargo bench", rust.measure_uncontended),
+        ("one way between processes", lambda: rust.measure_one_way(rounds)),
+    ):
+        console.print(f"Rust: {what} ...", markup=False)
+        try:
+            rows += measure_it()
+        except rust.NoRust as reason:
+            console.print(f"No figures: {reason}", markup=False)
+    return rows
+
+
+def chosen_cells(options: argparse.Namespace) -> list[Cell]:
+    chosen = [cell for cell in cells.all_cells() if options.only in cell.name]
+    if options.quick:
+        chosen = [
+            replace(cell, rounds=1, seconds=min(cell.seconds, QUICK_SECONDS))
+            for cell in chosen
+            if cell.item.nbytes <= QUICK_NBYTES
+        ]
+    if options.rounds:
+        chosen = [replace(cell, rounds=options.rounds) for cell in chosen]
+    if options.seconds:
+        chosen = [replace(cell, seconds=options.seconds) for cell in chosen]
+    return chosen
 
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--quick", action="store_true", help="one short round, no record, no Rust")
-    parser.add_argument(
-        "--only", default="", metavar="TEXT", help="workloads with TEXT in the name"
-    )
-    parser.add_argument("--rounds", type=int, help="default: 5, with --quick 1")
-    parser.add_argument("--seconds", type=float, help="of one measurement; default: 1 or 0.1")
+    parser.add_argument("--only", default="", metavar="TEXT", help="cells with TEXT in the name")
+    parser.add_argument("--contenders", metavar="NAMES", help="only these, with ; between")
+    parser.add_argument("--rounds", type=int, help="of every cell")
+    parser.add_argument("--seconds", type=float, help="of every measurement")
     parser.add_argument("--rust", action=argparse.BooleanOptionalAction, help="run cargo bench too")
     parser.add_argument("--record", action=argparse.BooleanOptionalAction, help="write the record")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw the plots into FOLDER")
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="a contender's own interpreter, if it needs other packages than the rest",
+    )
     options = parser.parse_args()
-    quick, whole = options.quick, not options.quick and not options.only
-    defaults = {"rounds": 1 if quick else 5, "seconds": 0.1 if quick else 1.0}
-    for name, default in {**defaults, "rust": whole, "record": whole}.items():
+    whole = not (options.quick or options.only or options.contenders)
+    options.contenders = options.contenders.split(";") if options.contenders else []
+    if not all("=" in given for given in options.python):
+        parser.error("--python takes NAME=PATH")
+    unknown = set(options.contenders) - {contender.name for contender in CONTENDERS}
+    if unknown:
+        parser.error(f"no such contender: {', '.join(sorted(unknown))}")
+    for name in ("rust", "record"):
         if getattr(options, name) is None:
-            setattr(options, name, default)
-    if options.rounds < 1 or options.seconds <= 0:
+            setattr(options, name, whole)
+    if options.plots is None and options.record:
+        options.plots = Path(__file__).parent / "plots"
+    if (options.rounds or 1) < 1 or (options.seconds or 1.0) <= 0:
         parser.error("--rounds and --seconds must be above 0")
+    if os.cpu_count() == 1:
+        parser.error("two processors are needed: who puts and who gets are to work at once")
     return options
 
 

@@ -1,46 +1,94 @@
-"""The record of a run: where it ran, and every figure of every round.
+"""The record of a run: where it ran, who took part, and every figure of every round.
 
-A record is a CSV file. Its first lines, which begin with #, describe the machine; then comes a row
-for each measurement, so that a median, a spread or a plot can be made of it years later.
+A record is a CSV file. Its first lines, which begin with #, describe the machine and the
+contenders; then comes a row for each figure, so that a median, a spread or a plot can be made of it
+years later. Only Python's own library is needed to read it.
 """
 
 from __future__ import annotations
 
 import csv
 import datetime
+import importlib.metadata
 import os
 import platform
 import subprocess
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
+from statistics import median
 
-import numpy as np
-
-from benchmarks.rust import RustFigure
+from benchmarks.cells import Cell
 
 RECORDS = Path(__file__).parent / "records"
+_CONTENDER = "contender "  # What the keys of the lines about contenders begin with.
+_SEPARATOR = " | "
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One row: one contender, one workload, one round. `note` says why there is no figure."""
+    """One row: one quantity of one contender in one cell and round. `note` says why there is no
+    figure."""
 
-    workload: str
+    measure: str
+    item: str
+    producers: int
+    consumers: int
+    batch: int
+    quantity: str
     contender: str
-    version: str
-    method: str
     round: int
-    items: int
+    count: int
     microseconds: float | None
     note: str = ""
 
 
-def from_rust(figure: RustFigure) -> Measurement:
-    """A median that criterion made is one measurement here."""
-    return Measurement(
-        f"Rust: {figure.name}", "treequeues", "", "criterion", 1, 0, figure.median_ns / 1000
-    )
+@dataclass(frozen=True)
+class Description:
+    """What a reader must know of a contender."""
+
+    version: str
+    method: str
+    batch_method: str
+    remark: str
+
+
+Key = tuple[str, str, int, int, int]  # A cell's key.
+
+
+@dataclass
+class Record:
+    path: Path
+    machine: dict[str, str] = field(default_factory=dict)
+    contenders: dict[str, Description] = field(default_factory=dict)
+    measurements: list[Measurement] = field(default_factory=list)
+
+    def medians(self) -> Medians:
+        return medians_of(self.measurements)
+
+
+class Medians:
+    """Microseconds by cell, quantity and contender."""
+
+    def __init__(self, figures: dict[tuple[Key, str, str], float]) -> None:
+        self.figures = figures
+
+    def get(self, cell: Cell, quantity: str, contender: str) -> float | None:
+        return self.figures.get((cell.key, quantity, contender))
+
+    def ratio(self, cell: Cell, over: tuple[str, str], under: tuple[str, str]) -> float | None:
+        """How many times larger the one (quantity, contender) is than the other."""
+        large, small = self.get(cell, *over), self.get(cell, *under)
+        return large / small if large is not None and small else None
+
+
+def medians_of(measurements: Iterable[Measurement]) -> Medians:
+    rounds: dict[tuple[Key, str, str], list[float]] = {}
+    for row in measurements:
+        if row.microseconds is not None:
+            key = (row.measure, row.item, row.producers, row.consumers, row.batch)
+            rounds.setdefault((key, row.quantity, row.contender), []).append(row.microseconds)
+    return Medians({key: median(figures) for key, figures in rounds.items()})
 
 
 def describe_machine() -> dict[str, str]:
@@ -52,33 +100,87 @@ def describe_machine() -> dict[str, str]:
         "memory": _first_field("/proc/meminfo", "MemTotal"),
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        "numpy": np.__version__,
+        "numpy": importlib.metadata.version("numpy"),
         "load before": f"{os.getloadavg()[0]:.2f}",
     }
 
 
-def write(machine: dict[str, str], measurements: Iterable[Measurement]) -> Path:
-    """Write a new record, named after its day (later ones get a number), and return its path."""
-    path = _unused_path(machine["date"][:10])
-    with path.open("x", newline="") as file:
-        file.writelines(f"# {key}: {value}\n" for key, value in machine.items())
+def write(record: Record) -> None:
+    with record.path.open("x", newline="") as file:
+        file.writelines(f"# {key}: {value}\n" for key, value in record.machine.items())
+        file.writelines(
+            f"# {_CONTENDER}{name}: {_SEPARATOR.join(astuple(description))}\n"
+            for name, description in record.contenders.items()
+        )
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(field.name for field in fields(Measurement))
-        rows.writerows(_texts(measurement) for measurement in measurements)
+        rows.writerows(map(_texts, record.measurements))
+
+
+def read(path: Path) -> Record | None:
+    """A record, or None if it is of an older format."""
+    record = Record(path)
+    with path.open(newline="") as file:
+        head, rows = _split(file)
+        for line in head:
+            key, _, value = line.removeprefix("# ").rstrip("\n").partition(": ")
+            if key.startswith(_CONTENDER):
+                description = Description(*value.split(_SEPARATOR))
+                record.contenders[key.removeprefix(_CONTENDER)] = description
+            else:
+                record.machine[key] = value
+        reader = csv.DictReader(rows)
+        if reader.fieldnames != [field.name for field in fields(Measurement)]:
+            return None
+        record.measurements = [_measurement(row) for row in reader]
+    return record
+
+
+def newest() -> Record:
+    """The newest record of this format. Raises FileNotFoundError if there is none."""
+    records = [record for path in RECORDS.glob("*.csv") if (record := read(path)) is not None]
+    if not records:
+        raise FileNotFoundError(f"no record of this format in {RECORDS}: `make bench` writes one")
+    return max(records, key=lambda record: record.machine["date"])
+
+
+def unused_path(date: str) -> Path:
+    """A record is named after its day; later ones of the day get a number."""
+    RECORDS.mkdir(exist_ok=True)
+    path, number = RECORDS / f"{date[:10]}.csv", 1
+    while path.exists():
+        number += 1
+        path = RECORDS / f"{date[:10]}-{number}.csv"
     return path
+
+
+def _split(file: Iterable[str]) -> tuple[list[str], list[str]]:
+    lines = list(file)
+    return (
+        [line for line in lines if line.startswith("# ")],
+        [line for line in lines if not line.startswith("# ")],
+    )
+
+
+def _measurement(row: dict[str, str]) -> Measurement:
+    figure = row["microseconds"]
+    return Measurement(
+        row["measure"],
+        row["item"],
+        int(row["producers"]),
+        int(row["consumers"]),
+        int(row["batch"]),
+        row["quantity"],
+        row["contender"],
+        int(row["round"]),
+        int(row["count"]),
+        float(figure) if figure else None,
+        row["note"],
+    )
 
 
 def _texts(measurement: Measurement) -> list[object]:
     return [f"{cell:.4f}" if isinstance(cell, float) else cell for cell in astuple(measurement)]
-
-
-def _unused_path(day: str) -> Path:
-    RECORDS.mkdir(exist_ok=True)
-    path, number = RECORDS / f"{day}.csv", 1
-    while path.exists():
-        number += 1
-        path = RECORDS / f"{day}-{number}.csv"
-    return path
 
 
 def _commit() -> str:
