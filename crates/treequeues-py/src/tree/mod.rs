@@ -11,7 +11,7 @@
 //! | `stack` | both for stacked trees, an item a row | |
 //! | `rows` | what is copied to | |
 //! | `views` | loans: arrays over the slots themselves | yes |
-//! | `recycle` | the memory of large arrays that died, for the next ones | yes |
+//! | `recycle` | the memory of arrays that died, for the next ones | yes |
 //! | `scalar`, `keys`, `dtype` | scalars, keys and dtypes between Python and the schema | |
 //! | `misfit` | messages | |
 //! | `memory`, `strided` | copies between rows and arrays, contiguous or not | yes |

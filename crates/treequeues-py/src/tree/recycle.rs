@@ -6,7 +6,7 @@
 //!
 //! Memory that no array has is idle. For each queue object at most 64 MiB of it are kept, or the bytes of four items
 //! where that is more (`KEPT_NBYTES`, `KEPT_ITEMS`): what dies when there is no room goes back at once, and so does every
-//! array of less than 16 KiB (`RECYCLED_FROM_NBYTES`). These are the bytes that arrays asked for; a header and the rounding
+//! array of less than 1 KiB (`RECYCLED_FROM_NBYTES`). These are the bytes that arrays asked for; a header and the rounding
 //! to pages come on top. An array that was resized to a size that no leaf has takes its part of the room too. All of it
 //! goes back when the object is closed or dies, and nothing is kept from then on.
 //!
@@ -29,8 +29,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyCapsule;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
-/// An item is worth recycling from its first leaf of this size on: below, allocators keep their memory themselves.
-pub(super) const RECYCLED_FROM_NBYTES: usize = 16 * 1024;
+/// Arrays of this size and more are recycled; NumPy keeps the memory of smaller ones itself. The system's allocator keeps that of
+/// larger ones only as long as it does not lie at the end of the heap: then each item that dies is given back to the system, and
+/// the next one meets page faults again.
+pub(super) const RECYCLED_FROM_NBYTES: usize = 1024;
 /// Idle memory that a queue may keep, if that is more than `KEPT_ITEMS` items: what a learner drops that collects a
 /// batch of frames before it stacks them.
 const KEPT_NBYTES: usize = 64 << 20;
