@@ -29,6 +29,11 @@ def key_of(item: Item) -> str | None:
     return None if item.leaves == 1 else "leaf_0"
 
 
+def numbers_of(item: Item) -> list[float]:
+    """The numbers of the samples, of the type that their arrays give: mixed ones compare slowly."""
+    return [float(number) if item == SMALL else number for number in range(SAMPLES)]
+
+
 def _make(item: Item, number: int) -> Any:
     if item == SMALL:
         return np.full(8, number, dtype=np.float64)

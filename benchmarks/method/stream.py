@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.cells import BATCHES, CPU, TIME, Cell
 from benchmarks.contenders.base import Channel, Contender, Step, Visit
-from benchmarks.items import SAMPLES, key_of, make_samples
+from benchmarks.items import SAMPLES, key_of, make_samples, numbers_of
 from benchmarks.method.processes import RUN, STOP, WARM, Crew, Phase
 
 WARM_UP_S = 0.05  # After everybody has been through the whole queue: caches, clocks, spins.
@@ -95,7 +95,7 @@ def _taker(channel: Channel, cell: Cell) -> tuple[Step, int]:
     chunk = 1 if cell.item.nbytes >= LARGE_NBYTES else CHUNK
     get = channel.getter()
     in_order = cell.producers == cell.consumers == 1
-    numbers = itertools.cycle(range(SAMPLES))
+    numbers = itertools.cycle(numbers_of(cell.item))
     last: list[Any] = [None]
 
     def take() -> None:
@@ -109,12 +109,19 @@ def _taker(channel: Channel, cell: Cell) -> tuple[Step, int]:
 
 
 def _take_in_order(
-    get: Callable[[], Any], key: str | None, numbers: Iterator[int], item: Any
+    get: Callable[[], Any], key: str | None, numbers: Iterator[float], item: Any
 ) -> Any:
-    for number in numbers:
-        item = get()
-        if (item if key is None else item[key]).item(0) != number:
-            raise ValueError("an item did not come in order")
+    # Two loops, so that the check of small items costs as little as it can.
+    if key is None:
+        for number in numbers:
+            item = get()
+            if item.item(0) != number:
+                raise ValueError("an item did not come in order")
+    else:
+        for number in numbers:
+            item = get()
+            if item[key].item(0) != number:
+                raise ValueError("an item did not come in order")
     return item
 
 

@@ -38,6 +38,9 @@ const FAILING_SWEEP_INTERVAL: Duration = Duration::from_millis(5);
 /// Since the last sweep, for a call that succeeds, but met a hold on its way.
 const BUSY_SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The most free slots that a producer waits for: more save little.
+const MAX_FEW: usize = 8;
+
 /// One process's attachment.
 #[derive(Debug)]
 pub(crate) struct Attached {
@@ -202,7 +205,11 @@ impl Attached {
     pub(crate) fn try_borrow(&self) -> Result<Option<Claim>, BorrowError> {
         let claim = self.try_borrow_where(|| self.take_turn_to_look(), |_| true)?;
         match &claim {
-            Some(claim) => self.count_delivery(claim),
+            Some(claim) => {
+                self.count_delivery(claim);
+                let next = claim.slot + 1;
+                self.segment.prefetch(if next == self.segment.layout().capacity { 0 } else { next });
+            }
             None => self.refuse_if_drained(1)?,
         }
         Ok(claim)
@@ -273,6 +280,7 @@ impl Attached {
     #[cold]
     pub(crate) fn reserve_slowly(&self, mut wait: Wait<'_>) -> Result<Claim, ReserveError> {
         let goal = Goal {
+            plenty: || self.ring().may_reserve_many(self.a_few()) || self.is_shut_down(),
             ready: || self.ring().may_reserve() || self.is_shut_down(),
             available: || self.ring().any_free(),
             before_sleep: || Ok(self.sweep_before_sleep()?),
@@ -290,6 +298,7 @@ impl Attached {
     #[cold]
     pub(crate) fn borrow_slowly(&self, mut wait: Wait<'_>) -> Result<Claim, BorrowError> {
         let goal = Goal {
+            plenty: || self.ring().may_borrow() || self.is_shut_down(),
             ready: || self.ring().may_borrow() || self.is_shut_down(),
             available: || self.ring().any_item(),
             before_sleep: || Ok(self.sweep_before_sleep()?),
@@ -301,6 +310,12 @@ impl Attached {
             Waited::TimedOut => Err(BorrowError::Empty),
             Waited::Interrupted => Err(BorrowError::Interrupted),
         }
+    }
+
+    /// How many free slots a producer that found none waits for at first, busily: one that takes each slot as it becomes free
+    /// fights with its consumer over the slots' cache lines. Half the queue, so that the consumer never finds it empty.
+    fn a_few(&self) -> usize {
+        (self.segment.layout().capacity / 2).clamp(1, MAX_FEW)
     }
 
     pub(crate) fn may_borrow(&self) -> bool {

@@ -166,6 +166,7 @@ impl Attached {
         let free = || self.ring().count_free(size.min);
         let mut pace = Pace::new(size.min, free());
         let goal = Goal {
+            plenty: || self.ring().may_reserve_many(size.min) || self.is_shut_down(),
             ready: || self.ring().may_reserve_many(size.min) || self.is_shut_down(),
             available: || self.ring().any_free(),
             before_sleep: || Ok(self.sweep_before_sleep()?),
@@ -189,6 +190,7 @@ impl Attached {
         let items = || self.ring().count_items(size.min, false);
         let mut pace = Pace::new(size.min, items());
         let goal = Goal {
+            plenty: || self.ring().may_borrow_many(size.min) || self.is_shut_down(),
             ready: || self.ring().may_borrow_many(size.min) || self.is_shut_down(),
             available: || self.ring().any_item(),
             before_sleep: || Ok(self.sweep_before_sleep()?),

@@ -156,7 +156,7 @@ impl Patience {
     }
 
     /// Looks until `ready`, for as long as it was worth lately.
-    fn spin(&self, ready: impl Fn() -> bool) -> bool {
+    fn spin(&self, plenty: impl Fn() -> bool, ready: impl Fn() -> bool) -> bool {
         if self.is_alone {
             return false;
         }
@@ -165,7 +165,7 @@ impl Patience {
             for _ in 0..pauses {
                 spin_loop();
             }
-            if ready() {
+            if plenty() {
                 return true;
             }
             paused += pauses;
@@ -176,6 +176,9 @@ impl Patience {
         if without_offers > 0 {
             self.without_offers.store(without_offers - 1, Ordering::Relaxed);
             return false;
+        }
+        if ready() {
+            return true;
         }
         let yielding = Duration::from_nanos(self.yielding_ns.load(Ordering::Relaxed));
         let began = Instant::now();
@@ -206,7 +209,9 @@ impl Patience {
 }
 
 /// What a wait is for.
-pub(crate) struct Goal<R, A, S, L, P> {
+pub(crate) struct Goal<Q, R, A, S, L, P> {
+    /// As `ready`, but for more than this call needs: what a busy wait looks for first.
+    pub(crate) plenty: Q,
     /// A cheap look that says whether an attempt is worth it.
     pub(crate) ready: R,
     /// A look at everything, for those who are waited for by nobody but this one.
@@ -244,13 +249,14 @@ pub(crate) fn wait_for<T, E>(
     goal: Goal<
         impl Fn() -> bool,
         impl Fn() -> bool,
+        impl Fn() -> bool,
         impl FnMut() -> Result<ControlFlow<()>, E>,
         impl FnMut(bool) -> Next,
         impl FnMut() -> Result<Option<T>, E>,
     >,
 ) -> Result<Waited<T>, E> {
-    let Goal { ready, available, mut before_sleep, mut next, mut attempt } = goal;
-    if patience.spin(&ready)
+    let Goal { plenty, ready, available, mut before_sleep, mut next, mut attempt } = goal;
+    if patience.spin(&plenty, &ready)
         && let Some(got) = attempt()?
     {
         return Ok(Waited::Got(got));
