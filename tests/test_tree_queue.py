@@ -1,5 +1,3 @@
-import resource
-
 """TreeQueue as its users meet it in one process: order, waiting, sizes, and its looks.
 
 How it ends is in test_shutdown.py, what several processes do to it in processes/, what is refused
@@ -7,6 +5,7 @@ in test_exceptions.py, and the trees themselves in test_trees.py.
 """
 
 import collections
+import resource
 import time
 from queue import Empty, Full
 from typing import NamedTuple

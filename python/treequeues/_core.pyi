@@ -122,7 +122,8 @@ class TreeQueue(Generic[T]):
                 use(loan.tree["obs"])
 
         A clean end of the block releases the slot. An exception gives the item back: it comes
-        first again, to whoever takes the next one. So does the death of this process.
+        first again, to whoever takes the next one. So it does after the death of this process, once
+        somebody has found it dead.
 
         Raises `queue.Empty`, ShutDown and ValueError as `get` does.
         """
@@ -261,8 +262,8 @@ class WriteLoan(Generic[T]):
     A view that outlives its loan (people write `obs = loan.tree["obs"]`) could still write while
     others read. So then `commit` copies the item into another slot and publishes that one, warns
     once (HeldViewWarning), and the first slot is free when the view dies. Where there is no other
-    slot (`maxsize` slots are in this very loan) it raises BufferError, and the item is not put. It
-    waits for the other slot as `reserve` was told to wait.
+    slot (less than half of the queue is outside this very loan) it raises BufferError, and the item
+    is not put. It waits for the other slot as `reserve` was told to wait, and raises as that would.
     """
 
     @property

@@ -23,5 +23,6 @@ class ItemInfo(NamedTuple):
 class HeldViewWarning(UserWarning):
     """A view of a loan's memory outlived the loan, and costs a copy or a slot.
 
-    The message names the leaf and the mend. It is given once for each queue object.
+    The message names the leaf and the mend. Each queue object gives it at most twice: once when a
+    commit has to copy, and once when a call waits while its own process keeps slots.
     """

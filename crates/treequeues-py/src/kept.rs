@@ -4,6 +4,7 @@
 //! remembers which leaves the views are of, and a wait that takes long says so.
 
 use std::ffi::CString;
+use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::prelude::*;
@@ -22,9 +23,18 @@ pub struct Kept {
 }
 
 struct KeptHold {
+    /// Whose the slots are: a forked child inherits the list, but none of them.
+    pid: u32,
     key: u64,
     slots: usize,
     leaves: Vec<String>,
+}
+
+/// What a call waits for.
+#[derive(Clone, Copy)]
+pub enum Awaited {
+    Slot,
+    Item,
 }
 
 /// Forgets its slots when dropped.
@@ -38,18 +48,24 @@ impl Kept {
     pub fn keep(self: &Arc<Self>, slots: usize, leaves: Vec<String>) -> KeptGuard {
         let mut holds = self.holds();
         let key = holds.last().map_or(0, |last| last.key + 1);
-        holds.push(KeptHold { key, slots, leaves });
+        holds.push(KeptHold { pid: process::id(), key, slots, leaves });
         KeptGuard { kept: Arc::clone(self), key }
     }
 
-    /// Warns, once, if a call has to wait while this process keeps slots.
-    pub fn warn_of_wait(&self, py: Python<'_>, capacity: usize) -> PyResult<()> {
+    /// Warns, once, of a wait for a slot while this process keeps some, and of a wait for an item while it keeps them all: then
+    /// nobody can put one.
+    pub fn warn_of_wait(&self, py: Python<'_>, what: Awaited, capacity: usize) -> PyResult<()> {
         let (slots, mut leaves) = {
-            let holds = self.holds();
-            let leaves: Vec<String> = holds.iter().flat_map(|hold| hold.leaves.iter().cloned()).collect();
-            (holds.iter().map(|hold| hold.slots).sum::<usize>(), leaves)
+            let (holds, here) = (self.holds(), process::id());
+            let own = || holds.iter().filter(|hold| hold.pid == here);
+            let leaves: Vec<String> = own().flat_map(|hold| hold.leaves.iter().cloned()).collect();
+            (own().map(|hold| hold.slots).sum::<usize>(), leaves)
         };
-        if slots == 0 || self.warned_of_wait.set(()).is_err() {
+        let is_suspicious = match what {
+            Awaited::Slot => slots > 0,
+            Awaited::Item => slots >= capacity,
+        };
+        if !is_suspicious || self.warned_of_wait.set(()).is_err() {
             return Ok(());
         }
         leaves.sort();
@@ -93,6 +109,10 @@ impl Drop for KeptGuard {
 
 /// `obs.left, reward and 3 more`.
 pub fn named(leaves: &[String]) -> String {
+    if leaves.is_empty() {
+        // Only what keeps the slots was found, or what came to have a view at the last moment.
+        return "a leaf".to_owned();
+    }
     let shown = leaves.iter().take(NAMED_LEAVES).cloned().collect::<Vec<_>>().join(", ");
     match leaves.len().saturating_sub(NAMED_LEAVES) {
         0 => shown,

@@ -17,7 +17,7 @@ use treequeues::{
 
 use crate::errors;
 use crate::info;
-use crate::kept::Kept;
+use crate::kept::{Awaited, Kept};
 use crate::outcome;
 use crate::timeout::Timeout;
 use crate::tree::{SlotOf, Tree};
@@ -225,9 +225,9 @@ impl Opened {
     ) -> PyResult<L> {
         let mut interruption = None;
         let outcome = match at_once() {
-            Err(ReserveError::Full) if timeout.waits() => {
-                py.detach(|| waiting(timeout.wait().or_until(&mut || self.interrupted(&mut interruption))))
-            }
+            Err(ReserveError::Full) if timeout.waits() => py.detach(|| {
+                waiting(timeout.wait().or_until(&mut || self.interrupted(Awaited::Slot, &mut interruption)))
+            }),
             outcome => outcome,
         };
         outcome.map_err(|error| outcome::reserve_error(py, error, interruption))
@@ -243,18 +243,19 @@ impl Opened {
     ) -> PyResult<L> {
         let mut interruption = None;
         let outcome = match at_once() {
-            Err(BorrowError::Empty) if timeout.waits() => {
-                py.detach(|| waiting(timeout.wait().or_until(&mut || self.interrupted(&mut interruption))))
-            }
+            Err(BorrowError::Empty) if timeout.waits() => py.detach(|| {
+                waiting(timeout.wait().or_until(&mut || self.interrupted(Awaited::Item, &mut interruption)))
+            }),
             outcome => outcome,
         };
         outcome.map_err(|error| outcome::borrow_error(py, error, interruption))
     }
 
     /// Whether a wait should end: a signal handler raised (Ctrl-C), a warning is an error, or the queue was closed under it.
-    fn interrupted(&self, interruption: &mut Option<PyErr>) -> bool {
+    fn interrupted(&self, what: Awaited, interruption: &mut Option<PyErr>) -> bool {
         let ends = Python::try_attach(|py| {
-            let raised = py.check_signals().and_then(|()| self.kept.warn_of_wait(py, self.queue.capacity()));
+            let capacity = self.queue.capacity();
+            let raised = py.check_signals().and_then(|()| self.kept.warn_of_wait(py, what, capacity));
             *interruption = raised.err();
             interruption.is_some() || self.closed.get().is_some()
         });
