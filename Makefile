@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .venv-bench
+ASAN_VENV ?= .venv-asan
 NUMPY1_VENV := $(BENCH_VENV)-numpy1
 # TORCH=1 lets torch.multiprocessing take part: gigabytes of packages.
 TORCH ?=
@@ -13,7 +14,7 @@ SOURCES := $(shell find crates python -name '*.rs' -o -name '*.py' -o -name '*.p
 	Cargo.toml pyproject.toml README.md
 LOOM := RUSTFLAGS="--cfg loom" cargo test --package treequeues --lib --target-dir target/loom
 
-.PHONY: demo test soak bench lint test-rust test-python clean
+.PHONY: demo test soak asan bench lint test-rust test-python clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo ## The main job: Atari actors to a learner, beside multiprocessing.Queue.
@@ -28,6 +29,7 @@ lint: $(VENV)/.test $(VENV)/.demo ## Format, lints, types and documentation, war
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m benchmarks.figures --check README.md
 
 test-rust:
 	cargo test --workspace
@@ -39,8 +41,19 @@ test-python: $(VENV)/.test $(VENV)/.demo
 soak: $(VENV)/.test ## The long part: the big models, then ROUNDS rounds of kills and forks, each with a new seed.
 	cargo test --release --package treequeues --test model -- --ignored --nocapture --test-threads 1
 	for round in $$(seq $(ROUNDS)); do \
-		$(BIN)/python -m pytest tests/processes/test_kill.py tests/processes/test_fork.py $(ARGS) || exit 1; \
+		$(BIN)/python -m pytest $(addprefix tests/processes/test_,kill.py fork.py batches_and_kills.py) $(ARGS) \
+			|| exit 1; \
 	done
+
+asan: ## Loans and views under AddressSanitizer; needs a nightly toolchain and gcc's libasan.
+	$(PYTHON) -m venv $(ASAN_VENV)
+	$(ASAN_VENV)/bin/python -m pip --quiet install --upgrade 'pip>=25.1'
+	$(ASAN_VENV)/bin/python -m pip --quiet install maturin numpy --group test
+	RUSTUP_TOOLCHAIN=nightly RUSTFLAGS="-Zsanitizer=address" $(ASAN_VENV)/bin/maturin build --release \
+		--target $$(rustc --print host-tuple) --target-dir target/asan --out target/asan/wheels
+	$(ASAN_VENV)/bin/python -m pip --quiet install --force-reinstall --no-deps target/asan/wheels/*.whl
+	LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 $(ASAN_VENV)/bin/python -m pytest \
+		$(addprefix tests/test_,loans.py loan_ends.py escaping_views.py held_views.py batches.py batch_loans.py many.py)
 
 bench: $(BENCH_VENV)/.bench $(if $(TORCH),$(BENCH_VENV)/.torch) ## Beside other queues: a record, tables, plots.
 	$(BENCH_VENV)/bin/python -m benchmarks --python arrayqueues=$(NUMPY1_VENV)/bin/python $(ARGS)
