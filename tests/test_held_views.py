@@ -16,7 +16,7 @@ import pytest
 from escapes import assert_capacity, carry, fill, get_number, make_item, numbers_in
 from helpers import Worker, drain
 
-from treequeues import HeldViewWarning, TreeQueue
+from treequeues import HeldViewWarning, ShutDown, TreeQueue
 
 MAXSIZE = 3
 
@@ -325,3 +325,63 @@ def test_threads_that_lend_and_keep_views_at_random_mix_nothing_up(queue, rng):
     gc.collect()
     drain(queue, 0)
     assert_capacity(queue)
+
+
+# Loans that nobody ended.
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("lend", ["reserve", "borrow"])
+def test_a_put_that_waits_for_a_view_of_a_dropped_loan_says_so(lend):
+    queue = TreeQueue(make_item(0), maxsize=1)
+    if lend == "borrow":
+        queue.put(make_item(1))
+    view = getattr(queue, lend)().tree["frame"]
+    gc.collect()
+    with pytest.warns(HeldViewWarning, match="frame"), pytest.raises(Full):
+        queue.put(make_item(2), timeout=SHORT_S)
+    del view
+
+
+def test_a_drain_does_not_wait_for_a_view_of_a_reserve_that_nobody_can_commit(queue):
+    view = queue.reserve().tree["frame"]
+    gc.collect()
+    queue.shutdown()
+    raised = []
+
+    def get():
+        try:
+            queue.get(timeout=20)
+        except Exception as error:
+            raised.append(type(error))
+
+    other = threading.Thread(target=get)
+    other.start()
+    other.join(30)
+    assert raised == [ShutDown]
+    del view
+
+
+def test_a_batch_that_its_own_process_leaves_no_room_for_says_so(queue):
+    queue.put(make_item(1))
+    with queue.borrow() as loan:
+        view = loan.tree["frame"]
+    for number in range(MAXSIZE - 1):
+        queue.put(make_item(number))
+    with pytest.warns(HeldViewWarning, match="frame"), pytest.raises(Empty):
+        queue.get_batch(MAXSIZE, timeout=SHORT_S)
+    del view
+
+
+def test_where_the_warning_is_an_error_it_is_raised_each_time(queue):
+    for _ in range(3):
+        with (
+            warnings.catch_warnings(),
+            pytest.raises(HeldViewWarning),
+            queue.reserve() as loan,
+        ):
+            warnings.simplefilter("error")
+            view = loan.tree["frame"]
+            fill(loan.tree, 1)
+        del view
+    assert queue.qsize() == 0

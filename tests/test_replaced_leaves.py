@@ -117,3 +117,36 @@ def test_the_only_leaf_cannot_be_replaced_because_the_tree_has_no_setter():
             loan.tree = np.ones(3)
         loan.tree[...] = 2
     assert queue.get().tolist() == [2.0, 2.0, 2.0]
+
+
+def test_a_whole_write_overwrites_what_was_replaced_before_it():
+    queue = TreeQueue(EXAMPLE, 2)
+    with queue.reserve() as loan:
+        loan.tree["reward"] = 1.5
+        loan.write(
+            {"obs": np.ones((2, 3), np.uint8), "reward": 9.0, "info": {"lives": np.int32(2)}}
+        )
+    assert queue.get()["reward"] == 9.0
+
+
+class Opaque(Pair):
+    """Says that it copies itself, and does not."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+register_node(
+    Opaque, lambda pair: ((pair.left, pair.right), None), lambda _, children: Opaque(*children)
+)
+
+
+def test_views_of_the_slot_are_copied_whatever_their_container_says_of_copies():
+    queue = TreeQueue(Opaque(np.zeros((3, 3)), np.zeros((3, 3))), 2)
+    numbers = np.arange(9.0).reshape(3, 3)
+    with queue.reserve() as loan:
+        loan.tree.left[...] = numbers
+        loan.write(Opaque(loan.tree.left.T, loan.tree.left))
+    item = queue.get()
+    assert (item.left == numbers.T).all()
+    assert (item.right == numbers).all()

@@ -34,7 +34,8 @@ struct KeptHold {
 #[derive(Clone, Copy)]
 pub enum Awaited {
     Slot,
-    Item,
+    /// So many.
+    Items(usize),
 }
 
 /// Forgets its slots when dropped.
@@ -52,8 +53,8 @@ impl Kept {
         KeptGuard { kept: Arc::clone(self), key }
     }
 
-    /// Warns, once, of a wait for a slot while this process keeps some, and of a wait for an item while it keeps them all: then
-    /// nobody can put one.
+    /// Warns, once, of a wait for a slot while this process keeps some, and of a wait for items that do not fit into the slots
+    /// that it leaves.
     pub fn warn_of_wait(&self, py: Python<'_>, what: Awaited, capacity: usize) -> PyResult<()> {
         let (slots, mut leaves) = {
             let (holds, here) = (self.holds(), process::id());
@@ -63,29 +64,33 @@ impl Kept {
         };
         let is_suspicious = match what {
             Awaited::Slot => slots > 0,
-            Awaited::Item => slots >= capacity,
+            Awaited::Items(wanted) => slots + wanted > capacity,
         };
-        if !is_suspicious || self.warned_of_wait.set(()).is_err() {
+        if !is_suspicious || self.warned_of_wait.get().is_some() {
             return Ok(());
         }
         leaves.sort();
         leaves.dedup();
-        warn(
+        let said = warn(
             py,
             format!(
                 "waiting, while this process itself keeps {slots} of the queue's {capacity} slots by views of {}: a slot \
                  is free again when the last view of it has died; copy what you want to keep",
                 named(&leaves)
             ),
-        )
+        );
+        if said.is_ok() {
+            let _ = self.warned_of_wait.set(());
+        }
+        said
     }
 
     /// Warns, once, that a commit has to copy.
     pub fn warn_of_copy(&self, py: Python<'_>, leaves: &[String]) -> PyResult<()> {
-        if self.warned_of_copy.set(()).is_err() {
+        if self.warned_of_copy.get().is_some() {
             return Ok(());
         }
-        warn(
+        let said = warn(
             py,
             format!(
                 "a view of {} is still alive at the end of its reserve, where it could write while others read; so the item \
@@ -93,7 +98,12 @@ impl Kept {
                  given loan.tree do it, or drop the view (del) before the block ends",
                 named(leaves)
             ),
-        )
+        );
+        // One that is an error is raised each time.
+        if said.is_ok() {
+            let _ = self.warned_of_copy.set(());
+        }
+        said
     }
 
     fn holds(&self) -> MutexGuard<'_, Vec<KeptHold>> {

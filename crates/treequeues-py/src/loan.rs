@@ -117,24 +117,29 @@ impl Loan {
         let tree = &self.opened.get().tree;
         let hold = self.held(py)?;
         let mut slots = hold.get().slots();
-        // What is a view of these very slots cannot be copied onto itself.
         let is_held = |data| hold.get().lock().is_in_segment(data);
         if self.is_stack {
             let mut stack = tree.stacked_sources(value)?;
-            if stack.begins_in(is_held) {
-                stack = tree.stacked_sources(&copied(value)?)?;
-            }
             if stack.len() != self.len {
                 return Err(outcome::other_length(self.len, stack.len()));
             }
+            stack.leave(py, tree, is_held)?;
             copying(py, self.opened.get().nbytes_of(self.len), || slots.write_stack(&stack));
         } else {
             let mut sources = tree.sources(py, value)?;
-            if sources.begins_in(is_held) {
-                sources = tree.sources(py, &copied(value)?)?;
-            }
+            sources.leave(py, tree, is_held)?;
             copying(py, sources.nbytes(), || sources.copy_to(&mut slots));
         }
+        // What was replaced in the tree so far is overwritten with the rest.
+        let (tree, arrays) = {
+            let mut state = self.state();
+            if state.hold.is_none() {
+                // It ended under the copy, by another thread or by a flatten function.
+                return Err(ended());
+            }
+            (state.tree.take(), std::mem::take(&mut state.arrays))
+        };
+        drop((tree, arrays));
         Ok(())
     }
 
@@ -185,18 +190,14 @@ impl Loan {
         let is_held = |data| hold.get().lock().is_in_segment(data);
         if self.is_stack {
             let mut stack = tree.stacked_sources_but(&root, self.len, &arrays)?;
-            if stack.begins_in(is_held) {
-                stack = tree.stacked_sources(&copied(&root)?)?;
-            }
             if !stack.is_in_place() {
+                stack.leave(py, tree, is_held)?;
                 copying(py, self.opened.get().nbytes_of(self.len), || slots.write_stack(&stack));
             }
         } else {
             let mut sources = tree.sources_but(&root, &arrays)?;
-            if sources.begins_in(is_held) {
-                sources = tree.sources(py, &copied(&root)?)?;
-            }
             if !sources.are_in_place() {
+                sources.leave(py, tree, is_held)?;
                 copying(py, sources.nbytes(), || sources.copy_to(&mut slots));
             }
         }
@@ -220,9 +221,10 @@ impl Loan {
         if !ended.has_views {
             return ended.hold.get().lock().commit().map_err(outcome::corrupted_error);
         }
+        // First, so that a wait for the other slot says whose views it may be waiting for.
+        ended.keep_for_views(self.len);
         let committed = self.commit_copy(py, &ended, timeout);
         let lingers = ended.hold.get().lock().linger();
-        ended.keep_for_views(self.len);
         committed.and(lingers.map_err(outcome::corrupted_error))
     }
 
@@ -449,31 +451,46 @@ impl ReadLoan {
     }
 }
 
+impl Drop for WriteLoan {
+    fn drop(&mut self) {
+        self.loan.end_unended(|py| {
+            let _ = self.loan.end_by(py, Hold::abort);
+        });
+    }
+}
+
 impl Drop for ReadLoan {
     fn drop(&mut self) {
-        if self.loan.has_ended() {
-            return;
-        }
-        // At the interpreter's end there is nobody left to tell.
-        Python::try_attach(|py| {
-            if self.loan.end_if_inherited(py) {
-                return;
-            }
-            // An error may be on its way through the frame whose end this is.
-            let on_its_way = PyErr::take(py);
+        self.loan.end_unended(|py| {
+            let _ = self.give_back(py);
             let message = c"a ReadLoan died without release() or give_back(): what it borrowed goes back to the queue, and \
                             comes again; use `with`, or call one of them";
             if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), message, 1) {
                 error.write_unraisable(py, None);
-            }
-            if let Some(error) = on_its_way {
-                error.restore(py);
             }
         });
     }
 }
 
 impl Loan {
+    /// For a loan that dies: ends it, if nobody has, and if it is not a parent's.
+    fn end_unended(&self, end: impl FnOnce(Python<'_>)) {
+        if self.has_ended() {
+            return;
+        }
+        // At the interpreter's end there is nobody left to tell, and the hold ends itself.
+        Python::try_attach(|py| {
+            // An error may be on its way through the frame whose end this is.
+            let on_its_way = PyErr::take(py);
+            if !self.end_if_inherited(py) {
+                end(py);
+            }
+            if let Some(error) = on_its_way {
+                error.restore(py);
+            }
+        });
+    }
+
     fn repr(&self, name: &str, noun: &str) -> String {
         let (len, state) = (self.len, if self.has_ended() { ", ended" } else { "" });
         let plural = if len == 1 { "" } else { "s" };
@@ -484,11 +501,6 @@ impl Loan {
 /// Whether a block ended without an exception.
 fn is_clean(exception: &Bound<'_, PyTuple>) -> PyResult<bool> {
     Ok(exception.is_empty() || exception.get_item(0)?.is_none())
-}
-
-/// A tree of the same arrays in memory of their own.
-fn copied<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    value.py().import("copy")?.call_method1("deepcopy", (value,))
 }
 
 fn ended() -> PyErr {

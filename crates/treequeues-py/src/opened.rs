@@ -164,7 +164,7 @@ impl Opened {
 
     #[inline(always)]
     pub fn borrow(&self, py: Python<'_>, timeout: Timeout) -> PyResult<ReadLoan<'_>> {
-        self.borrow_by(py, timeout, || self.queue.try_borrow(), |wait| self.queue.borrow_with(wait))
+        self.borrow_by(py, timeout, 1, || self.queue.try_borrow(), |wait| self.queue.borrow_with(wait))
     }
 
     pub fn reserve_batch(
@@ -187,6 +187,7 @@ impl Opened {
         let outcome = self.borrow_by(
             py,
             timeout,
+            size.min(),
             || queue.try_borrow_batch(size),
             |wait| queue.borrow_batch_with(size, wait),
         );
@@ -238,13 +239,18 @@ impl Opened {
         &self,
         py: Python<'_>,
         timeout: Timeout,
+        wanted: usize,
         at_once: impl FnOnce() -> Result<L, BorrowError>,
         waiting: impl FnOnce(Wait<'_>) -> Result<L, BorrowError> + Send,
     ) -> PyResult<L> {
         let mut interruption = None;
         let outcome = match at_once() {
             Err(BorrowError::Empty) if timeout.waits() => py.detach(|| {
-                waiting(timeout.wait().or_until(&mut || self.interrupted(Awaited::Item, &mut interruption)))
+                waiting(
+                    timeout
+                        .wait()
+                        .or_until(&mut || self.interrupted(Awaited::Items(wanted), &mut interruption)),
+                )
             }),
             outcome => outcome,
         };

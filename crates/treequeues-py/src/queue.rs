@@ -84,7 +84,8 @@ impl TreeQueue {
             segment.try_into().map_err(|_| PyValueError::new_err("a segment is named by 16 bytes"))?;
         let queue = match passed.and_then(|fd| attach_passed(py, fd, id)) {
             Some(queue) => queue,
-            None => Queue::attach_handle(Handle { pid, fd, id })
+            None => py
+                .detach(|| Queue::attach_handle(Handle { pid, fd, id }))
                 .map_err(|error| outcome::unreachable(error, pid))?,
         };
         let tree = Tree::from_schema(py, queue.schema().as_ref().clone())?;

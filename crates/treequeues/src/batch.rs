@@ -66,6 +66,11 @@ impl BatchSize {
         Self { is_side_by_side: true, ..self }
     }
 
+    /// The fewest slots.
+    pub fn min(self) -> usize {
+        self.min
+    }
+
     /// The most slots.
     pub fn max(self) -> usize {
         self.max

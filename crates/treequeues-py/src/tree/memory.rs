@@ -7,6 +7,7 @@
 //! R3. A row belongs to a slot that this process holds, so nobody else writes it, and it overlaps no array that may be
 //!     written.
 
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::Leaf;
@@ -52,6 +53,13 @@ impl Memory {
             Layout::Strided(Box::new(Strided::new(view.data, view.lengths, view.strides, leaf.itemsize)))
         };
         Some(Memory { layout, array: array.clone().unbind() })
+    }
+
+    /// The same elements in an array of their own.
+    pub fn copied(&self, py: Python<'_>, leaf: &Leaf) -> PyResult<Memory> {
+        let array = copy_of(py, &self.array)?;
+        let memory = View::of(&array).and_then(|view| Memory::of(&array, view, leaf));
+        Ok(memory.expect("a copy has the dtype and shape of its original"))
     }
 
     /// The address of the first element.
@@ -159,6 +167,13 @@ impl StackedMemory {
         self.is_writable
     }
 
+    /// The same elements in an array of their own.
+    pub fn copied(&self, py: Python<'_>, leaf: &Leaf) -> PyResult<StackedMemory> {
+        let array = copy_of(py, &self.array)?;
+        let memory = View::of(&array).and_then(|view| StackedMemory::of(&array, view, leaf, self.len));
+        Ok(memory.expect("a copy has the dtype and shape of its original"))
+    }
+
     /// The address of the first element.
     pub fn data(&self) -> *const u8 {
         self.data
@@ -206,6 +221,11 @@ impl StackedMemory {
         assert!(first + count <= self.len, "more rows than the array has");
         count
     }
+}
+
+/// NumPy's own copy of an array.
+fn copy_of<'py>(py: Python<'py>, array: &Py<PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    py.import(intern!(py, "numpy"))?.call_method1(intern!(py, "array"), (array,))
 }
 
 impl Apart {

@@ -44,12 +44,25 @@ impl Sources {
         }
     }
 
-    /// Whether one of the arrays begins in memory that `is_held` knows.
-    pub fn begins_in(&self, mut is_held: impl FnMut(*const u8) -> bool) -> bool {
-        self.sources.iter().any(|source| match source {
-            Source::Array(memory) => is_held(memory.data()),
-            Source::Scalar(_) | Source::InPlace => false,
-        })
+    /// Copies the arrays that begin in memory that `is_held` knows: they cannot be copied onto themselves.
+    ///
+    /// # Errors
+    ///
+    /// `MemoryError`.
+    pub fn leave(
+        &mut self,
+        py: Python<'_>,
+        tree: &Tree,
+        mut is_held: impl FnMut(*const u8) -> bool,
+    ) -> PyResult<()> {
+        for (source, leaf) in self.sources.iter_mut().zip(&tree.leaves) {
+            if let Source::Array(memory) = source
+                && is_held(memory.data())
+            {
+                *source = Source::Array(memory.copied(py, leaf)?);
+            }
+        }
+        Ok(())
     }
 
     /// Whether nothing is to be copied.

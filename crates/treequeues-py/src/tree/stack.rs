@@ -69,9 +69,25 @@ impl Stack {
         rebuild(tree, py, arrays.map(|array| array.get_item(&rows)))
     }
 
-    /// Whether one of the arrays begins in memory that `is_held` knows.
-    pub fn begins_in(&self, mut is_held: impl FnMut(*const u8) -> bool) -> bool {
-        self.leaves.iter().flatten().any(|memory| is_held(memory.data()))
+    /// Copies the arrays that begin in memory that `is_held` knows: they cannot be copied onto themselves.
+    ///
+    /// # Errors
+    ///
+    /// `MemoryError`.
+    pub fn leave(
+        &mut self,
+        py: Python<'_>,
+        tree: &Tree,
+        mut is_held: impl FnMut(*const u8) -> bool,
+    ) -> PyResult<()> {
+        for (memory, leaf) in self.leaves.iter_mut().zip(&tree.leaves) {
+            if let Some(own) = memory
+                && is_held(own.data())
+            {
+                *memory = Some(own.copied(py, leaf)?);
+            }
+        }
+        Ok(())
     }
 
     /// Whether nothing is to be copied.

@@ -44,6 +44,9 @@ use crate::word::{Owner, Phase, Word};
 const MAX_LOOKS: u64 = 1 << 20;
 /// Laps that an operation may look at in any case: an honest one needs a few.
 const LAPS_LOOKED_AT: u64 = 64;
+/// Looks at all slots for the RETURNED one with the lowest ticket, beyond which a borrow takes the lowest that it found although
+/// others gave items back meanwhile: somebody who gives back thousands would keep it from ever having any.
+const PATIENT_LOOKS: u32 = 16;
 
 const LOST: Corrupted = Corrupted("the cursors and state words of the ring contradict each other");
 const MEANINGLESS: Corrupted = Corrupted("a slot's state word has no meaning");
@@ -238,15 +241,18 @@ impl<'s> Ring<'s> {
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<Claim>, Corrupted> {
         let mut looks = self.looks();
+        let mut patience = PATIENT_LOOKS;
         loop {
             // Acquire: pairs with `raise_hint`, so that what was returned before is seen as RETURNED.
             let hint = self.control.hint.load(Ordering::Acquire);
             if is_up(hint) {
-                looks.spend(self.slots.len())?;
-                match self.borrow_returned(me, hint, &accept)? {
+                // One, and not as many as there are slots: whatever makes this start over is the progress of others.
+                looks.spend(1)?;
+                match self.borrow_returned(me, hint, patience > 0, &accept)? {
                     Returned::Claimed(claim) => return Ok(Some(claim)),
                     Returned::Refused => return Ok(None),
                     Returned::Moved => {
+                        patience = patience.saturating_sub(1);
                         spin_loop();
                         continue;
                     }
@@ -367,6 +373,7 @@ impl<'s> Ring<'s> {
         self,
         me: Owner,
         hint: u64,
+        is_patient: bool,
         accept: &impl Fn(usize) -> bool,
     ) -> Result<Returned, Corrupted> {
         let mut lowest: Option<(u64, usize, Word)> = None;
@@ -386,9 +393,10 @@ impl<'s> Ring<'s> {
                 self.control.hint.compare_exchange(hint, cleared(hint), Ordering::AcqRel, Ordering::Relaxed);
             return Ok(Returned::None);
         };
-        // A lower ticket may have been returned behind the look; then the hint has moved.
+        // A lower ticket may have been returned behind the look; then the hint has moved. One that was returned before this
+        // borrow began was seen in any case.
         // Acquire: keeps this load before the swap, and pairs with `raise_hint`.
-        if self.control.hint.load(Ordering::Acquire) != hint {
+        if is_patient && self.control.hint.load(Ordering::Acquire) != hint {
             return Ok(Returned::Moved);
         }
         if !accept(slot) {

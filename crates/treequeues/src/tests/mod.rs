@@ -33,6 +33,8 @@ mod interleave;
 #[cfg(not(loom))]
 mod oracle;
 #[cfg(not(loom))]
+mod returns;
+#[cfg(not(loom))]
 mod steps;
 
 use crate::format::{Control, Slot};
