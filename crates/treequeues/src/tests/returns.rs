@@ -7,6 +7,8 @@ use crate::error::BorrowError;
 use crate::{Dtype, LeafKind, LeafSpec, Queue, Schema, Structure, Wait};
 
 const ITEMS: u64 = 20_000;
+/// About two microseconds.
+const PAUSES: u32 = 100;
 const WATCHDOG: Duration = Duration::from_secs(60);
 
 #[test]
@@ -30,6 +32,8 @@ fn a_borrow_beside_many_returns_finds_items_and_no_damage() {
         });
         for loan in loans {
             loan.give_back().expect("sound");
+            // Slowly enough that others look at all slots many times meanwhile.
+            (0..PAUSES).for_each(|_| std::hint::spin_loop());
         }
         taker.join().expect("no panic");
     });
