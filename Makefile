@@ -60,7 +60,7 @@ bench: $(BENCH_VENV)/.bench $(if $(TORCH),$(BENCH_VENV)/.torch) ## Beside other 
 
 clean:
 	cargo clean
-	rm -rf $(VENV) $(BENCH_VENV) $(NUMPY1_VENV)
+	rm -rf $(VENV) $(ASAN_VENV) $(BENCH_VENV) $(NUMPY1_VENV)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -393,3 +393,18 @@ def test_random_batches_go_round_a_slot_that_is_held(rng):
                 held.give_back()
             assert get_numbers(queue) == [0]
             assert queue.stats().free == 5
+
+
+def test_an_endless_iterable_is_refused_after_more_than_fit():
+    queue = TreeQueue(0, maxsize=4)
+    read = []
+
+    def endless():
+        while True:
+            read.append(len(read))
+            yield len(read)
+
+    with pytest.raises(ValueError, match="at most"):
+        queue.put_many(endless())
+    assert len(read) == 5
+    assert queue.empty()

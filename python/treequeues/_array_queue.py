@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,19 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
     Raises as `TreeQueue` does, and TypeError if the example is a tree.
     """
 
+    @overload
+    def __init__(
+        self,
+        array: NDArray[ScalarT],
+        maxsize: int,
+        *,
+        participants: int = 256,
+        populate: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, array: Any, maxsize: int, *, participants: int = 256, populate: bool = False
+    ) -> None: ...
     def __init__(
         self, array: Any, maxsize: int, *, participants: int = 256, populate: bool = False
     ) -> None:

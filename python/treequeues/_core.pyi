@@ -28,8 +28,8 @@ class TreeQueue(Generic[T]):
 
     All memory is reserved at creation: `maxsize` slots, each with room for one item. Arrays are
     copied into a slot by `put` and out of it by `get`; nothing is pickled. Any participant may be
-    killed at any moment: the others go on, no item that was put is lost, and the slots that it held
-    come back.
+    killed at any moment: the others go on, no item that is in the queue is lost, and the slots that
+    it held come back.
 
     Pass the queue to other processes as you would a `multiprocessing.Queue`: by fork, as an
     argument of a `Process` (spawn and forkserver too), to a pool, or through another queue.
@@ -44,8 +44,14 @@ class TreeQueue(Generic[T]):
         at their first use. Then its first pass over the slots is as fast as the later ones, and
         attaching takes longer.
 
-    Raises TypeError if a leaf cannot be carried, ValueError if a number is out of range,
-    MemoryError, with the figures, if the memory is not there.
+    For type checkers, trees of loans and batches are of the queue's type T, although all their
+    leaves are arrays; where that matters, declare scalars as arrays (`np.zeros(())`), or the queue
+    as `TreeQueue[Any]`.
+
+    Raises TypeError if a leaf cannot be carried, ValueError if a number is out of range (`maxsize`
+    goes up to 2**24, `participants` to 4096), MemoryError, with the figures, if the memory is not
+    there. Unpickled, ConnectionError if the process that pickled it is gone, and OSError if all
+    places for participants are taken.
     """
 
     def __init__(
@@ -174,6 +180,9 @@ class TreeQueue(Generic[T]):
         It waits until n slots are free (or `min`, if given), and takes the next one and those that
         follow it: k is n, or less where the ring ends or another process holds a slot in between.
         So fill `len(loan)` rows, not n.
+
+        Raises ValueError if n is not between 1 and `maxsize` or `min` not between 1 and n, and else
+        as `reserve` does.
         """
 
     def borrow_batch(
@@ -183,8 +192,11 @@ class TreeQueue(Generic[T]):
         tree: leaf shapes (k, ...), where k is `len(loan)`; no copy.
 
         It waits until n items are there (or `min`, if given), and takes the oldest one and those
-        that follow it: k is n, or less where the ring ends or an item in between is not there. With
-        a `maxsize` that n divides, and nothing aborted or given back, it is always n.
+        that follow it: k is n, or less where the ring ends or an item in between is not there. It
+        is always n where n divides `maxsize` and all items are put and taken n at a time.
+
+        Raises ValueError if n is not between 1 and `maxsize` or `min` not between 1 and n, and else
+        as `get_batch` does.
         """
 
     def put_many(
@@ -208,7 +220,8 @@ class TreeQueue(Generic[T]):
         """Whether no item can be taken."""
 
     def full(self) -> bool:
-        """Whether no slot can be filled: each holds an item, or is being written or read."""
+        """Whether no slot can be filled: each holds an item, is being written or read, or is kept
+        by views that outlived their loan."""
 
     @property
     def maxsize(self) -> int:
@@ -222,8 +235,8 @@ class TreeQueue(Generic[T]):
         """What is in the queue, slot by slot counted."""
 
     def close(self) -> None:
-        """End this process's use of the queue: later calls raise ValueError. Other processes go
-        on."""
+        """End this process's use of the queue: later calls raise ValueError. Other processes go on,
+        and loans that are open, and views, stay valid and can still be ended."""
 
     def shutdown(self, immediate: bool = False) -> None:
         """Shut the queue down for every process: puts raise ShutDown, gets drain what is there and
@@ -287,7 +300,8 @@ class WriteLoan(Generic[T]):
         """Publish: readers see the item when this returns.
 
         Raises SchemaError if a leaf was replaced by what does not fit: then the loan is aborted.
-        ValueError when the loan has ended.
+        BufferError, `queue.Full` or ShutDown if a view is still alive and the item cannot be copied
+        into another slot: then it is not put. ValueError when the loan has ended.
         """
 
     def abort(self) -> None:
@@ -338,7 +352,8 @@ class ReadLoan(Generic[T]):
         """End the read: the slot is free again. ValueError when the loan has ended."""
 
     def give_back(self) -> None:
-        """Put the item back: it comes first again. ValueError when the loan has ended."""
+        """Put the item back: it comes first again, once no view of it lives; a traceback may hold
+        one. ValueError when the loan has ended."""
 
     def __len__(self) -> int:
         """Items: 1, or those of the batch."""

@@ -9,8 +9,8 @@ class ItemInfo(NamedTuple):
     """What a queue knows about one item beside its tree."""
 
     ticket: int
-    """Its place in the order of all items of the queue, from 0 on. Tickets may be missing: those
-    of loans that were aborted."""
+    """Its place in the order of all items of the queue, from 0 on. A gap is no lost item: tickets
+    are used up by loans that were aborted, and where a slot was held when its turn came."""
     put_time: float
     """When it was put: seconds since the Unix epoch, by CLOCK_REALTIME."""
     producer_pid: int

@@ -122,7 +122,9 @@ impl Opened {
     }
 
     pub fn put_many(&self, py: Python<'_>, trees: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<()> {
-        let trees: Vec<Bound<'_, PyAny>> = trees.try_iter()?.collect::<PyResult<_>>()?;
+        // One more than fit, so that there is an end to a generator that has none.
+        let enough = self.queue.capacity() + 1;
+        let trees: Vec<Bound<'_, PyAny>> = trees.try_iter()?.take(enough).collect::<PyResult<_>>()?;
         let Some(size) = self.exactly("the number of trees", trees.len())? else { return Ok(()) };
         let sources: Vec<_> =
             trees.iter().map(|tree| self.tree.sources(py, tree)).collect::<PyResult<_>>()?;

@@ -75,7 +75,9 @@ pub fn borrow_error(py: Python<'_>, error: BorrowError, interruption: Option<PyE
 pub fn too_few_left(py: Python<'_>, left: usize) -> PyErr {
     errors::shut_down_saying(
         py,
-        format!("{left} items are left, and no more will come: ask for at most so many, or with min=1"),
+        format!(
+            "only {left} of them left, and no more will come: ask for at most so many items, or with min=1"
+        ),
     )
 }
 
