@@ -29,7 +29,7 @@ use crate::kept;
 use crate::opened::{Opened, copying};
 use crate::outcome;
 use crate::timeout::Timeout;
-use crate::tree::reference_count;
+use crate::tree::{Sources, Stack, reference_count};
 
 /// What both kinds of loan consist of.
 struct Loan {
@@ -66,6 +66,7 @@ impl Loan {
         is_stack: bool,
         is_writable: bool,
     ) -> PyResult<Self> {
+        assert!(hold.is_side_by_side(), "an array is one piece of memory");
         let len = hold.len();
         let hold = Py::new(py, HoldObject::new(hold, Arc::clone(&opened.get().kept)))?;
         let state = State { hold: Some(hold), tree: None, arrays: Vec::new() };
@@ -116,19 +117,14 @@ impl Loan {
     fn write(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let tree = &self.opened.get().tree;
         let hold = self.held(py)?;
-        let mut slots = hold.get().slots();
-        let is_held = |data| hold.get().lock().is_in_segment(data);
         if self.is_stack {
-            let mut stack = tree.stacked_sources(value)?;
+            let stack = tree.stacked_sources(value)?;
             if stack.len() != self.len {
                 return Err(outcome::other_length(self.len, stack.len()));
             }
-            stack.leave(py, tree, is_held)?;
-            copying(py, self.opened.get().nbytes_of(self.len), || slots.write_stack(&stack));
+            self.fill_stack(py, &hold, stack)?;
         } else {
-            let mut sources = tree.sources(py, value)?;
-            sources.leave(py, tree, is_held)?;
-            copying(py, sources.nbytes(), || sources.copy_to(&mut slots));
+            self.fill(py, &hold, tree.sources(py, value)?)?;
         }
         // What was replaced in the tree so far is overwritten with the rest.
         let (tree, arrays) = {
@@ -186,21 +182,33 @@ impl Loan {
             (hold.bind(py).clone(), root.bind(py).clone(), arrays)
         };
         let tree = &self.opened.get().tree;
-        let mut slots = hold.get().slots();
-        let is_held = |data| hold.get().lock().is_in_segment(data);
         if self.is_stack {
-            let mut stack = tree.stacked_sources_but(&root, self.len, &arrays)?;
+            let stack = tree.stacked_sources_but(&root, self.len, &arrays)?;
             if !stack.is_in_place() {
-                stack.leave(py, tree, is_held)?;
-                copying(py, self.opened.get().nbytes_of(self.len), || slots.write_stack(&stack));
+                self.fill_stack(py, &hold, stack)?;
             }
         } else {
-            let mut sources = tree.sources_but(&root, &arrays)?;
+            let sources = tree.sources_but(&root, &arrays)?;
             if !sources.are_in_place() {
-                sources.leave(py, tree, is_held)?;
-                copying(py, sources.nbytes(), || sources.copy_to(&mut slots));
+                self.fill(py, &hold, sources)?;
             }
         }
+        Ok(())
+    }
+
+    /// Copies a tree into the one slot of a hold.
+    fn fill(&self, py: Python<'_>, hold: &Bound<'_, HoldObject>, mut sources: Sources) -> PyResult<()> {
+        sources.leave(py, &self.opened.get().tree, |data| hold.get().lock().is_in_segment(data))?;
+        let mut slots = hold.get().slots();
+        copying(py, sources.nbytes(), || sources.copy_to(&mut slots));
+        Ok(())
+    }
+
+    /// Copies a stacked tree into the slots of a hold.
+    fn fill_stack(&self, py: Python<'_>, hold: &Bound<'_, HoldObject>, mut stack: Stack) -> PyResult<()> {
+        stack.leave(py, &self.opened.get().tree, |data| hold.get().lock().is_in_segment(data))?;
+        let mut slots = hold.get().slots();
+        copying(py, self.opened.get().nbytes_of(self.len), || slots.write_stack(&stack));
         Ok(())
     }
 

@@ -60,6 +60,7 @@ pub use raw::reference_count;
 use recycle::{RECYCLED_FROM_NBYTES, Recycler};
 pub use rows::{RowsMut, SlotOf};
 use scalar::Encoding;
+pub use sources::Sources;
 pub use stack::Stack;
 
 /// A schema, bound to the Python classes, keys and dtypes of this process.
