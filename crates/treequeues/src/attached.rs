@@ -14,15 +14,17 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
-
-use crate::error::{AttachError, BorrowError, Corrupted, ReserveError};
+use crate::clock::{monotonic_coarse_ns, monotonic_ns, realtime_ns};
+use crate::counters::Counter;
+use crate::error::{AttachError, BorrowError, Corrupted, CreateError, ReserveError};
 use crate::fork::{self, NoFork};
-use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE, Slot};
+use crate::format::{Entry, SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE, Slot};
+use crate::name::QueueName;
+use crate::names::{self, Rounds};
 use crate::participant::Participant;
 use crate::ring::{Claim, Ring};
 use crate::schema::Schema;
-use crate::segment::{Segment, SegmentId};
+use crate::segment::{CreateOptions, Directory, Preamble, Segment, SegmentId, has_name};
 use crate::sweep;
 use crate::sync::{Ordering, local};
 use crate::wait::{Event, Goal, Next, Patience, Wait, Waited, wait_for};
@@ -47,6 +49,8 @@ pub(crate) struct Attached {
     /// Unmapped by `drop`, before forks are let go on.
     segment: ManuallyDrop<Segment>,
     participant: Participant,
+    /// The thread that registered the participant.
+    thread: u32,
     producers: Patience,
     consumers: Patience,
     started: Instant,
@@ -89,6 +93,54 @@ impl Attached {
         Ok(Self::register(segment()?, &mut no_fork)?)
     }
 
+    /// Makes the segment of a named queue, registers this process in it, and gives it its name.
+    pub(crate) fn create_named(
+        name: QueueName,
+        schema: Schema,
+        capacity: u64,
+        options: CreateOptions,
+    ) -> Result<Arc<Self>, CreateError> {
+        let directory = Directory::make()
+            .map_err(|source| CreateError::System { action: "make the folder of named queues", source })?;
+        // First, because a queue that is left over may have the memory that this one needs.
+        names::make_room(&directory, &name)?;
+        let attached =
+            Self::create(|| Segment::create_named(&directory, name.clone(), schema, capacity, options))?;
+        names::publish(&directory, &attached.segment, &name)?;
+        Ok(attached)
+    }
+
+    /// Attaches to the queue of this name, by this process's own attachment if it has one.
+    pub(crate) fn attach_named(name: &QueueName) -> Result<Arc<Self>, AttachError> {
+        let rounds = Rounds::begin();
+        loop {
+            let file = Arc::new(names::find(name)?);
+            let outcome = Preamble::read(&file).and_then(|found| {
+                Self::find(found.header.id, || Segment::attach(Arc::clone(&file)).map(Some))
+            });
+            match outcome {
+                // Else it came too late (`names` M3).
+                Ok(attached) => {
+                    let attached = attached.expect("there is a segment to attach to");
+                    if names::is_still_named(&attached.segment) {
+                        return Ok(attached);
+                    }
+                }
+                // All places were taken at once, by somebody who removed the name (`names` M2).
+                Err(AttachError::TableFull { .. }) if !has_name(&*file) => {}
+                Err(error) => return Err(error),
+            }
+            rounds.next(name)?;
+        }
+    }
+
+    /// Takes the queue's name away: nobody finds it any more, and those who are attached go on.
+    pub(crate) fn unlink(&self) -> Result<bool, AttachError> {
+        // Threads of this process share the lock of the name.
+        let _no_fork = fork::hold_off();
+        names::unlink(&self.segment, self.participant.locks())
+    }
+
     /// The attachment of this very process to segment `id`, or through one that it inherited, or to what `segment` maps.
     ///
     /// `None` when there is none of the first two kinds, and nothing to map.
@@ -127,6 +179,7 @@ impl Attached {
         let attached = Arc::new(Self {
             segment: ManuallyDrop::new(segment),
             participant,
+            thread: this_thread(),
             producers: Patience::new(),
             consumers: Patience::new(),
             started: Instant::now(),
@@ -259,12 +312,17 @@ impl Attached {
     pub(crate) fn count_delivery(&self, claim: &Claim) {
         let deliveries = &self.slot(claim).delivery_count;
         // Relaxed: only the slot's holder touches it.
-        deliveries.store(deliveries.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+        let before = deliveries.load(Ordering::Relaxed);
+        deliveries.store(before.saturating_add(1), Ordering::Relaxed);
+        if before > 0 {
+            self.count(Counter::Redeliveries, 1);
+        }
     }
 
     /// For a call that does not wait: claims a slot if a sweep frees one.
     #[cold]
     pub(crate) fn reserve_after_sweep(&self) -> Result<Claim, ReserveError> {
+        self.count(Counter::Full, 1);
         let claim = if self.sweep_for_failing()? { self.try_reserve()? } else { None };
         claim.ok_or(ReserveError::Full)
     }
@@ -272,6 +330,7 @@ impl Attached {
     /// For a call that does not wait: claims an item if a sweep returns one.
     #[cold]
     pub(crate) fn borrow_after_sweep(&self) -> Result<Claim, BorrowError> {
+        self.count(Counter::Empty, 1);
         let claim = if self.sweep_for_failing()? { self.try_borrow()? } else { None };
         claim.ok_or(BorrowError::Empty)
     }
@@ -287,7 +346,7 @@ impl Attached {
             next: |_| Next::Sleep,
             attempt: || self.try_reserve(),
         };
-        match wait_for(self.not_full(), &self.producers, &mut wait, goal)? {
+        match self.waiting_for_room(|| wait_for(self.not_full(), &self.producers, &mut wait, goal))? {
             Waited::Got(claim) => Ok(claim),
             Waited::TimedOut => Err(ReserveError::Full),
             Waited::Interrupted => Err(ReserveError::Interrupted),
@@ -305,11 +364,31 @@ impl Attached {
             next: |_| Next::Sleep,
             attempt: || self.try_borrow(),
         };
-        match wait_for(self.not_empty(), &self.consumers, &mut wait, goal)? {
+        match self.waiting_for_items(|| wait_for(self.not_empty(), &self.consumers, &mut wait, goal))? {
             Waited::Got(claim) => Ok(claim),
             Waited::TimedOut => Err(BorrowError::Empty),
             Waited::Interrupted => Err(BorrowError::Interrupted),
         }
+    }
+
+    /// Counts a wait for free slots, and how long it takes.
+    pub(crate) fn waiting_for_room<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.counting_a_wait([Counter::Full, Counter::PutWaits], Counter::PutWaitNs, wait)
+    }
+
+    /// Counts a wait for items, and how long it takes.
+    pub(crate) fn waiting_for_items<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.counting_a_wait([Counter::Empty, Counter::GetWaits], Counter::GetWaitNs, wait)
+    }
+
+    fn counting_a_wait<T>(&self, events: [Counter; 2], time: Counter, wait: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        for event in events {
+            self.count(event, 1);
+        }
+        let outcome = wait();
+        self.count(time, began.elapsed().as_nanos() as u64);
+        outcome
     }
 
     /// How many free slots a producer that found none waits for at first, busily: one that takes each slot as it becomes free
@@ -325,12 +404,12 @@ impl Attached {
     pub(crate) fn commit(&self, claim: Claim) -> Result<(), Corrupted> {
         self.hold_ends(&claim);
         let slot = self.slot(&claim);
-        let now = clock_gettime(ClockId::Realtime);
         // Relaxed: published by the commit.
-        slot.put_time_ns.store(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64, Ordering::Relaxed);
+        slot.put_time_ns.store(realtime_ns(), Ordering::Relaxed);
         slot.producer_pid.store(self.participant.pid(), Ordering::Relaxed);
         slot.delivery_count.store(0, Ordering::Relaxed);
         self.ring().commit(claim)?;
+        self.count_one(Counter::Puts);
         self.not_empty().notify_one();
         Ok(())
     }
@@ -345,11 +424,19 @@ impl Attached {
     pub(crate) fn release(&self, claim: Claim) -> Result<(), Corrupted> {
         self.hold_ends(&claim);
         self.ring().release(claim)?;
+        self.count_one(Counter::Gets);
         self.slot_became_free();
         Ok(())
     }
 
     pub(crate) fn give_back(&self, claim: Claim) -> Result<(), Corrupted> {
+        self.put_back(claim)?;
+        self.count(Counter::GiveBacks, 1);
+        Ok(())
+    }
+
+    /// Returns an item that was claimed but not delivered.
+    pub(crate) fn put_back(&self, claim: Claim) -> Result<(), Corrupted> {
         self.hold_ends(&claim);
         self.ring().give_back(claim)?;
         self.not_empty().notify_one();
@@ -357,9 +444,12 @@ impl Attached {
     }
 
     /// Ends a reserve or a borrow whose views still live: the slot stays held, for nothing.
-    pub(crate) fn linger(&self, claim: Claim) -> Result<Claim, Corrupted> {
+    pub(crate) fn linger(&self, claim: Claim, was_read: bool) -> Result<Claim, Corrupted> {
         self.hold_ends(&claim);
         let claim = self.ring().linger(claim)?;
+        if was_read {
+            self.count_one(Counter::Gets);
+        }
         self.wake_drains();
         Ok(claim)
     }
@@ -382,7 +472,9 @@ impl Attached {
     /// Returns what dead participants held, and how many those were.
     pub(crate) fn sweep(&self) -> Result<usize, AttachError> {
         let dead = sweep::sweep(&self.segment, self.participant.locks(), Some(self.participant.id()))?;
+        self.count(Counter::Sweeps, 1);
         if dead > 0 {
+            self.count(Counter::Deaths, dead as u64);
             self.wake_everyone();
         }
         Ok(dead)
@@ -418,8 +510,30 @@ impl Attached {
     }
 
     fn hold_begins(&self, claim: &Claim) {
+        let slot = self.slot(claim);
         // Relaxed: for this process alone.
-        self.slot(claim).holder.store(self.holder(), Ordering::Relaxed);
+        slot.holder.store(self.holder(), Ordering::Relaxed);
+        // Relaxed: for people.
+        slot.held_since_ns.store(monotonic_coarse_ns(), Ordering::Relaxed);
+    }
+
+    /// Counts a put or a get (`counters` C2).
+    #[inline]
+    fn count_one(&self, counter: Counter) {
+        if this_thread() == self.thread {
+            self.entry().count_own(counter);
+        } else {
+            self.entry().count(counter, 1);
+        }
+    }
+
+    pub(crate) fn count(&self, counter: Counter, by: u64) {
+        self.entry().count(counter, by);
+    }
+
+    #[inline]
+    fn entry(&self) -> &Entry {
+        &self.segment.entries()[self.participant.id() as usize]
     }
 
     /// This thread of this participant.
@@ -471,8 +585,7 @@ impl Attached {
         let swept_at = &self.segment.control().not_full.swept_at_ns;
         // Relaxed: a clock value, and nothing depends on it but who sweeps.
         let last = swept_at.load(Ordering::Relaxed);
-        let now = clock_gettime(ClockId::Monotonic);
-        let now = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
+        let now = monotonic_ns();
         // A time in the future is that of another time namespace, or damage.
         let is_due = now < last || now - last >= interval.as_nanos() as u64;
         let is_ours =

@@ -12,6 +12,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, Instant};
 
 use crate::attached::Attached;
+use crate::counters::Counter;
 use crate::error::{BorrowError, Corrupted, ReserveError};
 use crate::ring::{Claim, Ring};
 use crate::wait::{Goal, Next, Wait, Waited, wait_for};
@@ -132,13 +133,13 @@ impl Attached {
                 Ok(Some(claim)) => claims.push(claim),
                 Ok(None) => break,
                 Err(error) => {
-                    self.give_back_all(claims)?;
+                    self.put_back_all(claims)?;
                     return Err(error);
                 }
             }
         }
         if claims.len() < size.enough() {
-            self.give_back_all(claims)?;
+            self.put_back_all(claims)?;
             return Ok(None);
         }
         for claim in &claims {
@@ -150,6 +151,7 @@ impl Attached {
     /// For a call that does not wait: claims slots if a sweep frees them.
     #[cold]
     pub(crate) fn reserve_batch_after_sweep(&self, size: BatchSize) -> Result<Vec<Claim>, ReserveError> {
+        self.count(Counter::Full, 1);
         let claims = if self.sweep_for_failing()? { self.try_reserve_batch(size)? } else { None };
         claims.ok_or(ReserveError::Full)
     }
@@ -157,6 +159,7 @@ impl Attached {
     /// For a call that does not wait: claims items if a sweep returns them.
     #[cold]
     pub(crate) fn borrow_batch_after_sweep(&self, size: BatchSize) -> Result<Vec<Claim>, BorrowError> {
+        self.count(Counter::Empty, 1);
         let claims = if self.sweep_for_failing()? { self.try_borrow_batch(size)? } else { None };
         claims.ok_or(BorrowError::Empty)
     }
@@ -178,7 +181,7 @@ impl Attached {
             next: |was_woken| pace.next(was_woken, free(), self.ring()),
             attempt: || self.try_reserve_batch(size),
         };
-        match wait_for(self.not_full(), self.producers(), &mut wait, goal)? {
+        match self.waiting_for_room(|| wait_for(self.not_full(), self.producers(), &mut wait, goal))? {
             Waited::Got(claims) => Ok(claims),
             Waited::TimedOut => Err(ReserveError::Full),
             Waited::Interrupted => Err(ReserveError::Interrupted),
@@ -202,7 +205,7 @@ impl Attached {
             next: |was_woken| pace.next(was_woken, items(), self.ring()),
             attempt: || self.try_borrow_batch(size),
         };
-        match wait_for(self.not_empty(), self.consumers(), &mut wait, goal)? {
+        match self.waiting_for_items(|| wait_for(self.not_empty(), self.consumers(), &mut wait, goal))? {
             Waited::Got(claims) => Ok(claims),
             Waited::TimedOut => Err(BorrowError::Empty),
             Waited::Interrupted => Err(BorrowError::Interrupted),
@@ -215,9 +218,9 @@ impl Attached {
     }
 
     /// Lowest ticket first: an item that came back between two claims was claimed behind higher ones (T2).
-    fn give_back_all(&self, mut claims: Vec<Claim>) -> Result<(), Corrupted> {
+    fn put_back_all(&self, mut claims: Vec<Claim>) -> Result<(), Corrupted> {
         claims.sort_unstable_by_key(|claim| claim.ticket);
-        claims.into_iter().map(|claim| self.give_back(claim)).fold(Ok(()), Result::and)
+        claims.into_iter().map(|claim| self.put_back(claim)).fold(Ok(()), Result::and)
     }
 }
 

@@ -1,7 +1,9 @@
 //! What can go wrong, one small enum an operation.
 
 use std::io;
+use std::path::PathBuf;
 
+use crate::name::{BadName, QueueName};
 use crate::schema::SchemaError;
 
 /// Shared memory that does not hold what the protocol can have written there.
@@ -51,6 +53,37 @@ pub enum CreateError {
         /// What limits the memory.
         limit: &'static str,
     },
+    /// The file system of named queues, or the machine, has not enough room.
+    #[error(
+        "the queue needs {needed_bytes} bytes in {folder} ({capacity} slots of {item_nbytes} bytes), but {available_bytes} \
+         are available ({limit}); lower maxsize, or make room", folder = folder.display()
+    )]
+    Space {
+        /// Where named queues are.
+        folder: PathBuf,
+        /// Bytes of the whole segment.
+        needed_bytes: u64,
+        /// Bytes there when it was found to be too little.
+        available_bytes: u64,
+        /// Slots asked for.
+        capacity: u64,
+        /// Bytes of one item.
+        item_nbytes: usize,
+        /// What limits the room.
+        limit: &'static str,
+    },
+    /// The name is taken by a queue that is in use, or kept.
+    #[error("a queue named {name:?} exists; attach to it, or open it: that attaches or creates")]
+    Exists {
+        /// The name.
+        name: QueueName,
+    },
+    /// No queue can have the name.
+    #[error(transparent)]
+    Name(#[from] BadName),
+    /// Only a name can outlive its queue's participants.
+    #[error("an anonymous queue ends with its last participant and cannot be kept; give it a name")]
+    KeepWithoutName,
     /// The system refused a step.
     #[error("could not {action}: {source}")]
     System {
@@ -67,9 +100,15 @@ pub enum CreateError {
 /// Why a process could not become a participant.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
-    /// The descriptor is not a segment of this format version.
-    #[error("not a treequeues segment of this version: {0}")]
+    /// The file is no segment, or another user could change it.
+    #[error("not a treequeues segment: {0}")]
     Foreign(&'static str),
+    /// The segment was made by another version of this library.
+    #[error("the segment has version {found} of the format, and this library reads version {ours}", ours = crate::format::VERSION)]
+    OtherVersion {
+        /// The segment's version.
+        found: u32,
+    },
     /// The header or the table of participants is damaged.
     #[error(transparent)]
     Corrupted(#[from] Corrupted),
@@ -91,6 +130,40 @@ pub enum AttachError {
     /// A queue in the memory of one process.
     #[error("a local queue lives in the memory of one process, and cannot be shared with another")]
     Local,
+    /// No queue can have the name.
+    #[error(transparent)]
+    Name(#[from] BadName),
+    /// No queue has the name.
+    #[error("no queue is named {name:?}")]
+    NotFound {
+        /// The name.
+        name: QueueName,
+    },
+    /// The queue's participants have all died, and nobody has cleaned up after them.
+    #[error(
+        "the queue {name:?} is stale: all its participants have died; creating or opening a queue of this name replaces it, \
+         and `treequeues clean` removes it"
+    )]
+    Stale {
+        /// The name.
+        name: QueueName,
+    },
+    /// Somebody creates or removes the queue, and has not come to an end with it.
+    #[error(
+        "the queue {name:?} is being created or removed by a process that does not go on; it may be stopped"
+    )]
+    ChangingHands {
+        /// The name.
+        name: QueueName,
+    },
+    /// What a name leads to cannot be attached to.
+    #[error("{path}: {error}", path = path.display())]
+    At {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: Box<AttachError>,
+    },
     /// The segment's memory is not of the id that the handle names.
     #[error("the descriptor leads to another segment than the handle was made for")]
     OtherSegment,

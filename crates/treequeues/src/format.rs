@@ -1,11 +1,11 @@
-//! The segment's format, version 1: what lies where in the one mapped region of a queue.
+//! The segment's format, version 2: what lies where in the one mapped region of a queue.
 //!
 //! ```text
 //!  offset            size             content
 //!  0                 256              Header: written once, before anyone else can see the segment
 //!  256               320              Control: cursors, hint, shutdown flag, two wake-up words; a cache line each
-//!  640               128 * P          participants: P entries
-//!  640 + 128 * P     64 * capacity    slots: state word and metadata, a cache line each
+//!  640               256 * P          participants: P entries, with what each has counted
+//!  640 + 256 * P     64 * capacity    slots: state word and metadata, a cache line each
 //!  ...               schema_nbytes    schema: UTF-8 JSON, `Schema::to_json`
 //!  ...                                leaves: one array [capacity, *shape] a leaf, its base aligned to 64 bytes, to 4096
 //!                                     for a leaf of 64 KiB and more; row stride exactly the leaf's bytes
@@ -22,14 +22,18 @@
 //! All four are checked once, at attach, into plain values; later only atomics are read from the mapping.
 //!
 //! What a crash leaves behind: nothing before the header is complete (an anonymous segment dies with its last
-//! descriptor); afterwards each slot in one of the phases of `ring`, which a sweep returns.
+//! descriptor, and a named one has no name yet); afterwards each slot in one of the phases of `ring`, which a sweep
+//! returns, and the file of a named segment, which `names` tells from a living one.
+//!
+//! Bytes of the file are also places of locks, whatever is stored there: byte p that participant p lives (`liveness`), and
+//! all of them at once that a name changes hands (`names`).
 
 use crate::sync::{AtomicU32, AtomicU64};
 
 /// The first bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"TREEQ\r\n\x1a";
 /// This format's version: any change of a byte's meaning is a new one.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// F1 to F4. Plain bytes: copied out of the mapping before a field is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +53,22 @@ pub(crate) struct Header {
     /// For people.
     pub(crate) creator_pid: u32,
     pub(crate) participants: u32,
-    /// Not 0: whoever maps the segment makes its page tables at once.
-    pub(crate) populate: u32,
-    pub(crate) reserved: [u8; 164],
+    /// `FLAG_*`.
+    pub(crate) flags: u32,
+    /// The name, padded with zeros; all zero for an anonymous segment.
+    pub(crate) name: [u8; NAME_NBYTES],
+    pub(crate) reserved: [u8; 60],
     pub(crate) checksum: u64,
 }
+
+/// Room for a name (`names`: at most 100 bytes).
+pub(crate) const NAME_NBYTES: usize = 104;
+/// Whoever maps the segment makes its page tables at once.
+pub(crate) const FLAG_POPULATE: u32 = 1;
+/// The segment is a file with a name, so it is not sealed.
+pub(crate) const FLAG_NAMED: u32 = 2;
+/// The name outlives all participants.
+pub(crate) const FLAG_KEEP: u32 = 4;
 
 /// A cache line of its own.
 #[derive(Debug)]
@@ -110,8 +125,22 @@ pub(crate) struct Entry {
     pub(crate) state: AtomicU64,
     /// For people: decisions rest on the lock of byte p alone.
     pub(crate) pid: AtomicU32,
-    reserved: [AtomicU32; 29],
+    pub(crate) reserved: AtomicU32,
+    /// Nanoseconds since the Unix epoch when the participant registered; for people.
+    pub(crate) attached_at_ns: AtomicU64,
+    /// Puts and gets of the thread that registered the participant: no other thread writes these.
+    pub(crate) own: [AtomicU64; COUNTERS_OF_THREADS],
+    /// What all tenants of this place have counted so far (`counters`), but for `own`. It is never set back, so that a sum
+    /// over all places is right whoever came and went.
+    pub(crate) counts: [AtomicU64; COUNTERS],
+    /// What the counts, `own` included, were when the present tenant came.
+    pub(crate) counts_before: [AtomicU64; COUNTERS],
 }
+
+/// Counters of an entry.
+pub(crate) const COUNTERS: usize = 12;
+/// The first of them, which the registering thread counts apart: it needs no locked instructions.
+pub(crate) const COUNTERS_OF_THREADS: usize = 2;
 
 /// One slot's state and metadata.
 #[derive(Debug)]
@@ -129,6 +158,8 @@ pub(crate) struct Slot {
     /// While the slot is held: who began that, the owner's bits of the state word above 32 bits for one of its threads. Said
     /// after the claim and unsaid before its end: else 0, or what a dead one left.
     pub(crate) holder: AtomicU64,
+    /// CLOCK_MONOTONIC_COARSE in nanoseconds when the slot's last hold began; for people.
+    pub(crate) held_since_ns: AtomicU64,
 }
 
 #[cfg(any(loom, test))]
@@ -160,6 +191,7 @@ impl Slot {
             producer_pid: AtomicU32::new(0),
             delivery_count: AtomicU32::new(0),
             holder: AtomicU64::new(0),
+            held_since_ns: AtomicU64::new(0),
         }
     }
 }
@@ -168,7 +200,7 @@ impl Slot {
 const _: () = {
     assert!(size_of::<Header>() == 256);
     assert!(size_of::<Control>() == 320);
-    assert!(size_of::<Entry>() == 128);
+    assert!(size_of::<Entry>() == 256);
     assert!(size_of::<Slot>() == 64);
     assert!(size_of::<Header>().is_multiple_of(align_of::<Control>()));
     assert!(cfg!(target_endian = "little"), "the format is little-endian");

@@ -38,6 +38,9 @@ compile_error!("treequeues needs Linux: memory files, futexes and open-file-desc
 mod attached;
 #[cfg(not(loom))]
 mod batch;
+#[cfg(not(loom))]
+mod clock;
+mod counters;
 pub mod dtype;
 mod error;
 #[cfg(not(loom))]
@@ -53,6 +56,9 @@ mod liveness;
 mod loan;
 #[cfg(not(loom))]
 mod monitor;
+mod name;
+#[cfg(not(loom))]
+mod names;
 #[cfg(not(loom))]
 mod participant;
 #[cfg(not(loom))]
@@ -74,13 +80,17 @@ mod tests;
 
 #[cfg(not(loom))]
 pub use batch::BatchSize;
+pub use counters::Counters;
 pub use dtype::{Dtype, Element};
 pub use error::{AttachError, BorrowError, Corrupted, CreateError, ReserveError};
 pub use layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS};
 #[cfg(not(loom))]
 pub use loan::{Hold, ItemInfo, ReadBatch, ReadLoan, WriteBatch, WriteLoan};
 #[cfg(not(loom))]
-pub use monitor::Snapshot;
+pub use monitor::{HeldSlot, Observer, ParticipantStats, PeekedItem, Snapshot, Stats, WhatFor};
+pub use name::{BadName, QueueName};
+#[cfg(not(loom))]
+pub use names::{NameState, name_state, names, remove_name};
 #[cfg(not(loom))]
 pub use queue::{Handle, Queue};
 pub use schema::{LeafKind, LeafSpec, Schema, SchemaError, Structure};

@@ -7,13 +7,18 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use crate::error::AttachError;
 use crate::format::Entry;
 use crate::segment::{FileIdentity, Heap, Segment};
 use crate::sync::Ordering;
+
+/// All bytes of a file, in the system's words.
+const ALL_BYTES: libc::off_t = 0;
+/// A byte that no participant has.
+const NAME_BYTE: libc::off_t = 1 << 40;
 
 /// Where the locks are: bytes of the segment's file, or flags of a heap segment.
 #[derive(Debug)]
@@ -33,7 +38,10 @@ pub(crate) struct EntryState {
 impl EntryState {
     pub(crate) fn load(entry: &Entry) -> Self {
         // Acquire: pairs with the claiming and freeing of the entry.
-        let state = entry.state.load(Ordering::Acquire);
+        Self::unpack(entry.state.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn unpack(state: u64) -> Self {
         Self { used: state & 1 == 1, generation: state >> 1 }
     }
 
@@ -93,18 +101,14 @@ impl Locks {
 
     pub(crate) fn try_lock(&self, id: u32) -> io::Result<bool> {
         match self {
-            Self::File(fd) => match ofd_lock(fd.as_raw_fd(), libc::F_OFD_SETLK, libc::F_WRLCK, id) {
-                Ok(_) => Ok(true),
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
-                Err(error) => Err(error),
-            },
+            Self::File(fd) => try_lock(fd.as_fd(), id.into(), 1),
             Self::Heap(heap) => Ok(heap.try_lock(id)),
         }
     }
 
     pub(crate) fn unlock(&self, id: u32) -> io::Result<()> {
         match self {
-            Self::File(fd) => ofd_lock(fd.as_raw_fd(), libc::F_OFD_SETLK, libc::F_UNLCK, id).map(drop),
+            Self::File(fd) => ofd_lock(fd.as_fd(), libc::F_OFD_SETLK, libc::F_UNLCK, id.into(), 1).map(drop),
             Self::Heap(heap) => {
                 heap.unlock(id);
                 Ok(())
@@ -115,9 +119,31 @@ impl Locks {
     /// Whether another participant holds the lock of byte `id`.
     pub(crate) fn is_locked(&self, id: u32) -> io::Result<bool> {
         match self {
-            Self::File(fd) => Ok(ofd_lock(fd.as_raw_fd(), libc::F_OFD_GETLK, libc::F_WRLCK, id)?
-                != libc::F_UNLCK as libc::c_short),
+            Self::File(fd) => is_alive(fd.as_fd(), id),
             Self::Heap(heap) => Ok(heap.is_locked(id)),
+        }
+    }
+
+    /// The lock over all bytes, unless somebody else has one on any of them. The own byte's lock becomes part of it.
+    pub(crate) fn try_lock_all(&self) -> io::Result<bool> {
+        match self {
+            Self::File(fd) => try_lock_all(fd.as_fd()),
+            Self::Heap(_) => Ok(false),
+        }
+    }
+
+    /// The lock that one participant at a time has while it takes the name from its queue. False if another has it.
+    pub(crate) fn try_lock_name(&self) -> io::Result<bool> {
+        match self {
+            Self::File(fd) => try_lock(fd.as_fd(), NAME_BYTE, 1),
+            Self::Heap(_) => Ok(false),
+        }
+    }
+
+    pub(crate) fn unlock_name(&self) -> io::Result<()> {
+        match self {
+            Self::File(fd) => ofd_lock(fd.as_fd(), libc::F_OFD_SETLK, libc::F_UNLCK, NAME_BYTE, 1).map(drop),
+            Self::Heap(_) => Ok(()),
         }
     }
 
@@ -138,17 +164,70 @@ impl Locks {
     }
 }
 
-/// One open-file-description lock command on one byte; returns the lock type that the kernel wrote back.
-fn ofd_lock(fd: RawFd, command: libc::c_int, kind: libc::c_int, byte: u32) -> io::Result<libc::c_short> {
+/// Who has locks on a segment's file, other than through the descriptor that is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holders {
+    /// Nobody: no participant lives.
+    Nobody,
+    /// Participants.
+    Participants,
+    /// Somebody who has all bytes, to take the file's name from it (`names`).
+    Remover,
+}
+
+/// Who lives at a segment's file.
+pub(crate) fn holders(fd: BorrowedFd<'_>) -> io::Result<Holders> {
+    let found = ofd_lock(fd, libc::F_OFD_GETLK, libc::F_WRLCK, 0, ALL_BYTES)?;
+    Ok(if found.l_type == libc::F_UNLCK as libc::c_short {
+        Holders::Nobody
+    } else if found.l_len == ALL_BYTES {
+        Holders::Remover
+    } else {
+        Holders::Participants
+    })
+}
+
+/// Whether a participant other than through this descriptor lives: a look without a lock, for observers.
+pub(crate) fn is_alive(fd: BorrowedFd<'_>, id: u32) -> io::Result<bool> {
+    let found = ofd_lock(fd, libc::F_OFD_GETLK, libc::F_WRLCK, libc::off_t::from(id), 1)?;
+    Ok(found.l_type != libc::F_UNLCK as libc::c_short)
+}
+
+/// The lock over all bytes of a segment's file, unless somebody else has one on any of them.
+pub(crate) fn try_lock_all(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    try_lock(fd, 0, ALL_BYTES)
+}
+
+/// Gives up what `try_lock_all` took.
+pub(crate) fn unlock_all(fd: BorrowedFd<'_>) -> io::Result<()> {
+    ofd_lock(fd, libc::F_OFD_SETLK, libc::F_UNLCK, 0, ALL_BYTES).map(drop)
+}
+
+fn try_lock(fd: BorrowedFd<'_>, byte: libc::off_t, count: libc::off_t) -> io::Result<bool> {
+    match ofd_lock(fd, libc::F_OFD_SETLK, libc::F_WRLCK, byte, count) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// One open-file-description lock command on `count` bytes; returns what the kernel wrote back.
+fn ofd_lock(
+    fd: BorrowedFd<'_>,
+    command: libc::c_int,
+    kind: libc::c_int,
+    byte: libc::off_t,
+    count: libc::off_t,
+) -> io::Result<libc::flock> {
     let mut lock = libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: libc::off_t::from(byte),
-        l_len: 1,
+        l_start: byte,
+        l_len: count,
         // Required to be 0 for open-file-description locks.
         l_pid: 0,
     };
     // SAFETY: `lock` is a valid flock that lives through the call, which is what these commands take.
-    let done = unsafe { libc::fcntl(fd, command, &raw mut lock) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(lock.l_type) }
+    let done = unsafe { libc::fcntl(fd.as_raw_fd(), command, &raw mut lock) };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(lock) }
 }

@@ -9,9 +9,11 @@
 
 use std::io;
 
+use crate::clock::realtime_ns;
 use crate::error::{AttachError, Corrupted};
 use crate::fork::{self, Key, NoFork};
 use crate::liveness::{EntryState, Locks};
+use crate::names;
 use crate::segment::Segment;
 use crate::sweep;
 use crate::sync::Ordering;
@@ -47,6 +49,8 @@ impl Participant {
                 fork_generation: fork::generation(),
             }),
             Err(error) => {
+                // A leaver may have met a lock that was only tried for here (`names` M4).
+                names::remove_if_last(segment, &locks);
                 locks.close();
                 Err(error)
             }
@@ -69,8 +73,10 @@ impl Participant {
                     continue;
                 }
                 if free.swap(entry, EntryState { used: true, ..free }) {
-                    // Relaxed: for people.
+                    // Relaxed, and below: for people.
                     entry.pid.store(std::process::id(), Ordering::Relaxed);
+                    entry.attached_at_ns.store(realtime_ns(), Ordering::Relaxed);
+                    entry.begin_counting();
                     return Ok((id, free.generation));
                 }
                 // Somebody was here between the look and the lock: the entry may be a dead one's now (P1).
@@ -132,10 +138,10 @@ impl Participant {
             let used = EntryState { used: true, generation: self.generation };
             used.swap(&segment.entries()[self.id as usize], used.freed());
         }
-        if let Locks::Heap(heap) = &self.locks {
-            heap.unlock(self.id);
-        }
         if self.locks.are_of(segment).is_ok() {
+            // What fails here is done by the closing.
+            let _ = self.locks.unlock(self.id);
+            names::remove_if_last(segment, &self.locks);
             self.locks.close();
         }
         recovered.map(drop)

@@ -12,7 +12,8 @@ use crate::batch::BatchSize;
 use crate::error::{AttachError, BorrowError, CreateError, ReserveError};
 use crate::fork;
 use crate::loan::{ReadBatch, ReadLoan, WriteBatch, WriteLoan};
-use crate::monitor::Snapshot;
+use crate::monitor::{Snapshot, Stats};
+use crate::name::QueueName;
 use crate::schema::Schema;
 use crate::segment::{CreateOptions, Segment, SegmentId};
 use crate::wait::Wait;
@@ -69,7 +70,47 @@ impl Queue {
     /// # Errors
     /// As `create`, and if an option is out of range.
     pub fn create_with(schema: Schema, capacity: u64, options: CreateOptions) -> Result<Self, CreateError> {
+        if options.keep {
+            return Err(CreateError::KeepWithoutName);
+        }
         Attached::create(|| Segment::create(schema, capacity, options)).map(Self::new)
+    }
+
+    /// Creates a queue that any process of this user finds by its name.
+    ///
+    /// What is left of a queue of this name whose participants have all died is replaced. The name goes with the last
+    /// participant, unless the queue is to be kept.
+    ///
+    /// # Errors
+    /// `Exists` if a queue of this name is in use, or kept; as `create_with`.
+    pub fn create_named(
+        name: &str,
+        schema: Schema,
+        capacity: u64,
+        options: CreateOptions,
+    ) -> Result<Self, CreateError> {
+        Attached::create_named(name.parse()?, schema, capacity, options).map(Self::new)
+    }
+
+    /// Attaches to the queue of this name. What its items look like stands in the queue: see `schema`.
+    ///
+    /// # Errors
+    /// `NotFound`, `Stale` if all its participants have died, `At` if what is there is no sound queue, and `TableFull`.
+    pub fn attach(name: &str) -> Result<Self, AttachError> {
+        Attached::attach_named(&name.parse()?).map(Self::new)
+    }
+
+    /// Takes the queue's name away: nobody finds it any more, and those who are attached go on. Whether it had one.
+    ///
+    /// # Errors
+    /// If the system refuses, or another process that does the same does not go on.
+    pub fn unlink(&self) -> Result<bool, AttachError> {
+        self.attached()?.unlink()
+    }
+
+    /// The name that the queue was created with, whether it still has it or not.
+    pub fn name(&self) -> Option<&QueueName> {
+        self.attached.segment().name()
     }
 
     /// Creates a queue in this process's own memory, for its threads alone: no descriptor, no other participants.
@@ -306,6 +347,16 @@ impl Queue {
     pub fn snapshot(&self) -> Result<Snapshot, AttachError> {
         let attached = self.attached()?;
         Ok(Snapshot::take(attached.segment())?)
+    }
+
+    /// What is in the queue now, what was done to it, and who holds what.
+    ///
+    /// # Errors
+    /// If the segment is damaged, or the system refuses to tell who lives.
+    pub fn stats(&self) -> Result<Stats, AttachError> {
+        let attached = self.attached()?;
+        let participant = attached.participant();
+        Stats::of_attached(attached.segment(), participant.locks(), participant.id())
     }
 
     /// The queue's schema.

@@ -59,6 +59,11 @@ impl Owner {
         Self((((generation as u32) << id_bits) | id) & OWNER_MASK as u32)
     }
 
+    /// The participant's id.
+    pub(crate) fn id(self, id_bits: u32) -> u32 {
+        self.0 & ((1 << id_bits) - 1)
+    }
+
     /// The field of the word.
     pub(crate) fn bits(self) -> u64 {
         u64::from(self.0)

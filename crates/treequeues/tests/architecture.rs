@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 
 /// Each module may import those of the rows above it, and its own row where `true` says so.
 const LAYERS: &[(&[&str], bool)] = &[
-    (&["dtype", "sync"], false),
+    (&["clock", "dtype", "sync"], false),
     (&["word"], false),
     (&["schema"], false),
     (&["layout", "format"], true),
+    (&["counters", "name"], false),
     (&["error"], false),
     (&["ring", "wait"], false),
     (&["segment"], false),
     (&["fork"], false),
     (&["liveness"], false),
+    (&["names"], false),
     (&["sweep"], false),
     (&["participant"], false),
     (&["monitor"], false),

@@ -154,13 +154,14 @@ impl Hold {
     /// Unless the hold is writing or reading.
     pub fn linger(&mut self) -> Result<(), Corrupted> {
         assert!(matches!(self.state, State::Writing | State::Reading), "a loan ends once");
+        let was_read = self.state == State::Reading;
         self.state = State::Lingering;
         if !self.is_this_process() {
             return Ok(());
         }
         let mut outcome = Ok(());
         for claim in std::mem::take(&mut self.claims) {
-            match self.attached.linger(claim) {
+            match self.attached.linger(claim, was_read) {
                 Ok(claim) => self.claims.push(claim),
                 Err(error) => outcome = Err(error),
             }

@@ -3,16 +3,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Bytes that can be had without swapping, and what limits them. Reclaimable cache counts as free.
+/// Bytes that are left to the rest of the machine.
+const HEADROOM_NBYTES: u64 = 32 << 20;
+
+/// Bytes that a queue can have without swapping, and what limits them. Reclaimable cache counts as free.
 pub(super) fn available_memory() -> (u64, &'static str) {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| field(&text, "MemAvailable:"));
     let machine = machine.map_or(u64::MAX, |kibibytes| kibibytes * 1024);
     let cgroup = fs::read_to_string("/proc/self/cgroup").map_or(u64::MAX, |groups| cgroup_available(&groups));
-    if cgroup < machine {
+    let (available, limit) = if cgroup < machine {
         (cgroup, "by the limit of this control group")
     } else {
         (machine, "on this machine")
-    }
+    };
+    (available.saturating_sub(HEADROOM_NBYTES), limit)
 }
 
 /// The least room that any control group above this process has left.

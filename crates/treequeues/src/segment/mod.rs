@@ -10,22 +10,30 @@
 //! S4. A row is read or written only by a claim's holder (`ring` R1, R3), through `row`.
 
 mod available;
+mod file;
 mod heap;
 mod memfd;
+mod named;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::io::Errno;
+
+use crate::clock::realtime_ns;
 use crate::error::{AttachError, Corrupted, CreateError};
-use crate::format::{Control, Entry, Header, MAGIC, Slot, VERSION};
+use crate::format::{
+    Control, Entry, FLAG_KEEP, FLAG_NAMED, FLAG_POPULATE, Header, MAGIC, NAME_NBYTES, Slot, VERSION,
+};
 use crate::layout::{DEFAULT_PARTICIPANTS, Layout, LayoutError};
+use crate::name::QueueName;
 use crate::ring::Ring;
 use crate::schema::Schema;
 
+pub(crate) use file::{FileIdentity, map_private_over, read_at};
 pub(crate) use heap::Heap;
-pub(crate) use memfd::{FileIdentity, map_private_over};
+pub(crate) use named::{Directory, has_name};
 
 /// 128 random bits that name a segment.
 pub type SegmentId = [u8; 16];
@@ -37,7 +45,9 @@ pub(crate) struct Segment {
     layout: Layout,
     schema: Arc<Schema>,
     id: SegmentId,
-    populate: bool,
+    /// `FLAG_*`.
+    flags: u32,
+    name: Option<QueueName>,
     backing: Backing,
 }
 
@@ -49,17 +59,19 @@ pub struct CreateOptions {
     /// Whether every process makes its page tables for the whole queue when it attaches, so that its first pass over the
     /// slots meets no page faults. It takes time then, and nothing later.
     pub populate: bool,
+    /// Whether a named queue outlives all its participants, until its name is unlinked. An anonymous one cannot.
+    pub keep: bool,
 }
 
 impl Default for CreateOptions {
     fn default() -> Self {
-        Self { participants: u64::from(DEFAULT_PARTICIPANTS), populate: false }
+        Self { participants: u64::from(DEFAULT_PARTICIPANTS), populate: false, keep: false }
     }
 }
 
 #[derive(Debug)]
 enum Backing {
-    Memfd(Arc<OwnedFd>, FileIdentity),
+    File(Arc<OwnedFd>, FileIdentity),
     Heap(Arc<Heap>),
 }
 
@@ -71,15 +83,21 @@ unsafe impl Sync for Segment {}
 impl Segment {
     /// Creates an anonymous segment, all its memory reserved, and maps it.
     pub(crate) fn create(schema: Schema, capacity: u64, options: CreateOptions) -> Result<Self, CreateError> {
-        Self::create_in(schema, capacity, options, |layout, item_nbytes| {
-            let fd = Arc::new(memfd::create(layout, item_nbytes)?);
-            let base = memfd::map_shared(&fd, layout.total_nbytes, options.populate)
-                .map_err(|source| CreateError::System { action: "map the segment", source: source.into() })?;
-            let identity = FileIdentity::of(&fd).map_err(|source| CreateError::System {
-                action: "stat the segment",
-                source: source.into(),
-            })?;
-            Ok((base, Backing::Memfd(fd, identity)))
+        Self::create_in(schema, capacity, options, None, |layout, item_nbytes| {
+            map_new(memfd::create(layout, item_nbytes)?, layout, options)
+        })
+    }
+
+    /// Creates the segment of a named queue, all its memory reserved, and maps it. Nobody finds it before it is linked.
+    pub(crate) fn create_named(
+        directory: &Directory,
+        name: QueueName,
+        schema: Schema,
+        capacity: u64,
+        options: CreateOptions,
+    ) -> Result<Self, CreateError> {
+        Self::create_in(schema, capacity, options, Some(name), |layout, item_nbytes| {
+            map_new(directory.create(layout, item_nbytes)?, layout, options)
         })
     }
 
@@ -89,8 +107,8 @@ impl Segment {
         capacity: u64,
         participants: u64,
     ) -> Result<Self, CreateError> {
-        let options = CreateOptions { participants, populate: false };
-        Self::create_in(schema, capacity, options, |layout, item_nbytes| {
+        let options = CreateOptions { participants, ..CreateOptions::default() };
+        Self::create_in(schema, capacity, options, None, |layout, item_nbytes| {
             let heap = Heap::new(layout).ok_or(CreateError::Memory {
                 needed_bytes: layout.total_nbytes as u64,
                 available_bytes: 0,
@@ -105,59 +123,32 @@ impl Segment {
 
     /// Maps the segment behind a descriptor, after checking F1 to F4.
     pub(crate) fn attach(fd: Arc<OwnedFd>) -> Result<Self, AttachError> {
-        let nbytes = memfd::sealed_nbytes(&fd)?;
-        if nbytes < size_of::<Header>() {
-            return Err(AttachError::Foreign("the file is shorter than a header"));
-        }
-        let header = memfd::read_header(&fd)?;
-        header.check(nbytes)?;
-        let schema_nbytes = usize::try_from(header.schema_nbytes).unwrap_or(usize::MAX);
-        let schema_offset = Layout::schema_offset(header.capacity, u64::from(header.participants))
-            .filter(|offset| offset.checked_add(schema_nbytes).is_some_and(|end| end <= nbytes))
-            .ok_or(AttachError::Corrupted(Corrupted("the header's sizes do not fit the file")))?;
-        let json = memfd::read_at(&fd, schema_offset, schema_nbytes)?;
-        let json = String::from_utf8(json).map_err(|_| Corrupted("the schema is not UTF-8"))?;
-        let schema = Schema::from_json(&json)?;
-        if schema.fingerprint() != header.fingerprint {
-            return Err(Corrupted("the schema does not match its fingerprint").into());
-        }
-        let layout = Layout::new(&schema, schema_nbytes, header.capacity, u64::from(header.participants))
-            .map_err(|_| Corrupted("the header's sizes are out of range"))?;
-        if layout.total_nbytes != nbytes {
-            return Err(Corrupted("the schema needs another size than the file has").into());
-        }
-        let identity = FileIdentity::of(&fd)
-            .map_err(|source| AttachError::System { action: "stat the segment", source: source.into() })?;
-        let populate = header.populate != 0;
-        let base = memfd::map_shared(&fd, layout.total_nbytes, populate)
-            .map_err(|source| AttachError::System { action: "map the segment", source: source.into() })?;
-        Ok(Self {
-            base,
-            layout,
-            schema: Arc::new(schema),
-            id: header.id,
-            populate,
-            backing: Backing::Memfd(fd, identity),
-        })
+        let Preamble { header, schema, layout, name } = Preamble::read(&fd)?;
+        let system = |action| move |errno: Errno| AttachError::System { action, source: errno.into() };
+        let identity = FileIdentity::of(&fd).map_err(system("stat the segment"))?;
+        let base = file::map_shared(&fd, layout.total_nbytes, header.flags & FLAG_POPULATE != 0)
+            .map_err(system("map the segment"))?;
+        let (schema, backing) = (Arc::new(schema), Backing::File(fd, identity));
+        Ok(Self { base, layout, schema, id: header.id, flags: header.flags, name, backing })
     }
 
     /// Maps the same segment once more: for a forked child, whose inherited mapping became private.
     pub(crate) fn map_again(&self) -> Result<Self, AttachError> {
         let (base, backing) = match &self.backing {
-            Backing::Memfd(fd, identity) => {
+            Backing::File(fd, identity) => {
                 if FileIdentity::of(fd).ok() != Some(*identity) {
                     return Err(AttachError::DescriptorsClosed);
                 }
-                let base =
-                    memfd::map_shared(fd, self.layout.total_nbytes, self.populate).map_err(|source| {
-                        AttachError::System { action: "map the segment again", source: source.into() }
-                    })?;
-                (base, Backing::Memfd(Arc::clone(fd), *identity))
+                let populate = self.flags & FLAG_POPULATE != 0;
+                let base = file::map_shared(fd, self.layout.total_nbytes, populate).map_err(|source| {
+                    AttachError::System { action: "map the segment again", source: source.into() }
+                })?;
+                (base, Backing::File(Arc::clone(fd), *identity))
             }
             Backing::Heap(heap) => (heap.base(), Backing::Heap(Arc::clone(heap))),
         };
-        let (layout, schema) = (self.layout.clone(), Arc::clone(&self.schema));
-        Ok(Self { base, layout, schema, id: self.id, populate: self.populate, backing })
+        let (layout, schema, name) = (self.layout.clone(), Arc::clone(&self.schema), self.name.clone());
+        Ok(Self { base, layout, schema, id: self.id, flags: self.flags, name, backing })
     }
 
     pub(crate) fn schema(&self) -> &Arc<Schema> {
@@ -172,10 +163,20 @@ impl Segment {
         self.id
     }
 
+    /// The name that the segment was created with; none of an anonymous one.
+    pub(crate) fn name(&self) -> Option<&QueueName> {
+        self.name.as_ref()
+    }
+
+    /// Whether the name outlives the participants.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.flags & FLAG_KEEP != 0
+    }
+
     /// The segment's descriptor; none on the heap.
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.backing {
-            Backing::Memfd(fd, _) => Some(fd.as_fd()),
+            Backing::File(fd, _) => Some(fd.as_fd()),
             Backing::Heap(_) => None,
         }
     }
@@ -183,7 +184,7 @@ impl Segment {
     /// Which file the segment is, so that a descriptor can be told from another's with the same number.
     pub(crate) fn identity(&self) -> Option<FileIdentity> {
         match self.backing {
-            Backing::Memfd(_, identity) => Some(identity),
+            Backing::File(_, identity) => Some(identity),
             Backing::Heap(_) => None,
         }
     }
@@ -192,7 +193,7 @@ impl Segment {
     pub(crate) fn heap_locks(&self) -> Option<Arc<Heap>> {
         match &self.backing {
             Backing::Heap(heap) => Some(Arc::clone(heap)),
-            Backing::Memfd(..) => None,
+            Backing::File(..) => None,
         }
     }
 
@@ -260,9 +261,10 @@ impl Segment {
         schema: Schema,
         capacity: u64,
         options: CreateOptions,
+        name: Option<QueueName>,
         reserve: impl FnOnce(&Layout, usize) -> Result<(NonNull<u8>, Backing), CreateError>,
     ) -> Result<Self, CreateError> {
-        let CreateOptions { participants, populate } = options;
+        let CreateOptions { participants, populate, keep } = options;
         let json = schema.to_json();
         let item_nbytes = schema.item_nbytes();
         let layout =
@@ -273,6 +275,9 @@ impl Segment {
             })?;
         let id = random_id()?;
         let (base, backing) = reserve(&layout, item_nbytes)?;
+        let flags = [(populate, FLAG_POPULATE), (name.is_some(), FLAG_NAMED), (keep, FLAG_KEEP)]
+            .iter()
+            .fold(0, |flags, (is_set, flag)| if *is_set { flags | flag } else { flags });
         let header = Header {
             magic: MAGIC,
             version: VERSION,
@@ -282,13 +287,12 @@ impl Segment {
             capacity,
             schema_nbytes: json.len() as u64,
             fingerprint: schema.fingerprint(),
-            created_at_ns: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_nanos() as u64),
+            created_at_ns: realtime_ns(),
             creator_pid: std::process::id(),
             participants: layout.participants,
-            populate: u32::from(populate),
-            reserved: [0; 164],
+            flags,
+            name: name.as_ref().map_or([0; NAME_NBYTES], QueueName::padded),
+            reserved: [0; 60],
             checksum: 0,
         }
         .with_checksum();
@@ -297,14 +301,75 @@ impl Segment {
         let schema_place = base.as_ptr().wrapping_add(layout.schema_offset);
         // SAFETY: S1, L1 and L2: `schema_nbytes` bytes of the fresh region; the JSON lies elsewhere.
         unsafe { std::ptr::copy_nonoverlapping(json.as_ptr(), schema_place, json.len()) };
-        Ok(Self { base, layout, schema: Arc::new(schema), id, populate, backing })
+        Ok(Self { base, layout, schema: Arc::new(schema), id, flags, name, backing })
+    }
+}
+
+/// Maps a file whose pages were just reserved.
+fn map_new(
+    fd: OwnedFd,
+    layout: &Layout,
+    options: CreateOptions,
+) -> Result<(NonNull<u8>, Backing), CreateError> {
+    let system = |action| move |errno: Errno| CreateError::System { action, source: errno.into() };
+    let fd = Arc::new(fd);
+    let base =
+        file::map_shared(&fd, layout.total_nbytes, options.populate).map_err(system("map the segment"))?;
+    let identity = FileIdentity::of(&fd).map_err(system("stat the segment"))?;
+    Ok((base, Backing::File(fd, identity)))
+}
+
+/// What stands before the slots in a segment's file, checked (F1 to F4): enough to look into it without mapping it.
+#[derive(Debug)]
+pub(crate) struct Preamble {
+    pub(crate) header: Header,
+    pub(crate) schema: Schema,
+    pub(crate) layout: Layout,
+    pub(crate) name: Option<QueueName>,
+}
+
+impl Preamble {
+    /// Reads and checks it.
+    pub(crate) fn read(fd: &OwnedFd) -> Result<Self, AttachError> {
+        let stat = rustix::fs::fstat(fd)
+            .map_err(|errno| AttachError::System { action: "stat the segment", source: errno.into() })?;
+        let nbytes =
+            usize::try_from(stat.st_size).map_err(|_| AttachError::Foreign("its size is out of range"))?;
+        if nbytes < size_of::<Header>() {
+            return Err(AttachError::Foreign("the file is shorter than a header"));
+        }
+        let header = file::read_header(fd)?;
+        header.check(nbytes)?;
+        let name = if header.flags & FLAG_NAMED != 0 {
+            named::check_private(fd)?;
+            Some(QueueName::from_padded(&header.name).map_err(|_| Corrupted("the header's name is none"))?)
+        } else {
+            memfd::check_sealed(fd)?;
+            None
+        };
+        let schema_nbytes = usize::try_from(header.schema_nbytes).unwrap_or(usize::MAX);
+        let schema_offset = Layout::schema_offset(header.capacity, u64::from(header.participants))
+            .filter(|offset| offset.checked_add(schema_nbytes).is_some_and(|end| end <= nbytes))
+            .ok_or(AttachError::Corrupted(Corrupted("the header's sizes do not fit the file")))?;
+        let json = file::read_at(fd, schema_offset, schema_nbytes)?;
+        let json = String::from_utf8(json).map_err(|_| Corrupted("the schema is not UTF-8"))?;
+        let schema = Schema::from_json(&json)?;
+        if schema.fingerprint() != header.fingerprint {
+            return Err(Corrupted("the schema does not match its fingerprint").into());
+        }
+        let layout = Layout::new(&schema, schema_nbytes, header.capacity, u64::from(header.participants))
+            .map_err(|_| Corrupted("the header's sizes are out of range"))?;
+        if layout.total_nbytes != nbytes {
+            return Err(Corrupted("the schema needs another size than the file has").into());
+        }
+        Ok(Self { header, schema, layout, name })
     }
 }
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        if let Backing::Memfd(..) = self.backing {
-            memfd::unmap(self.base, self.layout.total_nbytes);
+        if let Backing::File(..) = self.backing {
+            file::unmap(self.base, self.layout.total_nbytes);
         }
     }
 }
@@ -332,7 +397,8 @@ impl Header {
         numbers
             .iter()
             .flat_map(|number| number.to_le_bytes())
-            .chain(self.populate.to_le_bytes())
+            .chain(self.flags.to_le_bytes())
+            .chain(self.name)
             .chain(self.reserved)
             .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -345,7 +411,7 @@ impl Header {
             return Err(AttachError::Foreign("it does not begin with the magic bytes"));
         }
         if self.version != VERSION || self.header_nbytes as usize != size_of::<Header>() {
-            return Err(AttachError::Foreign("it has another format version"));
+            return Err(AttachError::OtherVersion { found: self.version });
         }
         if self.checksum != self.expected_checksum() {
             return Err(Corrupted("the header does not match its checksum").into());

@@ -297,5 +297,5 @@ fn another_descriptor_or_segment_is_refused() {
 }
 
 fn options(participants: u64) -> CreateOptions {
-    CreateOptions { participants, populate: false }
+    CreateOptions { participants, ..CreateOptions::default() }
 }

@@ -1,11 +1,11 @@
-//! A read-only look at a queue, for people and tools. It takes nothing and changes nothing.
+//! How many slots are in which state: one quick look.
 
 use crate::error::Corrupted;
 use crate::format::{SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE};
 use crate::liveness::EntryState;
 use crate::segment::Segment;
 use crate::sync::Ordering;
-use crate::word::Phase;
+use crate::word::{Phase, Word};
 
 /// How many slots were in which state. One look at each slot, not one at all of them: while others work, the sum is
 /// exact and the parts are of slightly different moments.
@@ -33,26 +33,37 @@ impl Snapshot {
     pub(crate) fn take(segment: &Segment) -> Result<Self, Corrupted> {
         let mut snapshot = Self::default();
         for word in segment.ring().words() {
-            match word.phase().ok_or(Corrupted("a slot's state word has no meaning"))? {
-                Phase::Free => snapshot.free += 1,
-                Phase::Writing | Phase::Late => snapshot.writing += 1,
-                Phase::Ready => snapshot.ready += 1,
-                Phase::Returned => {
-                    snapshot.ready += 1;
-                    snapshot.returned += 1;
-                }
-                Phase::Reading => snapshot.reading += 1,
-                Phase::Lingering => snapshot.lingering += 1,
-            }
+            snapshot.count(word)?;
         }
         snapshot.participants = segment.entries().iter().filter(|entry| EntryState::load(entry).used).count();
         // Relaxed: one more look among many.
-        let flag = segment.control().not_full.shutdown.load(Ordering::Relaxed);
-        snapshot.is_shut_down = flag != SHUTDOWN_NONE;
+        snapshot.apply_shutdown(segment.control().not_full.shutdown.load(Ordering::Relaxed));
+        Ok(snapshot)
+    }
+
+    /// Counts one slot.
+    pub(super) fn count(&mut self, word: Word) -> Result<Phase, Corrupted> {
+        let phase = word.phase().ok_or(Corrupted("a slot's state word has no meaning"))?;
+        match phase {
+            Phase::Free => self.free += 1,
+            Phase::Writing | Phase::Late => self.writing += 1,
+            Phase::Ready => self.ready += 1,
+            Phase::Returned => {
+                self.ready += 1;
+                self.returned += 1;
+            }
+            Phase::Reading => self.reading += 1,
+            Phase::Lingering => self.lingering += 1,
+        }
+        Ok(phase)
+    }
+
+    /// After all slots: what the queue's shutdown means for them.
+    pub(super) fn apply_shutdown(&mut self, flag: u32) {
+        self.is_shut_down = flag != SHUTDOWN_NONE;
         if flag == SHUTDOWN_IMMEDIATE {
             // What is left can no longer be had.
-            (snapshot.ready, snapshot.returned) = (0, 0);
+            (self.ready, self.returned) = (0, 0);
         }
-        Ok(snapshot)
     }
 }

@@ -1,0 +1,196 @@
+//! What is in a queue, what was done to it, and by whom.
+
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use super::snapshot::Snapshot;
+use super::values::{EntryValues, SlotValues};
+use crate::clock::monotonic_coarse_ns;
+use crate::counters::Counters;
+use crate::error::{AttachError, Corrupted};
+use crate::format::COUNTERS;
+use crate::layout::Layout;
+use crate::liveness::{EntryState, Locks};
+use crate::segment::Segment;
+use crate::sync::Ordering;
+use crate::word::{Owner, Phase, Word};
+
+/// Held slots that a look lists one by one. All of them are counted.
+const MAX_HELD_LISTED: usize = 4096;
+
+/// One look at a queue: see `Queue::stats` and `Observer::look`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Slots, by their state.
+    pub snapshot: Snapshot,
+    /// What all participants have done since the queue was created, those that are gone included.
+    pub counters: Counters,
+    /// Those who are attached, by their place in the table. A dead one is among them until a sweep finds it.
+    pub participants: Vec<ParticipantStats>,
+    /// Slots that somebody holds, by their number; at most 4096 of them.
+    pub held: Vec<HeldSlot>,
+}
+
+/// One participant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParticipantStats {
+    /// Its place in the table.
+    pub id: u32,
+    /// Its process, as that one sees its own number.
+    pub pid: u32,
+    /// Whether the process lives: a stopped one does.
+    pub is_alive: bool,
+    /// When it attached.
+    pub attached_at: SystemTime,
+    /// What it has done since.
+    pub counters: Counters,
+    /// Slots that it is writing.
+    pub writing: usize,
+    /// Slots that it is reading.
+    pub reading: usize,
+    /// Slots that its views keep, whose loans have ended.
+    pub lingering: usize,
+    /// How long it has held the slot that it has held longest.
+    pub longest_hold: Option<Duration>,
+}
+
+/// A slot that somebody holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldSlot {
+    /// Its number.
+    pub slot: usize,
+    /// The ticket of its item.
+    pub ticket: u64,
+    /// Who holds it: the participant's place in the table.
+    pub participant: u32,
+    /// What for.
+    pub what_for: WhatFor,
+    /// For how long, to about 10 ms.
+    pub held_for: Duration,
+}
+
+/// What a slot is held for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhatFor {
+    /// A producer fills it.
+    Writing,
+    /// A consumer reads it.
+    Reading,
+    /// Nothing any more, but views of it live.
+    Lingering,
+}
+
+impl Stats {
+    /// Of a queue that this process is attached to, as participant `me`.
+    pub(crate) fn of_attached(segment: &Segment, locks: &Locks, me: u32) -> Result<Self, AttachError> {
+        let entries: Vec<_> = segment.entries().iter().map(EntryValues::load).collect();
+        let mut tally =
+            Tally::new(
+                segment.layout(),
+                &entries,
+                |id| {
+                    if id == me { Ok(true) } else { locks.is_locked(id) }
+                },
+            )?;
+        for slot in segment.slots() {
+            tally.count(&SlotValues::load(slot))?;
+        }
+        // Relaxed: one more look among many (V2).
+        Ok(tally.finish(segment.control().not_full.shutdown.load(Ordering::Relaxed)))
+    }
+}
+
+/// Stats in the making, slot by slot.
+pub(super) struct Tally {
+    stats: Stats,
+    id_bits: u32,
+    /// Where the participant of each place of the table stands in `stats`, and its owner bits.
+    places: Vec<Option<(usize, Owner)>>,
+    next_slot: usize,
+    now_ns: u64,
+}
+
+impl Tally {
+    /// Begins with the table of participants.
+    pub(super) fn new(
+        layout: &Layout,
+        entries: &[EntryValues],
+        is_alive: impl Fn(u32) -> io::Result<bool>,
+    ) -> Result<Self, AttachError> {
+        let id_bits = layout.id_bits();
+        let mut totals = [0_u64; COUNTERS];
+        let mut participants = Vec::new();
+        let mut places = Vec::with_capacity(entries.len());
+        for (id, entry) in (0..).zip(entries) {
+            let counts = Counters::of_place(entry.own, entry.counts);
+            for (total, count) in totals.iter_mut().zip(counts) {
+                *total = total.wrapping_add(count);
+            }
+            let state = EntryState::unpack(entry.state);
+            if !state.used {
+                places.push(None);
+                continue;
+            }
+            places.push(Some((participants.len(), Owner::new(id, state.generation, id_bits))));
+            let is_alive = is_alive(id)
+                .map_err(|source| AttachError::System { action: "look at a participant's lock", source })?;
+            // Not below zero where the tenant has not remembered yet what was there before it.
+            let since: [u64; COUNTERS] =
+                std::array::from_fn(|which| counts[which].saturating_sub(entry.counts_before[which]));
+            participants.push(ParticipantStats {
+                id,
+                pid: entry.pid,
+                is_alive,
+                attached_at: SystemTime::UNIX_EPOCH + Duration::from_nanos(entry.attached_at_ns),
+                counters: Counters::from_array(since),
+                writing: 0,
+                reading: 0,
+                lingering: 0,
+                longest_hold: None,
+            });
+        }
+        let snapshot = Snapshot { participants: participants.len(), ..Snapshot::default() };
+        let counters = Counters::from_array(totals);
+        let stats = Stats { snapshot, counters, participants, held: Vec::new() };
+        Ok(Self { stats, id_bits, places, next_slot: 0, now_ns: monotonic_coarse_ns() })
+    }
+
+    /// Counts the next slot.
+    pub(super) fn count(&mut self, values: &SlotValues) -> Result<(), Corrupted> {
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        let word = Word(values.state);
+        let what_for = match self.stats.snapshot.count(word)? {
+            Phase::Free | Phase::Ready | Phase::Returned => return Ok(()),
+            Phase::Writing | Phase::Late => WhatFor::Writing,
+            Phase::Reading => WhatFor::Reading,
+            Phase::Lingering => WhatFor::Lingering,
+        };
+        let id = word.owner().id(self.id_bits);
+        let held_for = Duration::from_nanos(self.now_ns.saturating_sub(values.held_since_ns));
+        if let Some(Some((index, owner))) = self.places.get(id as usize)
+            && *owner == word.owner()
+        {
+            let participant = &mut self.stats.participants[*index];
+            match what_for {
+                WhatFor::Writing => participant.writing += 1,
+                WhatFor::Reading => participant.reading += 1,
+                WhatFor::Lingering => participant.lingering += 1,
+            }
+            participant.longest_hold = participant.longest_hold.max(Some(held_for));
+        }
+        if self.stats.held.len() < MAX_HELD_LISTED {
+            let ticket = values.ticket;
+            self.stats.held.push(HeldSlot { slot, ticket, participant: id, what_for, held_for });
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self, shutdown_flag: u32) -> Stats {
+        self.stats.snapshot.apply_shutdown(shutdown_flag);
+        self.stats
+    }
+}

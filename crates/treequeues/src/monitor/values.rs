@@ -1,0 +1,107 @@
+//! What is stored in an entry or a slot, as plain numbers.
+//!
+//! They come from the mapped memory by atomic loads, or from bytes that were read from the segment's file. The kernel copies
+//! aligned words whole, so a number is never half of two.
+
+use std::mem::offset_of;
+
+use crate::format::{COUNTERS, COUNTERS_OF_THREADS, Control, Entry, NotFull, Slot};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// An entry of the table of participants.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EntryValues {
+    pub(super) state: u64,
+    pub(super) pid: u32,
+    pub(super) attached_at_ns: u64,
+    pub(super) own: [u64; COUNTERS_OF_THREADS],
+    pub(super) counts: [u64; COUNTERS],
+    pub(super) counts_before: [u64; COUNTERS],
+}
+
+/// A slot's state and metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SlotValues {
+    pub(super) state: u64,
+    pub(super) ticket: u64,
+    pub(super) put_time_ns: u64,
+    pub(super) producer_pid: u32,
+    pub(super) delivery_count: u32,
+    pub(super) held_since_ns: u64,
+}
+
+impl EntryValues {
+    pub(super) fn load(entry: &Entry) -> Self {
+        Self {
+            // Acquire: pairs with the claiming of the entry, which is behind what a dead tenant left.
+            state: entry.state.load(Ordering::Acquire),
+            pid: load_u32(&entry.pid),
+            attached_at_ns: load(&entry.attached_at_ns),
+            own: entry.own.each_ref().map(load),
+            counts: entry.counts.each_ref().map(load),
+            counts_before: entry.counts_before.each_ref().map(load),
+        }
+    }
+
+    /// From the bytes of one entry.
+    pub(super) fn parse(bytes: &[u8]) -> Self {
+        let counters = |first: usize| move |index: usize| u64_at(bytes, first + 8 * index);
+        Self {
+            state: u64_at(bytes, offset_of!(Entry, state)),
+            pid: u32_at(bytes, offset_of!(Entry, pid)),
+            attached_at_ns: u64_at(bytes, offset_of!(Entry, attached_at_ns)),
+            own: std::array::from_fn(counters(offset_of!(Entry, own))),
+            counts: std::array::from_fn(counters(offset_of!(Entry, counts))),
+            counts_before: std::array::from_fn(counters(offset_of!(Entry, counts_before))),
+        }
+    }
+}
+
+impl SlotValues {
+    pub(super) fn load(slot: &Slot) -> Self {
+        Self {
+            // Acquire: pairs with the compare-and-swap that published the rest.
+            state: slot.state.load(Ordering::Acquire),
+            ticket: load(&slot.ticket),
+            put_time_ns: load(&slot.put_time_ns),
+            producer_pid: load_u32(&slot.producer_pid),
+            delivery_count: load_u32(&slot.delivery_count),
+            held_since_ns: load(&slot.held_since_ns),
+        }
+    }
+
+    /// From the bytes of one slot.
+    pub(super) fn parse(bytes: &[u8]) -> Self {
+        Self {
+            state: u64_at(bytes, offset_of!(Slot, state)),
+            ticket: u64_at(bytes, offset_of!(Slot, ticket)),
+            put_time_ns: u64_at(bytes, offset_of!(Slot, put_time_ns)),
+            producer_pid: u32_at(bytes, offset_of!(Slot, producer_pid)),
+            delivery_count: u32_at(bytes, offset_of!(Slot, delivery_count)),
+            held_since_ns: u64_at(bytes, offset_of!(Slot, held_since_ns)),
+        }
+    }
+}
+
+/// The shutdown flag, from the bytes of the control part.
+pub(super) fn shutdown_flag(control: &[u8]) -> u32 {
+    u32_at(control, offset_of!(Control, not_full) + offset_of!(NotFull, shutdown))
+}
+
+fn load(number: &AtomicU64) -> u64 {
+    // Relaxed: one more look among many (V2).
+    number.load(Ordering::Relaxed)
+}
+
+fn load_u32(number: &AtomicU32) -> u32 {
+    // Relaxed: as above.
+    number.load(Ordering::Relaxed)
+}
+
+fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("8 bytes"))
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("4 bytes"))
+}

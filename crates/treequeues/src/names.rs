@@ -1,0 +1,280 @@
+//! Names: the life and death of a named segment's file.
+//!
+//! A named queue is a file in this user's folder, under the queue's name. What says that a participant lives, a lock on a
+//! byte of the file, also says whether the queue does; nothing else is needed, so nothing else can go stale.
+//!
+//! | a file that | is | attach | create | open | clean |
+//! |---|---|---|---|---|---|
+//! | somebody has a lock on | live | attaches | exists | attaches | leaves it |
+//! | nobody has a lock on | stale | refuses | replaces | replaces | removes it |
+//! | nobody has a lock on, and is to be kept | idle | attaches | exists | attaches | leaves it |
+//! | is no queue, or unsafe | foreign | refuses | refuses | refuses | leaves it |
+//! | is a damaged queue, or of another version, and nobody has a lock on | broken | refuses | replaces | refuses | removes it |
+//!
+//! M1. A file gets its name when it is whole and its creator is registered. It never gets another one.
+//! M2. A name is taken from its file by who has the lock over all bytes of it, so that nobody lives there and nobody can
+//!     register meanwhile; or by a living participant that has the lock of the name. Either has seen, under that lock,
+//!     that the name still leads to this file. So only one of them does it, and nobody takes a name from its next file.
+//! M3. Who came by a name looks, once registered, whether the file still has one. If so it stays until that participant
+//!     leaves or takes the name itself (M2); if not, it came too late and looks the name up again.
+//! M4. Who leaves unlocks its own byte first, and then tries for all: the last of those who leave succeeds. A lock that is
+//!     tried for and not had is somebody else's who does the same.
+//! M5. The lock over all bytes is held for a few system calls. Who finds it waits that out, but not for ever: its holder
+//!     may be stopped.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{AttachError, CreateError};
+use crate::fork;
+use crate::format::FLAG_KEEP;
+use crate::liveness::{Holders, Locks, holders, try_lock_all, unlock_all};
+use crate::name::QueueName;
+use crate::segment::{Directory, FileIdentity, Preamble, Segment, has_name};
+
+/// How long somebody is waited for who has all bytes (M5).
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// What a name leads to.
+#[derive(Debug)]
+pub enum NameState {
+    /// Participants are attached.
+    Live,
+    /// Nobody is attached, and it was asked to be kept.
+    Idle,
+    /// Nobody is attached: what is left of a queue whose participants have all died.
+    Stale,
+    /// A queue that this library cannot use: damaged, or of another version of the format. Nobody is attached.
+    Broken(AttachError),
+    /// It is no queue, or another user could change it, or it is a live queue of another version.
+    Foreign(AttachError),
+}
+
+/// Somebody else's rounds, until they end or patience does.
+pub(crate) struct Rounds(Instant);
+
+impl Rounds {
+    pub(crate) fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Waits for the next round; fails if this has gone on for too long.
+    pub(crate) fn next(&self, name: &QueueName) -> Result<(), AttachError> {
+        if self.0.elapsed() > PATIENCE {
+            return Err(AttachError::ChangingHands { name: name.clone() });
+        }
+        thread::sleep(PAUSE);
+        Ok(())
+    }
+}
+
+/// The names in this user's folder, in order.
+///
+/// # Errors
+/// If the folder cannot be read, or another user could change it.
+pub fn names() -> io::Result<Vec<QueueName>> {
+    Directory::open()?.map_or_else(|| Ok(Vec::new()), |directory| directory.names())
+}
+
+/// What a name leads to; `None` if nothing has it.
+///
+/// # Errors
+/// If the folder cannot be read, or another user could change it.
+pub fn name_state(name: &QueueName) -> Result<Option<NameState>, AttachError> {
+    let Some(directory) = open_directory()? else { return Ok(None) };
+    Ok(match directory.file(name) {
+        Ok(Some(file)) => Some(state_of(&file)?),
+        Ok(None) => None,
+        Err(error) => Some(NameState::Foreign(error)),
+    })
+}
+
+/// Removes a name that leads to a stale or broken queue, and with `idle` also one that nobody is attached to. Returns
+/// whether it did.
+///
+/// # Errors
+/// If the folder cannot be read, or somebody who removes the same name does not come to an end.
+pub fn remove_name(name: &QueueName, idle: bool) -> Result<bool, AttachError> {
+    let Some(directory) = open_directory()? else { return Ok(false) };
+    let rounds = Rounds::begin();
+    loop {
+        let Some(file) = directory.file(name)? else { return Ok(false) };
+        let is_removable = match state_of(&file)? {
+            NameState::Stale | NameState::Broken(_) => true,
+            NameState::Idle => idle,
+            NameState::Live | NameState::Foreign(_) => false,
+        };
+        if !is_removable {
+            return Ok(false);
+        }
+        if remove_unless_used(&directory, name, &file).map_err(remove_error)? {
+            return Ok(true);
+        }
+        rounds.next(name)?;
+    }
+}
+
+/// The file of a name that a process may attach to: a live queue's, or an idle one's.
+pub(crate) fn find(name: &QueueName) -> Result<OwnedFd, AttachError> {
+    let not_found = || AttachError::NotFound { name: name.clone() };
+    let directory = open_directory()?.ok_or_else(not_found)?;
+    let at = |error| AttachError::At { path: directory.path_of(name), error: Box::new(error) };
+    let rounds = Rounds::begin();
+    let mut seemed_stale = false;
+    loop {
+        let file = directory.file(name).map_err(at)?.ok_or_else(not_found)?;
+        match state_of(&file).map_err(at)? {
+            NameState::Live | NameState::Idle => return Ok(file),
+            NameState::Broken(error) | NameState::Foreign(error) => return Err(at(error)),
+            // So it also seems for a moment while its last participant leaves (M4).
+            NameState::Stale if seemed_stale && has_name(&file) => {
+                return Err(AttachError::Stale { name: name.clone() });
+            }
+            NameState::Stale => seemed_stale = true,
+        }
+        rounds.next(name)?;
+    }
+}
+
+/// The file of a name, for a look: live, idle or stale.
+pub(crate) fn look_at(name: &QueueName) -> Result<(OwnedFd, Preamble), AttachError> {
+    let not_found = || AttachError::NotFound { name: name.clone() };
+    let directory = open_directory()?.ok_or_else(not_found)?;
+    let at = |error| AttachError::At { path: directory.path_of(name), error: Box::new(error) };
+    let file = directory.file(name).map_err(at)?.ok_or_else(not_found)?;
+    let preamble = Preamble::read(&file).map_err(at)?;
+    Ok((file, preamble))
+}
+
+/// Makes room for a new queue of this name: removes what is stale or broken, refuses what is not.
+pub(crate) fn make_room(directory: &Directory, name: &QueueName) -> Result<(), CreateError> {
+    let at = |error| AttachError::At { path: directory.path_of(name), error: Box::new(error) };
+    let rounds = Rounds::begin();
+    loop {
+        let Some(file) = directory.file(name).map_err(at)? else { return Ok(()) };
+        match state_of(&file).map_err(at)? {
+            NameState::Live | NameState::Idle => return Err(CreateError::Exists { name: name.clone() }),
+            NameState::Foreign(error) => return Err(at(error).into()),
+            NameState::Stale | NameState::Broken(_) => {}
+        }
+        if remove_unless_used(directory, name, &file).map_err(remove_error)? {
+            return Ok(());
+        }
+        rounds.next(name)?;
+    }
+}
+
+/// Gives a whole segment, in which this process is registered, its name (M1).
+pub(crate) fn publish(directory: &Directory, segment: &Segment, name: &QueueName) -> Result<(), CreateError> {
+    let file = segment.fd().expect("a named segment is a file");
+    let rounds = Rounds::begin();
+    loop {
+        let linked = directory
+            .link(file, name)
+            .map_err(|source| CreateError::System { action: "give the queue's file its name", source })?;
+        if linked {
+            return Ok(());
+        }
+        make_room(directory, name)?;
+        rounds.next(name)?;
+    }
+}
+
+/// Takes the name from the segment's file, by a living participant (M2). Whether it still had it.
+pub(crate) fn unlink(segment: &Segment, locks: &Locks) -> Result<bool, AttachError> {
+    let Some(name) = segment.name() else { return Ok(false) };
+    let Some(directory) = open_directory()? else { return Ok(false) };
+    let rounds = Rounds::begin();
+    while !locks.try_lock_name().map_err(remove_error)? {
+        rounds.next(name)?;
+    }
+    let removed = remove_if_still(&directory, name, segment.identity());
+    let unlocked = locks.unlock_name();
+    let removed = removed.map_err(remove_error)?;
+    unlocked.map_err(remove_error)?;
+    Ok(removed)
+}
+
+/// The last step of a participant that leaves, or that could not come in: its byte is unlocked already (M4). The lock that
+/// it may have afterwards ends with its descriptor.
+pub(crate) fn remove_if_last(segment: &Segment, locks: &Locks) {
+    let Some(name) = segment.name().filter(|_| !segment.is_kept()) else { return };
+    // What goes wrong here leaves a stale file, which the next queue of this name replaces.
+    let Ok(Some(directory)) = Directory::open() else { return };
+    if locks.try_lock_all().is_ok_and(|locked| locked) {
+        let _ = remove_if_still(&directory, name, segment.identity());
+    }
+}
+
+/// Whether a segment that was found by its name still has it (M3).
+pub(crate) fn is_still_named(segment: &Segment) -> bool {
+    segment.fd().is_some_and(has_name)
+}
+
+/// Takes the name from a file that nobody lives at (M2). False if somebody does, or the name leads elsewhere by now.
+fn remove_unless_used(directory: &Directory, name: &QueueName, file: &OwnedFd) -> io::Result<bool> {
+    // A child that inherited the lock would keep it.
+    let _no_fork = fork::hold_off();
+    if !try_lock_all(file.as_fd())? {
+        return Ok(false);
+    }
+    let removed = remove_if_still(directory, name, FileIdentity::of(file).ok());
+    let unlocked = unlock_all(file.as_fd());
+    let removed = removed?;
+    unlocked?;
+    Ok(removed)
+}
+
+/// Takes the name away if it still leads to this file. The caller has one of the locks of M2.
+fn remove_if_still(directory: &Directory, name: &QueueName, file: Option<FileIdentity>) -> io::Result<bool> {
+    if file.is_none() || directory.identity(name)? != file {
+        return Ok(false);
+    }
+    directory.unlink(name)?;
+    Ok(true)
+}
+
+/// What a file is, once nobody has all its bytes (M5).
+pub(crate) fn state_of(file: &OwnedFd) -> Result<NameState, AttachError> {
+    let rounds = Instant::now();
+    let is_live = loop {
+        let found = holders(file.as_fd()).map_err(|source| AttachError::System {
+            action: "look at the locks of the queue's file",
+            source,
+        })?;
+        match found {
+            Holders::Nobody => break false,
+            Holders::Participants => break true,
+            // Its name is gone by now, or will be: whoever asks looks again.
+            Holders::Remover if rounds.elapsed() > PATIENCE => break true,
+            Holders::Remover => thread::sleep(PAUSE),
+        }
+    };
+    Ok(match (Preamble::read(file), is_live) {
+        (Ok(_), true) => NameState::Live,
+        (Ok(found), false) if found.header.flags & FLAG_KEEP != 0 => NameState::Idle,
+        (Ok(_), false) => NameState::Stale,
+        (
+            Err(
+                error @ (AttachError::Corrupted(_)
+                | AttachError::Schema(_)
+                | AttachError::OtherVersion { .. }),
+            ),
+            false,
+        ) => NameState::Broken(error),
+        (Err(error), _) => NameState::Foreign(error),
+    })
+}
+
+fn open_directory() -> Result<Option<Directory>, AttachError> {
+    Directory::open()
+        .map_err(|source| AttachError::System { action: "open the folder of named queues", source })
+}
+
+fn remove_error(source: io::Error) -> AttachError {
+    AttachError::System { action: "remove the queue's name", source }
+}

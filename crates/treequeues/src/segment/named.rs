@@ -1,0 +1,198 @@
+//! Files with names, and the folder that they are in.
+//!
+//! | file system call | why |
+//! |---|---|
+//! | `O_TMPFILE`, then `linkat` | a file is whole before it can be found, and a crash before leaves nothing |
+//! | `O_NOFOLLOW`, `O_NONBLOCK` | what stands there in a queue's place, a link or a pipe, is not followed or waited for |
+//! | folder 0700, files 0600, owners checked | other users neither put files there nor open ours |
+//!
+//! Who may link and unlink, and when, is in `names`.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::available::available_memory;
+use super::file::{FileIdentity, reserve_pages};
+use crate::error::{AttachError, CreateError};
+use crate::layout::Layout;
+use crate::name::QueueName;
+
+/// Where the folders of all users are: the one place that every Linux has for files in memory.
+const PARENT: &str = "/dev/shm";
+/// Names another folder, for a machine where `PARENT` is too small, or closed.
+const VARIABLE: &str = "TREEQUEUES_DIR";
+/// Permissions that somebody else has.
+const OTHERS: u32 = 0o077;
+
+/// The folder of this user's named queues.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    fd: OwnedFd,
+}
+
+impl Directory {
+    /// The folder, made if it is not there.
+    pub(crate) fn make() -> io::Result<Self> {
+        let path = Self::path_of_this_user();
+        match rustix::fs::mkdir(&path, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => Self::open_at(path),
+            Err(errno) => Err(refused(&path, "cannot be made", errno.kind(), &errno)),
+        }
+    }
+
+    /// The folder; `None` if nobody has made it.
+    pub(crate) fn open() -> io::Result<Option<Self>> {
+        match Self::open_at(Self::path_of_this_user()) {
+            Ok(directory) => Ok(Some(directory)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the folder is, or would be.
+    pub(crate) fn path_of_this_user() -> PathBuf {
+        match std::env::var_os(VARIABLE) {
+            Some(path) if !path.is_empty() => path.into(),
+            _ => Path::new(PARENT).join(format!("treequeues-{}", rustix::process::geteuid().as_raw())),
+        }
+    }
+
+    fn open_at(path: PathBuf) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(&path, flags, Mode::empty())
+            .map_err(|errno| refused(&path, "cannot be opened", errno.kind(), &errno))?;
+        let stat = rustix::fs::fstat(&fd)?;
+        let why = if stat.st_uid != rustix::process::geteuid().as_raw() {
+            "it belongs to another user"
+        } else if stat.st_mode & OTHERS != 0 {
+            "its permissions let other users in (it must be 0700)"
+        } else {
+            return Ok(Self { path, fd });
+        };
+        Err(refused(&path, "cannot be used", io::ErrorKind::PermissionDenied, &why))
+    }
+
+    pub(crate) fn path_of(&self, name: &QueueName) -> PathBuf {
+        self.path.join(name.as_str())
+    }
+
+    /// The names that files have here, in order. Other names are none of ours.
+    pub(crate) fn names(&self) -> io::Result<Vec<QueueName>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.fd)? {
+            if let Ok(name) = entry?.file_name().to_string_lossy().parse() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Opens the file of this name, if it is one that can be a queue: a regular file of this user alone.
+    pub(crate) fn file(&self, name: &QueueName) -> Result<Option<OwnedFd>, AttachError> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        match rustix::fs::openat(&self.fd, name.as_str(), flags, Mode::empty()) {
+            Ok(fd) => {
+                check_private(&fd)?;
+                Ok(Some(fd))
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::LOOP) => Err(AttachError::Foreign("it is a symbolic link")),
+            Err(Errno::ISDIR) => Err(AttachError::Foreign("it is a folder")),
+            Err(Errno::NXIO) => Err(AttachError::Foreign("it is no regular file")),
+            Err(errno) => Err(AttachError::System { action: "open the queue's file", source: errno.into() }),
+        }
+    }
+
+    /// Which file the name leads to.
+    pub(crate) fn identity(&self, name: &QueueName) -> io::Result<Option<FileIdentity>> {
+        match rustix::fs::statat(&self.fd, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(FileIdentity::from_stat(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Gives a file without a name this one; false if it is taken.
+    pub(crate) fn link(&self, file: impl AsFd, name: &QueueName) -> io::Result<bool> {
+        let file = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+        match rustix::fs::linkat(CWD, file, &self.fd, name.as_str(), AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Takes the name from whatever file has it.
+    pub(crate) fn unlink(&self, name: &QueueName) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.fd, name.as_str(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// A file without a name, with every page reserved.
+    pub(super) fn create(&self, layout: &Layout, item_nbytes: usize) -> Result<OwnedFd, CreateError> {
+        let total = layout.total_nbytes as u64;
+        let system = |action| move |errno: Errno| CreateError::System { action, source: errno.into() };
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR)
+            .map_err(system("create a file in the folder of named queues"))?;
+        let available = || {
+            let (memory, limit) = available_memory();
+            let free = rustix::fs::fstatvfs(&fd).map_or(u64::MAX, |fs| fs.f_bavail * fs.f_frsize);
+            if free < memory { (free, "in its file system") } else { (memory, limit) }
+        };
+        let too_little = |available_bytes, limit| CreateError::Space {
+            folder: self.path.clone(),
+            needed_bytes: total,
+            available_bytes,
+            capacity: layout.capacity as u64,
+            item_nbytes,
+            limit,
+        };
+        let enough_for = |rest| {
+            let (available, limit) = available();
+            if available < rest { Err(too_little(available, limit)) } else { Ok(()) }
+        };
+        reserve_pages(&fd, total, enough_for, || {
+            too_little(available().0, "the system refused to reserve more")
+        })?;
+        Ok(fd)
+    }
+}
+
+/// Refuses what is no regular file of this user alone.
+pub(super) fn check_private(fd: impl AsFd) -> Result<(), AttachError> {
+    let stat = rustix::fs::fstat(fd)
+        .map_err(|errno| AttachError::System { action: "stat the queue's file", source: errno.into() })?;
+    Err(AttachError::Foreign(if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        "it is no regular file"
+    } else if stat.st_uid != rustix::process::geteuid().as_raw() {
+        "it belongs to another user"
+    } else if stat.st_mode & OTHERS != 0 {
+        "its permissions let other users in"
+    } else {
+        return Ok(());
+    }))
+}
+
+/// Whether the file behind a descriptor still has a name.
+pub(crate) fn has_name(fd: impl AsFd) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_nlink > 0)
+}
+
+/// An error about the folder itself, with the way out. What the system said keeps its kind.
+fn refused(path: &Path, what: &str, kind: io::ErrorKind, why: &dyn fmt::Display) -> io::Error {
+    let path = path.display();
+    io::Error::new(
+        kind,
+        format!("the folder of named queues, {path}, {what}: {why}; {VARIABLE} names another one"),
+    )
+}
