@@ -93,7 +93,9 @@ pub use name::{BadName, QueueName};
 pub use names::{NameState, name_state, names, remove_name};
 #[cfg(not(loom))]
 pub use queue::{Handle, Queue};
-pub use schema::{LeafKind, LeafSpec, Schema, SchemaDifference, SchemaError, Structure};
+pub use schema::{
+    LeafKind, LeafSpec, Scalar, Schema, SchemaBuilder, SchemaDifference, SchemaError, Structure,
+};
 #[cfg(not(loom))]
 pub use segment::{CreateOptions, SegmentId};
 #[cfg(not(loom))]

@@ -10,12 +10,14 @@
 //! S4. A leaf that is a scalar has no dimensions; one that is a Python scalar has the dtype of its kind.
 //! S5. The JSON of equal schemas is equal, and so is their fingerprint, in every process and version.
 
+mod builder;
 mod diff;
 mod error;
 mod json;
 mod key;
 mod structure;
 
+pub use builder::{Scalar, SchemaBuilder};
 pub use diff::{DifferenceRow, DifferenceTable, MAX_CELL_CHARS, MAX_SHOWN_ROWS, SchemaDifference};
 pub use error::SchemaError;
 pub use key::{ClassPath, Key, MAX_KEY_DEPTH};
