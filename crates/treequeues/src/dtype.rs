@@ -216,6 +216,12 @@ impl Dtype {
         }
     }
 
+    /// Whether the elements are bools: a byte each, 0 or 1.
+    #[must_use]
+    pub fn is_bool(&self) -> bool {
+        matches!(self, Dtype::Number(number, ByteOrder::Little) if number.name == "bool")
+    }
+
     fn from_plain_name(name: &str) -> Option<Result<Dtype, DtypeError>> {
         if let Some(number) = NUMBERS.iter().find(|number| number.name == name) {
             return Some(Ok(Dtype::Number(number, ByteOrder::Little)));

@@ -85,7 +85,7 @@ pub use dtype::{Dtype, Element};
 pub use error::{AttachError, BorrowError, Corrupted, CreateError, ReserveError};
 pub use layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS};
 #[cfg(not(loom))]
-pub use loan::{Hold, ItemInfo, ReadBatch, ReadLoan, WriteBatch, WriteLoan};
+pub use loan::{Hold, ItemInfo, LeafError, LeafIndex, ReadBatch, ReadLoan, WriteBatch, WriteLoan};
 #[cfg(not(loom))]
 pub use monitor::{HeldSlot, Observer, ParticipantStats, PeekedItem, Snapshot, Stats, WhatFor};
 pub use name::{BadName, QueueName};

@@ -7,6 +7,8 @@
 //! | `mod` | one slot: `WriteLoan`, `ReadLoan` |
 //! | `batch` | several: `WriteBatch`, `ReadBatch` |
 //! | `hold` | any of these without a lifetime, for bindings: `Hold` |
+//! | `typed` | the rows as slices of Rust types |
+//! | `leaf`, `error` | which leaf is meant, as what its bytes can be read, and why not |
 //!
 //! N1. Across all processes, at most one loan names a slot: the ring's R1 and R3.
 //! N2. A loan ends once: committed, aborted, released, given back, or swept after its owner's death.
@@ -14,13 +16,18 @@
 //! N4. In a forked child an inherited loan is the parent's: dropping it does nothing there.
 
 mod batch;
+mod error;
 mod hold;
+mod leaf;
+mod typed;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use batch::{ReadBatch, WriteBatch};
+pub use error::LeafError;
 pub use hold::Hold;
+pub use leaf::LeafIndex;
 
 use crate::attached::Attached;
 use crate::error::Corrupted;
