@@ -24,15 +24,15 @@ test: test-rust test-python ## All that must hold, in under 15 minutes on 2 core
 
 lint: $(VENV)/.test $(VENV)/.demo ## Format, lints, types and documentation, warnings as errors.
 	cargo fmt --check
-	cargo clippy --workspace --all-targets -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items
+	cargo clippy --workspace --all-targets --all-features -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --all-features --no-deps --document-private-items
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m benchmarks.figures --check README.md
 
 test-rust:
-	cargo test --workspace
+	cargo test --workspace --all-features
 	$(LOOM) interleave
 
 test-python: $(VENV)/.test $(VENV)/.demo

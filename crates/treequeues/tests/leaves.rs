@@ -216,3 +216,86 @@ fn batches_refuse_what_loans_refuse() {
     assert!(matches!(batch.runs_of::<u8>(9).map(|_| ()), Err(LeafError::Missing { .. })));
     assert!(matches!(batch.bools(2, "legal"), Err(LeafError::NotBool { element: 0, byte: 7, .. })));
 }
+
+#[test]
+fn the_rows_of_a_batch_are_one_slice_where_they_lie_side_by_side() {
+    let whole = queue(transition());
+    let mut batch = reserve_batch(&whole);
+    batch.rows_mut::<f64>("reward").unwrap().copy_from_slice(&[0.0, 1.0, 2.0]);
+    assert_eq!(batch.rows_mut::<u16>("nothing").unwrap().len(), 0);
+    batch.commit().unwrap();
+    let batch = borrow_batch(&whole);
+    assert_eq!(batch.rows::<f64>("reward").unwrap(), [0.0, 1.0, 2.0]);
+    assert_eq!(batch.rows::<u16>("nothing").unwrap(), [0_u16; 0]);
+    assert!(matches!(batch.rows::<f32>("reward"), Err(LeafError::Dtype { .. })));
+
+    let torn = queue_at_its_seam(transition());
+    let mut batch = reserve_batch(&torn);
+    let error = batch.rows_mut::<f64>("reward").map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("`BatchSize::side_by_side`"), "{error}");
+    assert_eq!(batch.rows_mut::<u16>("nothing"), Err(LeafError::Scattered), "whatever the rows' size");
+    batch.commit().unwrap();
+    assert_eq!(borrow_batch(&torn).rows::<f64>("reward"), Err(LeafError::Scattered));
+}
+
+#[cfg(feature = "ndarray")]
+mod arrays {
+    use ndarray::{Array, Ix2, array};
+
+    use super::*;
+
+    #[test]
+    fn leaves_are_arrays_of_their_shape_in_c_order() {
+        let queue = queue(transition());
+        let mut loan = reserve(&queue);
+        loan.array_mut::<u8>("obs.left").unwrap().assign(&array![[1, 2, 3], [4, 5, 6]]);
+        loan.array_mut("reward").unwrap()[[]] = 0.5_f64;
+        loan.commit().unwrap();
+        let item = borrow(&queue);
+        assert_eq!(item.leaf::<u8>("obs.left").unwrap(), [1, 2, 3, 4, 5, 6]);
+        let left = item.array::<u8>(0).unwrap().into_dimensionality::<Ix2>().unwrap();
+        assert_eq!(left.row(1), array![4, 5, 6]);
+        assert_eq!(item.array::<f64>("reward").unwrap(), Array::from_elem((), 0.5).into_dyn());
+        assert_eq!(item.array::<u16>("nothing").unwrap().shape(), [0, 5]);
+    }
+
+    #[test]
+    fn arrays_refuse_what_slices_refuse() {
+        let queue = queue(transition());
+        let mut loan = reserve(&queue);
+        assert!(matches!(loan.array_mut::<u8>("reward"), Err(LeafError::Dtype { .. })));
+        assert!(matches!(loan.array_mut::<u8>("x"), Err(LeafError::Missing { .. })));
+        loan.commit().unwrap();
+        assert!(matches!(borrow(&queue).array::<u8>("reward"), Err(LeafError::Dtype { .. })));
+    }
+
+    #[test]
+    fn batches_side_by_side_are_stacked_arrays_and_others_say_what_to_do() {
+        let whole = queue(transition());
+        let mut batch = reserve_batch(&whole);
+        batch.stack_mut::<f32>("obs.right").unwrap().assign(&array![[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]);
+        batch.array_mut(2, "reward").unwrap()[[]] = 2.5_f64;
+        assert_eq!(batch.stack_mut::<u16>("nothing").unwrap().shape(), [3, 0, 5]);
+        batch.commit().unwrap();
+        let batch = borrow_batch(&whole);
+        let right = array![[0.0_f32, 1.0], [2.0, 3.0], [4.0, 5.0]].into_dyn();
+        assert_eq!(batch.stack::<f32>("obs.right").unwrap(), right);
+        assert_eq!(batch.array::<f32>(1, "obs.right").unwrap(), array![2.0, 3.0].into_dyn());
+        assert_eq!(batch.stack::<f64>("reward").unwrap()[[2]], 2.5);
+
+        let torn = queue_at_its_seam(transition());
+        let mut batch = reserve_batch(&torn);
+        assert_eq!(batch.stack_mut::<f32>("obs.right"), Err(LeafError::Scattered));
+        batch.commit().unwrap();
+        assert_eq!(borrow_batch(&torn).stack::<f32>("obs.right"), Err(LeafError::Scattered));
+    }
+
+    #[test]
+    fn lengths_beyond_the_address_space_are_an_error_once_stacked() {
+        let schema = Schema::builder().array::<u8>("x", [0, usize::MAX / 2]).build().unwrap();
+        let queue = queue(schema);
+        let mut batch = reserve_batch(&queue);
+        assert!(batch.array_mut::<u8>(0, "x").is_ok());
+        assert_eq!(batch.stack_mut::<u8>("x"), Err(LeafError::TooLarge));
+    }
+}

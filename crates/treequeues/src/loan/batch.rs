@@ -73,6 +73,16 @@ impl<'q> WriteBatch<'q> {
         }
     }
 
+    /// The rows of one leaf, if they are one run.
+    pub(super) fn only_run_mut(&mut self, leaf: usize) -> Option<&mut [u8]> {
+        let mut found = runs(&self.claims);
+        let ((_, slot, count), None) = (found.next()?, found.next()) else { return None };
+        let row_nbytes = self.schema().leaves()[leaf].nbytes();
+        let (row, _) = self.attached.segment().row(leaf, slot);
+        // SAFETY: as in `for_each_run` (N1, N3).
+        Some(unsafe { std::slice::from_raw_parts_mut(row.as_ptr(), count * row_nbytes) })
+    }
+
     /// The same hold without a lifetime.
     pub fn into_hold(mut self) -> Hold {
         Hold::writing(self.attached, std::mem::take(&mut self.claims))

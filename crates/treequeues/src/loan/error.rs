@@ -55,6 +55,15 @@ pub enum LeafError {
         /// Elements given.
         got: usize,
     },
+    /// The batch is not one piece of memory.
+    #[error(
+        "the batch goes past the ring's end, or lacks a slot in between, so its rows are several pieces: take them run \
+         by run, or ask for `BatchSize::side_by_side`"
+    )]
+    Scattered,
+    /// The lengths of an array without elements are beyond what `ndarray` can count.
+    #[error("the array's lengths exceed the address space")]
+    TooLarge,
 }
 
 impl LeafError {

@@ -8,6 +8,7 @@
 //! | `batch` | several: `WriteBatch`, `ReadBatch` |
 //! | `hold` | any of these without a lifetime, for bindings: `Hold` |
 //! | `typed` | the rows as slices of Rust types |
+//! | `arrays` | the rows as views of `ndarray`, with the feature of that name |
 //! | `leaf`, `error` | which leaf is meant, as what its bytes can be read, and why not |
 //!
 //! N1. Across all processes, at most one loan names a slot: the ring's R1 and R3.
@@ -15,6 +16,8 @@
 //! N3. A loan borrows its queue, so the segment stays mapped and the participant registered while it lives.
 //! N4. In a forked child an inherited loan is the parent's: dropping it does nothing there.
 
+#[cfg(feature = "ndarray")]
+mod arrays;
 mod batch;
 mod error;
 mod hold;

@@ -128,6 +128,15 @@ impl WriteBatch<'_> {
         Ok(())
     }
 
+    /// One leaf's elements in all slots, one row after the other, to be filled.
+    ///
+    /// # Errors
+    /// If there is no such leaf, its elements are not `T`, or the slots do not lie side by side.
+    pub fn rows_mut<T: Element>(&mut self, which: impl LeafIndex) -> Result<&mut [T], LeafError> {
+        let leaf = leaf::find_of::<T>(self.schema(), which)?;
+        self.only_run_mut(leaf).map(leaf::elements_mut).ok_or(LeafError::Scattered)
+    }
+
     /// Copies bools into a leaf of them in one of the slots: see [`WriteLoan::set_bools`].
     ///
     /// # Errors
@@ -172,6 +181,19 @@ impl ReadBatch<'_> {
     ) -> Result<impl Iterator<Item = (usize, &[T])>, LeafError> {
         let leaf = leaf::find_of::<T>(self.schema(), which)?;
         Ok(self.runs(leaf).map(|(first, run)| (first, leaf::elements(run))))
+    }
+
+    /// One leaf's elements in all items, one row after the other.
+    ///
+    /// # Errors
+    /// If there is no such leaf, its elements are not `T`, or the items do not lie side by side:
+    /// [`BatchSize::side_by_side`](crate::BatchSize::side_by_side) asks for such.
+    pub fn rows<T: Element>(&self, which: impl LeafIndex) -> Result<&[T], LeafError> {
+        let mut runs = self.runs_of::<T>(which)?;
+        match (runs.next(), runs.next()) {
+            (Some((_, rows)), None) => Ok(rows),
+            _ => Err(LeafError::Scattered),
+        }
     }
 
     /// The elements of a leaf of bools in one of the items, each byte looked at: see [`ReadLoan::bools`].
