@@ -18,6 +18,7 @@ if not _sys.platform.startswith("linux"):
         f"This is {_sys.platform}."
     )
 
+from treequeues import _exit  # noqa: F401  Registers its handler before the program's own.
 from treequeues._array_queue import ArrayQueue
 from treequeues._core import (
     CorruptedError,
@@ -30,7 +31,7 @@ from treequeues._core import (
 )
 from treequeues._loans import HeldViewWarning, ItemInfo
 from treequeues._registry import register_node
-from treequeues._stats import QueueStats
+from treequeues._stats import ParticipantStats, QueueCounters, QueueStats
 
 SimpleTreeQueue = TreeQueue
 
@@ -39,6 +40,8 @@ __all__ = [
     "CorruptedError",
     "HeldViewWarning",
     "ItemInfo",
+    "ParticipantStats",
+    "QueueCounters",
     "QueueStats",
     "ReadLoan",
     "SchemaError",

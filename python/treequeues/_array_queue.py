@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from treequeues._core import TreeQueue
+from treequeues._core import SchemaError, TreeQueue
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
@@ -18,6 +18,8 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
     array: an example: an array, or anything that has a shape and a dtype. Its contents are not
         used.
     maxsize: slots of the queue, at least 1.
+    name: under which any process of this user can attach.
+    keep: whether a named queue outlives its last participant.
     participants: how many processes can be attached at a time.
     populate: whether each process makes its page tables for all slots when it attaches, instead of
         at their first use.
@@ -31,19 +33,83 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         array: NDArray[ScalarT],
         maxsize: int,
         *,
+        name: str | None = None,
+        keep: bool = False,
         participants: int = 256,
         populate: bool = False,
     ) -> None: ...
     @overload
     def __init__(
-        self, array: Any, maxsize: int, *, participants: int = 256, populate: bool = False
+        self,
+        array: Any,
+        maxsize: int,
+        *,
+        name: str | None = None,
+        keep: bool = False,
+        participants: int = 256,
+        populate: bool = False,
     ) -> None: ...
     def __init__(
-        self, array: Any, maxsize: int, *, participants: int = 256, populate: bool = False
+        self,
+        array: Any,
+        maxsize: int,
+        *,
+        name: str | None = None,
+        keep: bool = False,
+        participants: int = 256,
+        populate: bool = False,
     ) -> None:
-        if not (hasattr(array, "shape") and hasattr(array, "dtype")):
-            raise TypeError(
-                f"ArrayQueue expects an array as its example, got {type(array).__name__}; "
-                "for trees of arrays use TreeQueue"
+        super().__init__(
+            _checked(array),
+            maxsize,
+            name=name,
+            keep=keep,
+            participants=participants,
+            populate=populate,
+        )
+
+    @classmethod
+    def attach(cls, name: str) -> Self:
+        """Attach to the queue of this name: see `TreeQueue.attach`.
+
+        Raises SchemaError too, if its items are trees.
+        """
+        queue = super().attach(name)
+        if not queue._is_of_arrays():
+            queue.close()
+            raise SchemaError(
+                f"the queue {name!r} holds trees or scalars, not single arrays: attach to it with "
+                "TreeQueue"
             )
-        super().__init__(array, maxsize, participants=participants, populate=populate)
+        return queue
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        nested_array: Any,
+        maxsize: int,
+        *,
+        keep: bool = False,
+        participants: int = 256,
+        populate: bool = False,
+    ) -> Self:
+        """Attach to the queue of this name, or create it: see `TreeQueue.open`."""
+        return super().open(
+            name,
+            _checked(nested_array),
+            maxsize,
+            keep=keep,
+            participants=participants,
+            populate=populate,
+        )
+
+
+def _checked(array: Any) -> Any:
+    """The example, if it is one of an array."""
+    if not (hasattr(array, "shape") and hasattr(array, "dtype")):
+        raise TypeError(
+            f"ArrayQueue expects an array as its example, got {type(array).__name__}; "
+            "for trees of arrays use TreeQueue"
+        )
+    return array

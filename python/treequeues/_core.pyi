@@ -39,6 +39,12 @@ class TreeQueue(Generic[T]):
         and a dtype), NumPy scalars, or Python bool, int, float and complex. Only its structure,
         shapes and dtypes count.
     maxsize: slots of the queue, at least 1.
+    name: under which any process of this user can attach, by `attach` or `open`: 1 to 100 letters,
+        digits, ".", "_" and "-", not beginning with a dot. The queue is a file then, in a folder of
+        this user's in /dev/shm, or in the folder that the variable TREEQUEUES_DIR names. It goes
+        with its last participant. What is left of a queue whose participants were all killed is
+        replaced by the next queue of its name, or removed by the command `treequeues clean`.
+    keep: whether a named queue outlives its last participant, until `unlink`.
     participants: how many processes can be attached at a time.
     populate: whether each process makes its page tables for all slots when it attaches, instead of
         at their first use. Then its first pass over the slots is as fast as the later ones, and
@@ -49,9 +55,10 @@ class TreeQueue(Generic[T]):
     as `TreeQueue[Any]`.
 
     Raises TypeError if a leaf cannot be carried, ValueError if a number is out of range (`maxsize`
-    goes up to 2**24, `participants` to 4096), MemoryError, with the figures, if the memory is not
-    there. Unpickled, ConnectionError if the process that pickled it is gone, and OSError if all
-    places for participants are taken.
+    goes up to 2**24, `participants` to 4096) or the name can be none, FileExistsError if a queue of
+    the name is in use or kept, MemoryError, with the figures, if the memory is not there (OSError
+    with ENOSPC, for a named queue). Unpickled, ConnectionError if the process that pickled it is
+    gone, and OSError if all places for participants are taken.
     """
 
     def __init__(
@@ -59,9 +66,54 @@ class TreeQueue(Generic[T]):
         nested_array: T,
         maxsize: int,
         *,
+        name: str | None = None,
+        keep: bool = False,
         participants: int = 256,
         populate: bool = False,
     ) -> None: ...
+    @classmethod
+    def attach(cls, name: str) -> Self:
+        """Attach to the queue of this name, made by any process of this user.
+
+        What its items look like stands in the queue. Items come as the example was, their classes
+        where they can be imported here; else as dicts and tuples.
+
+        Raises FileNotFoundError if there is none, OSError if all its participants have died, if it
+        is of another version of the format or if all places for participants are taken,
+        CorruptedError if it is damaged, and ValueError if the name can be none.
+        """
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        nested_array: T,
+        maxsize: int,
+        *,
+        keep: bool = False,
+        participants: int = 256,
+        populate: bool = False,
+    ) -> Self:
+        """Attach to the queue of this name, or create it if there is none.
+
+        Of several processes that open one name at once, one creates and the others attach. `keep`,
+        `participants` and `populate` only count for the one that creates.
+
+        Raises SchemaError, with both sides, if the queue that is there has other items or another
+        `maxsize`, and else as `attach` and the class do.
+        """
+
+    def unlink(self) -> None:
+        """Take the queue's name away: no other process finds it any more, and those that are
+        attached go on. A name that is gone already, or another queue's by now, is left alone.
+
+        Raises ValueError if the queue was created without a name.
+        """
+
+    @property
+    def name(self) -> str | None:
+        """The name that the queue was created with; None for one without."""
+
     def put(self, obj: T, block: bool = True, timeout: float | None = None) -> None:
         """Copy a tree into the queue. It is visible to readers when this returns.
 
@@ -232,7 +284,7 @@ class TreeQueue(Generic[T]):
         """Bytes of shared memory that the queue takes in all."""
 
     def stats(self) -> QueueStats:
-        """What is in the queue, slot by slot counted."""
+        """What is in the queue, what was done to it, and by whom."""
 
     def close(self) -> None:
         """End this process's use of the queue: later calls raise ValueError. Other processes go on,
@@ -263,8 +315,11 @@ class TreeQueue(Generic[T]):
         """Take items until the queue is shut down and drained."""
 
     def __next__(self) -> T: ...
-    def _attach(self, pid: int, fd: int, segment: bytes, passed: int | None) -> None: ...
-    def _handle(self) -> tuple[int, int, bytes]: ...
+    def _attach(
+        self, pid: int, fd: int, segment: bytes, name: str | None, passed: int | None
+    ) -> None: ...
+    def _handle(self) -> tuple[int, int, bytes, str | None]: ...
+    def _is_of_arrays(self) -> bool: ...
 
 class WriteLoan(Generic[T]):
     """A reserved slot, or several side by side, until `commit` or `abort`.

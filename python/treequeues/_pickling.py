@@ -2,7 +2,7 @@
 
 While a process is being started, its descriptor of the segment is passed on with it. At any other
 time (pools, queues sent through queues) the handle names this process and its descriptor, through
-which the receiver opens its own. The receiver looks in its own process first, and checks the
+which the receiver opens its own; that of a named queue also has the name. The receiver looks in its own process first, and checks the
 segment's random id, so a handle that has outlived its queue is an error and never another queue.
 
 A descriptor is passed on once for a process and segment, however many objects lead to it, but each
@@ -28,20 +28,20 @@ def reduce(
     queue: TreeQueue[Any],
 ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any] | None]:
     """What `queue.__reduce__` returns. Attributes of a subclass's objects travel along."""
-    pid, fd, segment = queue._handle()
+    pid, fd, segment, name = queue._handle()
     return (
         rebuild,
-        (type(queue), pid, fd, segment, _pass_on(fd, segment)),
+        (type(queue), pid, fd, segment, name, _pass_on(fd, segment)),
         getattr(queue, "__dict__", None) or None,
     )
 
 
 def rebuild(
-    cls: type[TreeQueue[Any]], pid: int, fd: int, segment: bytes, passed: Any
+    cls: type[TreeQueue[Any]], pid: int, fd: int, segment: bytes, name: str | None, passed: Any
 ) -> TreeQueue[Any]:
     """A queue object of class `cls` on the segment, in the process that unpickles it."""
     queue = cls.__new__(cls)
-    queue._attach(pid, fd, segment, None if passed is None else _number(passed))
+    queue._attach(pid, fd, segment, name, None if passed is None else _number(passed))
     return queue
 
 

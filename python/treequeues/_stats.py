@@ -6,8 +6,69 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class QueueCounters:
+    """What was done to a queue: by all processes since it was created, or by one since it attached.
+
+    What a process that was killed had just done may be missing, by one.
+    """
+
+    puts: int
+    """Items put."""
+    gets: int
+    """Items taken for good: by `get`, or borrowed and released."""
+    put_nbytes: int
+    """Bytes of the items put."""
+    got_nbytes: int
+    """Bytes of the items taken for good."""
+    full: int
+    """Calls that found too few free slots when they came."""
+    empty: int
+    """Calls that found too few items when they came."""
+    put_waits: int
+    """Of the calls that found too few free slots, those that waited."""
+    put_wait_seconds: float
+    """How long those waited, all together, in seconds."""
+    get_waits: int
+    """Of the calls that found too few items, those that waited."""
+    get_wait_seconds: float
+    """How long those waited, all together, in seconds."""
+    give_backs: int
+    """Items given back."""
+    redeliveries: int
+    """Deliveries of items that had been delivered before, to somebody who died or gave them back."""
+    sweeps: int
+    """Looks for dead processes."""
+    deaths: int
+    """Dead processes found."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantStats:
+    """One process that is attached to a queue."""
+
+    id: int
+    """Its place among the participants, from 0 on."""
+    pid: int
+    """The process, as it sees its own number."""
+    is_alive: bool
+    """Whether it lives. One that is stopped does."""
+    attached_at: float
+    """When it attached: seconds since the Unix epoch."""
+    writing: int
+    """Slots that it is filling."""
+    reading: int
+    """Slots that it is reading."""
+    lingering: int
+    """Slots that its views keep, whose loans have ended."""
+    longest_hold_seconds: float | None
+    """How long it has held the slot that it has held longest; None if it holds none."""
+    counters: QueueCounters
+    """What it has done since it attached."""
+
+
+@dataclass(frozen=True, slots=True)
 class QueueStats:
-    """What was in a queue at one moment.
+    """What was in a queue at one moment, what was done to it, and by whom.
 
     The slots are counted one by one: while other processes work, each count is of a slightly
     different moment, but `qsize + free + writing + reading + lingering` is always `maxsize`, unless
@@ -34,3 +95,7 @@ class QueueStats:
     """Bytes of shared memory that the queue takes in all."""
     is_shut_down: bool
     """Whether `shutdown` was called, in any process."""
+    counters: QueueCounters
+    """What all processes have done since the queue was created, those that are gone included."""
+    by_participant: tuple[ParticipantStats, ...]
+    """The processes that are attached, by their places."""

@@ -15,6 +15,7 @@
 //! | `loan` | the classes `WriteLoan` and `ReadLoan` | yes |
 //! | `attach` | attaching by a descriptor that was passed on | yes |
 //! | `state` | what a queue object is at | yes |
+//! | `stats` | looks at a queue | |
 //! | `queue` | the class `TreeQueue` | |
 #![deny(unsafe_code)]
 
@@ -32,6 +33,7 @@ mod outcome;
 mod queue;
 #[allow(unsafe_code)]
 mod state;
+mod stats;
 mod timeout;
 mod tree;
 

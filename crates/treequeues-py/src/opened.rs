@@ -161,12 +161,14 @@ impl Opened {
 
     #[inline(always)]
     pub fn reserve(&self, py: Python<'_>, timeout: Timeout) -> PyResult<WriteLoan<'_>> {
-        self.reserve_by(py, timeout, || self.queue.try_reserve(), |wait| self.queue.reserve_with(wait))
+        let queue = &self.queue;
+        self.reserve_by(py, timeout, || queue.try_reserve_briefly(), |wait| queue.reserve_briefly_with(wait))
     }
 
     #[inline(always)]
     pub fn borrow(&self, py: Python<'_>, timeout: Timeout) -> PyResult<ReadLoan<'_>> {
-        self.borrow_by(py, timeout, 1, || self.queue.try_borrow(), |wait| self.queue.borrow_with(wait))
+        let queue = &self.queue;
+        self.borrow_by(py, timeout, 1, || queue.try_borrow_briefly(), |wait| queue.borrow_briefly_with(wait))
     }
 
     pub fn reserve_batch(
@@ -229,7 +231,8 @@ impl Opened {
         let mut interruption = None;
         let outcome = match at_once() {
             Err(ReserveError::Full) if timeout.waits() => py.detach(|| {
-                waiting(timeout.wait().or_until(&mut || self.interrupted(Awaited::Slot, &mut interruption)))
+                let mut interrupted = || self.interrupted(Awaited::Slot, &mut interruption);
+                waiting(timeout.wait().after_a_try().or_until(&mut interrupted))
             }),
             outcome => outcome,
         };
@@ -248,11 +251,8 @@ impl Opened {
         let mut interruption = None;
         let outcome = match at_once() {
             Err(BorrowError::Empty) if timeout.waits() => py.detach(|| {
-                waiting(
-                    timeout
-                        .wait()
-                        .or_until(&mut || self.interrupted(Awaited::Items(wanted), &mut interruption)),
-                )
+                let mut interrupted = || self.interrupted(Awaited::Items(wanted), &mut interruption);
+                waiting(timeout.wait().after_a_try().or_until(&mut interrupted))
             }),
             outcome => outcome,
         };

@@ -4,34 +4,59 @@ use std::io;
 
 use pyo3::exceptions::{PyConnectionError, PyMemoryError, PyOSError, PyValueError};
 use pyo3::prelude::*;
-use treequeues::{AttachError, BorrowError, Corrupted, CreateError, ReserveError};
+use rustix::io::Errno;
+use treequeues::{AttachError, BorrowError, Corrupted, CreateError, OpenError, ReserveError};
 
 use crate::errors;
 
 /// Why a queue was not created.
 pub fn create_error(error: CreateError) -> PyErr {
     match error {
-        CreateError::Capacity { .. } | CreateError::Participants { .. } => {
-            PyValueError::new_err(error.to_string())
-        }
+        CreateError::Capacity { .. }
+        | CreateError::Participants { .. }
+        | CreateError::Name(_)
+        | CreateError::KeepWithoutName => PyValueError::new_err(error.to_string()),
+        CreateError::Space { .. } => numbered(Errno::NOSPC, error.to_string()),
+        CreateError::Exists { .. } => numbered(Errno::EXIST, error.to_string()),
         CreateError::Memory { .. } | CreateError::TooLarge { .. } => {
             PyMemoryError::new_err(error.to_string())
         }
-        CreateError::System { action, source } => system_error(action, &source),
+        CreateError::System { ref source, .. } => system_error(error.to_string(), source),
         CreateError::Attach(error) => attach_error(error),
     }
 }
 
 /// Why this process is no participant.
 pub fn attach_error(error: AttachError) -> PyErr {
+    let message = error.to_string();
+    // What is wrong with the file of a name decides about the class.
+    let error = match error {
+        AttachError::At { error, .. } => *error,
+        error => error,
+    };
     match error {
-        AttachError::Corrupted(_) | AttachError::Schema(_) => errors::corrupted_error(error.to_string()),
-        AttachError::System { action, source } => system_error(action, &source),
+        AttachError::Name(_) => PyValueError::new_err(message),
+        AttachError::NotFound { .. } => numbered(Errno::NOENT, message),
+        AttachError::Corrupted(_) | AttachError::Schema(_) => errors::corrupted_error(message),
+        AttachError::System { source, .. } => system_error(message, &source),
         AttachError::Foreign(_)
+        | AttachError::OtherVersion { .. }
+        | AttachError::Stale { .. }
+        | AttachError::ChangingHands { .. }
+        | AttachError::At { .. }
         | AttachError::TableFull { .. }
         | AttachError::OtherSegment
         | AttachError::DescriptorsClosed
-        | AttachError::Local => PyOSError::new_err(error.to_string()),
+        | AttachError::Local => PyOSError::new_err(message),
+    }
+}
+
+/// Why a named queue was neither attached to nor created.
+pub fn open_error(error: OpenError) -> PyErr {
+    match error {
+        OpenError::Misfit { .. } => errors::schema_error(error.to_string()),
+        OpenError::Attach(error) => attach_error(error),
+        OpenError::Create(error) => create_error(error),
     }
 }
 
@@ -41,8 +66,8 @@ pub fn unreachable(error: AttachError, pid: u32) -> PyErr {
         AttachError::System { .. } | AttachError::OtherSegment | AttachError::Foreign(_) => {
             PyConnectionError::new_err(format!(
                 "the queue that process {pid} pickled cannot be reached: {error}. That process must be alive, have the \
-                 queue open, and be of the same user and pid namespace; across these bounds a queue would need a name \
-                 (`name=`), which this version does not have yet"
+                 queue open, and be of the same user and pid namespace; across these bounds give the queue a name \
+                 (`name=`)"
             ))
         }
         error => attach_error(error),
@@ -101,11 +126,16 @@ pub fn closed() -> PyErr {
     PyValueError::new_err("the queue is closed")
 }
 
-fn system_error(action: &str, source: &io::Error) -> PyErr {
-    let message = format!("could not {action}: {source}");
+fn system_error(message: String, source: &io::Error) -> PyErr {
     match source.raw_os_error() {
         // With a number first, Python chooses the subclass: PermissionError and so on.
         Some(number) => PyOSError::new_err((number, message)),
+        None if source.kind() == io::ErrorKind::PermissionDenied => numbered(Errno::ACCESS, message),
         None => PyOSError::new_err(message),
     }
+}
+
+/// An OSError of the subclass that has this number.
+fn numbered(errno: Errno, message: String) -> PyErr {
+    PyOSError::new_err((errno.raw_os_error(), message))
 }

@@ -6,7 +6,8 @@ use std::os::fd::RawFd;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple, PyType};
+use treequeues::schema::{LeafKind, Node};
 use treequeues::{BatchSize, CreateOptions, DEFAULT_PARTICIPANTS, Handle, Queue, SegmentId, Snapshot};
 
 use crate::attach::attach_passed;
@@ -15,6 +16,7 @@ use crate::loan::{ReadLoan, WriteLoan};
 use crate::opened::Opened;
 use crate::outcome;
 use crate::state::{State, StateCell};
+use crate::stats;
 use crate::timeout::{Timeout, count};
 use crate::tree::Tree;
 
@@ -25,12 +27,15 @@ const REPR_LEAVES: usize = 4;
 
 /// A queue of trees of arrays, shared by processes.
 ///
-/// TreeQueue(nested_array, maxsize, *, participants=256, populate=False)
+/// TreeQueue(nested_array, maxsize, *, name=None, keep=False, participants=256, populate=False)
 ///
 /// nested_array: an example of the items: a tree of dicts, lists, tuples, namedtuples, dataclasses, attrs classes, None
 ///     and registered nodes, whose leaves are arrays (or anything with a shape and a dtype), NumPy scalars, or Python
 ///     bool, int, float and complex. Only its structure, shapes and dtypes count.
 /// maxsize: slots of the queue, at least 1. Memory for all of them is reserved at once.
+/// name: under which any process of this user can attach: up to 100 letters, digits, ".", "_" and "-", not beginning with a
+///     dot. None for a queue that only travels by fork, as an argument, or through other queues.
+/// keep: whether a named queue outlives its last participant, until `unlink`.
 /// participants: how many processes can be attached at a time.
 /// populate: whether each process makes its page tables for all slots when it attaches, instead of at their first use.
 ///
@@ -49,53 +54,119 @@ impl TreeQueue {
         Self { state: StateCell::fresh() }
     }
 
-    #[pyo3(signature = (nested_array, maxsize, *, participants = None, populate = false))]
+    #[pyo3(signature = (nested_array, maxsize, *, name = None, keep = false, participants = None, populate = false))]
     fn __init__(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         nested_array: &Bound<'_, PyAny>,
         maxsize: &Bound<'_, PyAny>,
+        name: Option<String>,
+        keep: bool,
         participants: Option<&Bound<'_, PyAny>>,
         populate: bool,
     ) -> PyResult<()> {
+        let py = slf.py();
         let capacity = count("maxsize", maxsize, NOTHING_IS_UNBOUNDED)?;
-        let participants = participants.map_or(Ok(u64::from(DEFAULT_PARTICIPANTS)), |participants| {
-            count("participants", participants, "")
-        })?;
+        let options = CreateOptions { participants: places(participants)?, populate, keep };
         let tree = Tree::from_example(py, nested_array)?;
         let schema = tree.schema().clone();
-        let options = CreateOptions { participants, populate };
+        let queue = py.detach(|| match &name {
+            None => Queue::create_with(schema, capacity, options),
+            Some(name) => Queue::create_named(name, schema, capacity, options),
+        });
+        Self::begin(slf, Opened::new(queue.map_err(outcome::create_error)?, tree))
+    }
+
+    /// Attach to the queue of this name, made by any process of this user. What its items look like stands in the queue.
+    ///
+    /// Raises FileNotFoundError if there is none, OSError if all its participants have died, if it is of another version, or
+    /// if all places for participants are taken, CorruptedError if it is damaged, and ValueError if it can be no name.
+    #[classmethod]
+    fn attach<'py>(cls: &Bound<'py, PyType>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        let py = cls.py();
+        let queue = py.detach(|| Queue::attach(name)).map_err(outcome::attach_error)?;
+        let tree = Tree::from_schema(py, queue.schema().as_ref().clone())?;
+        Self::new_object(cls, Opened::new(queue, tree))
+    }
+
+    /// Attach to the queue of this name, or create it if there is none. Raises SchemaError, with both sides, if the queue that
+    /// is there has other items or another maxsize, and else as `attach` and the class do.
+    #[classmethod]
+    #[pyo3(signature = (name, nested_array, maxsize, *, keep = false, participants = None, populate = false))]
+    fn open<'py>(
+        cls: &Bound<'py, PyType>,
+        name: &str,
+        nested_array: &Bound<'py, PyAny>,
+        maxsize: &Bound<'py, PyAny>,
+        keep: bool,
+        participants: Option<&Bound<'py, PyAny>>,
+        populate: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = cls.py();
+        let capacity = count("maxsize", maxsize, NOTHING_IS_UNBOUNDED)?;
+        let options = CreateOptions { participants: places(participants)?, populate, keep };
+        let tree = Tree::from_example(py, nested_array)?;
+        let schema = tree.schema().clone();
         let queue =
-            py.detach(|| Queue::create_with(schema, capacity, options)).map_err(outcome::create_error)?;
-        self.open(py, Opened::new(queue, tree))
+            py.detach(|| Queue::open(name, schema, capacity, options)).map_err(outcome::open_error)?;
+        Self::new_object(cls, Opened::new(queue, tree))
+    }
+
+    /// Take the queue's name away: no other process finds it any more, and those that are attached go on.
+    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
+        let opened = self.opened(py)?;
+        let queue = &opened.get().queue;
+        if queue.name().is_none() {
+            return Err(PyValueError::new_err("the queue has no name"));
+        }
+        py.detach(|| queue.unlink()).map_err(outcome::attach_error)?;
+        Ok(())
+    }
+
+    /// The name that the queue was created with; None for one without.
+    #[getter]
+    fn name(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        Ok(self.opened(py)?.get().queue.name().map(ToString::to_string))
     }
 
     /// Attaches a fresh object to the queue behind a handle: what unpickling calls. `passed` is the number under which
     /// this process may have been started with a descriptor of the segment.
     fn _attach(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         pid: u32,
         fd: RawFd,
         segment: &[u8],
+        name: Option<&str>,
         passed: Option<RawFd>,
     ) -> PyResult<()> {
+        let py = slf.py();
         let id: SegmentId =
             segment.try_into().map_err(|_| PyValueError::new_err("a segment is named by 16 bytes"))?;
         let queue = match passed.and_then(|fd| attach_passed(py, fd, id)) {
             Some(queue) => queue,
             None => py
-                .detach(|| Queue::attach_handle(Handle { pid, fd, id }))
+                .detach(|| {
+                    Queue::attach_handle(Handle { pid, fd, id })
+                        .or_else(|error| by_name(name, id).ok_or(error))
+                })
                 .map_err(|error| outcome::unreachable(error, pid))?,
         };
         let tree = Tree::from_schema(py, queue.schema().as_ref().clone())?;
-        self.open(py, Opened::new(queue, tree))
+        Self::begin(slf, Opened::new(queue, tree))
     }
 
-    /// The process, descriptor and segment that another process can attach by.
-    fn _handle<'py>(&self, py: Python<'py>) -> PyResult<(u32, RawFd, Bound<'py, PyBytes>)> {
-        let handle = self.opened(py)?.get().queue.handle().map_err(outcome::attach_error)?;
-        Ok((handle.pid, handle.fd, PyBytes::new(py, &handle.id)))
+    /// The process, descriptor and segment, and the name if there is one, that another process can attach by.
+    fn _handle<'py>(&self, py: Python<'py>) -> PyResult<(u32, RawFd, Bound<'py, PyBytes>, Option<String>)> {
+        let opened = self.opened(py)?;
+        let queue = &opened.get().queue;
+        let handle = queue.handle().map_err(outcome::attach_error)?;
+        Ok((handle.pid, handle.fd, PyBytes::new(py, &handle.id), queue.name().map(ToString::to_string)))
+    }
+
+    /// Whether the items are single arrays.
+    fn _is_of_arrays(&self, py: Python<'_>) -> PyResult<bool> {
+        let opened = self.opened(py)?;
+        let schema = opened.get().tree.schema();
+        Ok(schema.structure().nodes() == [Node::Leaf] && schema.leaves()[0].kind == LeafKind::Array)
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -322,24 +393,9 @@ impl TreeQueue {
         Ok(self.opened(py)?.get().queue.nbytes())
     }
 
-    /// What is in the queue, slot by slot counted: a QueueStats.
+    /// What is in the queue, what was done to it, and by whom: a QueueStats.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let opened = self.opened(py)?;
-        let snapshot = self.snapshot(py)?;
-        let fields = PyDict::new(py);
-        fields.set_item("maxsize", opened.get().queue.capacity())?;
-        fields.set_item("qsize", snapshot.ready)?;
-        fields.set_item("free", snapshot.free)?;
-        fields.set_item("writing", snapshot.writing)?;
-        fields.set_item("reading", snapshot.reading)?;
-        fields.set_item("lingering", snapshot.lingering)?;
-        fields.set_item("participants", snapshot.participants)?;
-        fields.set_item("item_nbytes", opened.get().tree.schema().item_nbytes())?;
-        fields.set_item("nbytes", opened.get().queue.nbytes())?;
-        fields.set_item("is_shut_down", snapshot.is_shut_down)?;
-        py.import(intern!(py, "treequeues._stats"))?
-            .getattr(intern!(py, "QueueStats"))?
-            .call((), Some(&fields))
+        stats::to_python(py, &self.opened(py)?.get().queue)
     }
 
     /// End this process's use of the queue: later calls raise ValueError. Other processes go on.
@@ -413,13 +469,28 @@ impl TreeQueue {
 }
 
 impl TreeQueue {
-    fn open(&self, py: Python<'_>, opened: Opened) -> PyResult<()> {
-        if !matches!(self.state.get(py), State::Fresh) {
+    /// Makes a fresh object one of an open queue.
+    fn begin(slf: &Bound<'_, Self>, opened: Opened) -> PyResult<()> {
+        let py = slf.py();
+        let state = &slf.get().state;
+        if !matches!(state.get(py), State::Fresh) {
             return Err(PyRuntimeError::new_err("the queue is initialized already"));
         }
+        let has_name = opened.queue.name().is_some();
         let opened = Py::new(py, opened)?;
-        drop(self.state.replace(py, State::Open(opened)));
+        drop(state.replace(py, State::Open(opened)));
+        if has_name {
+            // Its file outlives a process that does not leave.
+            py.import(intern!(py, "treequeues._exit"))?.call_method1(intern!(py, "close_at_exit"), (slf,))?;
+        }
         Ok(())
+    }
+
+    /// An object of the class, or a subclass, whose `__init__` does not run, as when one is unpickled.
+    fn new_object<'py>(cls: &Bound<'py, PyType>, opened: Opened) -> PyResult<Bound<'py, PyAny>> {
+        let object = cls.call_method1(intern!(cls.py(), "__new__"), (cls,))?;
+        Self::begin(object.cast::<Self>()?, opened)?;
+        Ok(object)
     }
 
     #[inline]
@@ -434,6 +505,17 @@ impl TreeQueue {
     fn snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
         self.opened(py)?.get().queue.snapshot().map_err(outcome::attach_error)
     }
+}
+
+/// How many processes can be attached at a time.
+fn places(participants: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
+    participants
+        .map_or(Ok(u64::from(DEFAULT_PARTICIPANTS)), |participants| count("participants", participants, ""))
+}
+
+/// The very queue of a handle, by its name, where the process that made the handle cannot be reached.
+fn by_name(name: Option<&str>, id: SegmentId) -> Option<Queue> {
+    Queue::attach(name?).ok().filter(|queue| queue.id() == id)
 }
 
 /// An argument that was given, and is not None.

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::clock::{monotonic_coarse_ns, monotonic_ns, realtime_ns};
-use crate::counters::Counter;
-use crate::error::{AttachError, BorrowError, Corrupted, CreateError, ReserveError};
+use crate::counters::{COUNTING, Counter};
+use crate::error::{AttachError, BorrowError, Corrupted, CreateError, OpenError, ReserveError};
 use crate::fork::{self, NoFork};
 use crate::format::{Entry, SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE, Slot};
 use crate::name::QueueName;
@@ -129,6 +129,28 @@ impl Attached {
                 // All places were taken at once, by somebody who removed the name (`names` M2).
                 Err(AttachError::TableFull { .. }) if !has_name(&*file) => {}
                 Err(error) => return Err(error),
+            }
+            rounds.next(name)?;
+        }
+    }
+
+    /// Attaches to the queue of this name, or creates it. What is there may be another queue than the one asked for.
+    pub(crate) fn open_named(
+        name: &QueueName,
+        schema: &Schema,
+        capacity: u64,
+        options: CreateOptions,
+    ) -> Result<Arc<Self>, OpenError> {
+        let rounds = Rounds::begin();
+        loop {
+            match Self::attach_named(name) {
+                Err(error) if names::is_replaceable(&error) => {}
+                attached => return Ok(attached?),
+            }
+            match Self::create_named(name.clone(), schema.clone(), capacity, options) {
+                // Somebody else was faster.
+                Err(CreateError::Exists { .. }) => {}
+                created => return Ok(created?),
             }
             rounds.next(name)?;
         }
@@ -346,7 +368,9 @@ impl Attached {
             next: |_| Next::Sleep,
             attempt: || self.try_reserve(),
         };
-        match self.waiting_for_room(|| wait_for(self.not_full(), &self.producers, &mut wait, goal))? {
+        match self
+            .waiting_for_room(&mut wait, |wait| wait_for(self.not_full(), &self.producers, wait, goal))?
+        {
             Waited::Got(claim) => Ok(claim),
             Waited::TimedOut => Err(ReserveError::Full),
             Waited::Interrupted => Err(ReserveError::Interrupted),
@@ -364,7 +388,9 @@ impl Attached {
             next: |_| Next::Sleep,
             attempt: || self.try_borrow(),
         };
-        match self.waiting_for_items(|| wait_for(self.not_empty(), &self.consumers, &mut wait, goal))? {
+        match self
+            .waiting_for_items(&mut wait, |wait| wait_for(self.not_empty(), &self.consumers, wait, goal))?
+        {
             Waited::Got(claim) => Ok(claim),
             Waited::TimedOut => Err(BorrowError::Empty),
             Waited::Interrupted => Err(BorrowError::Interrupted),
@@ -372,22 +398,36 @@ impl Attached {
     }
 
     /// Counts a wait for free slots, and how long it takes.
-    pub(crate) fn waiting_for_room<T>(&self, wait: impl FnOnce() -> T) -> T {
-        self.counting_a_wait([Counter::Full, Counter::PutWaits], Counter::PutWaitNs, wait)
+    pub(crate) fn waiting_for_room<'w, T>(
+        &self,
+        wait: &mut Wait<'w>,
+        run: impl FnOnce(&mut Wait<'w>) -> T,
+    ) -> T {
+        self.counting_a_wait([Counter::Full, Counter::PutWaits, Counter::PutWaitNs], wait, run)
     }
 
     /// Counts a wait for items, and how long it takes.
-    pub(crate) fn waiting_for_items<T>(&self, wait: impl FnOnce() -> T) -> T {
-        self.counting_a_wait([Counter::Empty, Counter::GetWaits], Counter::GetWaitNs, wait)
+    pub(crate) fn waiting_for_items<'w, T>(
+        &self,
+        wait: &mut Wait<'w>,
+        run: impl FnOnce(&mut Wait<'w>) -> T,
+    ) -> T {
+        self.counting_a_wait([Counter::Empty, Counter::GetWaits, Counter::GetWaitNs], wait, run)
     }
 
-    fn counting_a_wait<T>(&self, events: [Counter; 2], time: Counter, wait: impl FnOnce() -> T) -> T {
-        let began = Instant::now();
-        for event in events {
-            self.count(event, 1);
+    fn counting_a_wait<'w, T>(
+        &self,
+        [in_vain, waits, time_ns]: [Counter; 3],
+        wait: &mut Wait<'w>,
+        run: impl FnOnce(&mut Wait<'w>) -> T,
+    ) -> T {
+        if !wait.has_tried() {
+            self.count(in_vain, 1);
         }
-        let outcome = wait();
-        self.count(time, began.elapsed().as_nanos() as u64);
+        self.count(waits, 1);
+        let began = Instant::now();
+        let outcome = run(wait);
+        self.count(time_ns, began.elapsed().as_nanos() as u64);
         outcome
     }
 
@@ -513,14 +553,29 @@ impl Attached {
         let slot = self.slot(claim);
         // Relaxed: for this process alone.
         slot.holder.store(self.holder(), Ordering::Relaxed);
-        // Relaxed: for people.
-        slot.held_since_ns.store(monotonic_coarse_ns(), Ordering::Relaxed);
+        if COUNTING {
+            // Relaxed: for people.
+            slot.held_since_ns.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Says since when these slots are held: for a loan that its user keeps, not for a put or a get, which spare the look at
+    /// the clock.
+    #[inline]
+    pub(crate) fn say_since_when<'c>(&self, claims: impl IntoIterator<Item = &'c Claim>) {
+        if COUNTING {
+            let now_ns = monotonic_coarse_ns();
+            for claim in claims {
+                // Relaxed: for people.
+                self.slot(claim).held_since_ns.store(now_ns, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Counts a put or a get (`counters` C2).
     #[inline]
     fn count_one(&self, counter: Counter) {
-        if this_thread() == self.thread {
+        if COUNTING && this_thread() == self.thread {
             self.entry().count_own(counter);
         } else {
             self.entry().count(counter, 1);

@@ -181,7 +181,9 @@ impl Attached {
             next: |was_woken| pace.next(was_woken, free(), self.ring()),
             attempt: || self.try_reserve_batch(size),
         };
-        match self.waiting_for_room(|| wait_for(self.not_full(), self.producers(), &mut wait, goal))? {
+        match self
+            .waiting_for_room(&mut wait, |wait| wait_for(self.not_full(), self.producers(), wait, goal))?
+        {
             Waited::Got(claims) => Ok(claims),
             Waited::TimedOut => Err(ReserveError::Full),
             Waited::Interrupted => Err(ReserveError::Interrupted),
@@ -205,7 +207,9 @@ impl Attached {
             next: |was_woken| pace.next(was_woken, items(), self.ring()),
             attempt: || self.try_borrow_batch(size),
         };
-        match self.waiting_for_items(|| wait_for(self.not_empty(), self.consumers(), &mut wait, goal))? {
+        match self
+            .waiting_for_items(&mut wait, |wait| wait_for(self.not_empty(), self.consumers(), wait, goal))?
+        {
             Waited::Got(claims) => Ok(claims),
             Waited::TimedOut => Err(BorrowError::Empty),
             Waited::Interrupted => Err(BorrowError::Interrupted),

@@ -14,6 +14,10 @@ use std::time::Duration;
 use crate::format::{COUNTERS, COUNTERS_OF_THREADS, Entry};
 use crate::sync::{AtomicU64, Ordering};
 
+/// Whether anything is counted, and held slots say since when: what that costs is measured against a build without it
+/// (`benchmarks/instructions.py`).
+pub(crate) const COUNTING: bool = !cfg!(treequeues_uncounted);
+
 /// What is counted, by its place in an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counter {
@@ -92,6 +96,9 @@ impl Entry {
     /// Counts one put or get of the registering thread (C2): no other thread may call this.
     #[inline]
     pub(crate) fn count_own(&self, counter: Counter) {
+        if !COUNTING {
+            return;
+        }
         let own = &self.own[counter as usize];
         // Relaxed, here and below: nothing is decided by a count.
         own.store(own.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
@@ -100,7 +107,9 @@ impl Entry {
     /// Counts, from any thread of the participant.
     #[inline]
     pub(crate) fn count(&self, counter: Counter, by: u64) {
-        self.counts[counter as usize].fetch_add(by, Ordering::Relaxed);
+        if COUNTING {
+            self.counts[counter as usize].fetch_add(by, Ordering::Relaxed);
+        }
     }
 
     /// Remembers what was counted by the tenants before (C1).

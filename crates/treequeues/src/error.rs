@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::name::{BadName, QueueName};
-use crate::schema::SchemaError;
+use crate::schema::{SchemaDifference, SchemaError};
 
 /// Shared memory that does not hold what the protocol can have written there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -175,6 +175,25 @@ pub enum AttachError {
         /// The system's reason.
         source: io::Error,
     },
+}
+
+/// Why a queue was neither attached to nor created.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A queue of the name is there, of other items or another capacity.
+    #[error("the queue {name:?} is there, but it is another one:\n{difference}")]
+    Misfit {
+        /// The name.
+        name: QueueName,
+        /// What was asked for beside what is there.
+        difference: Box<SchemaDifference>,
+    },
+    /// It was there, and could not be attached to.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// It was not there, and could not be created.
+    #[error(transparent)]
+    Create(#[from] CreateError),
 }
 
 /// Why no slot was reserved.

@@ -158,7 +158,7 @@ pub(crate) struct Slot {
     /// While the slot is held: who began that, the owner's bits of the state word above 32 bits for one of its threads. Said
     /// after the claim and unsaid before its end: else 0, or what a dead one left.
     pub(crate) holder: AtomicU64,
-    /// CLOCK_MONOTONIC_COARSE in nanoseconds when the slot's last hold began; for people.
+    /// CLOCK_MONOTONIC_COARSE in nanoseconds when a loan of the slot began; 0 in a put or a get. For people.
     pub(crate) held_since_ns: AtomicU64,
 }
 

@@ -9,7 +9,7 @@
 //! | nobody has a lock on | stale | refuses | replaces | replaces | removes it |
 //! | nobody has a lock on, and is to be kept | idle | attaches | exists | attaches | leaves it |
 //! | is no queue, or unsafe | foreign | refuses | refuses | refuses | leaves it |
-//! | is a damaged queue, or of another version, and nobody has a lock on | broken | refuses | replaces | refuses | removes it |
+//! | is a damaged queue, or of another version, and nobody has a lock on | broken | refuses | replaces | replaces | removes it |
 //!
 //! M1. A file gets its name when it is whole and its creator is registered. It never gets another one.
 //! M2. A name is taken from its file by who has the lock over all bytes of it, so that nobody lives there and nobody can
@@ -150,6 +150,15 @@ pub(crate) fn look_at(name: &QueueName) -> Result<(OwnedFd, Preamble), AttachErr
     Ok((file, preamble))
 }
 
+/// Whether a name that could not be attached to for this reason may be had by a new queue. `make_room` has the last word.
+pub(crate) fn is_replaceable(error: &AttachError) -> bool {
+    match error {
+        AttachError::NotFound { .. } | AttachError::Stale { .. } => true,
+        AttachError::At { error, .. } => is_of_a_queue(error),
+        _ => false,
+    }
+}
+
 /// Makes room for a new queue of this name: removes what is stale or broken, refuses what is not.
 pub(crate) fn make_room(directory: &Directory, name: &QueueName) -> Result<(), CreateError> {
     let at = |error| AttachError::At { path: directory.path_of(name), error: Box::new(error) };
@@ -258,16 +267,14 @@ pub(crate) fn state_of(file: &OwnedFd) -> Result<NameState, AttachError> {
         (Ok(_), true) => NameState::Live,
         (Ok(found), false) if found.header.flags & FLAG_KEEP != 0 => NameState::Idle,
         (Ok(_), false) => NameState::Stale,
-        (
-            Err(
-                error @ (AttachError::Corrupted(_)
-                | AttachError::Schema(_)
-                | AttachError::OtherVersion { .. }),
-            ),
-            false,
-        ) => NameState::Broken(error),
+        (Err(error), false) if is_of_a_queue(&error) => NameState::Broken(error),
         (Err(error), _) => NameState::Foreign(error),
     })
+}
+
+/// Whether an error says that a file is a queue, if not one that can be used.
+fn is_of_a_queue(error: &AttachError) -> bool {
+    matches!(error, AttachError::Corrupted(_) | AttachError::Schema(_) | AttachError::OtherVersion { .. })
 }
 
 fn open_directory() -> Result<Option<Directory>, AttachError> {

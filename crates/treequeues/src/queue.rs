@@ -9,12 +9,12 @@ use std::sync::{Arc, OnceLock};
 
 use crate::attached::Attached;
 use crate::batch::BatchSize;
-use crate::error::{AttachError, BorrowError, CreateError, ReserveError};
+use crate::error::{AttachError, BorrowError, CreateError, OpenError, ReserveError};
 use crate::fork;
 use crate::loan::{ReadBatch, ReadLoan, WriteBatch, WriteLoan};
 use crate::monitor::{Snapshot, Stats};
 use crate::name::QueueName;
-use crate::schema::Schema;
+use crate::schema::{DifferenceRow, Schema, SchemaDifference};
 use crate::segment::{CreateOptions, Segment, SegmentId};
 use crate::wait::Wait;
 
@@ -98,6 +98,31 @@ impl Queue {
     /// `NotFound`, `Stale` if all its participants have died, `At` if what is there is no sound queue, and `TableFull`.
     pub fn attach(name: &str) -> Result<Self, AttachError> {
         Attached::attach_named(&name.parse()?).map(Self::new)
+    }
+
+    /// Attaches to the queue of this name, or creates it if there is none. Of several processes that open one name at once, one
+    /// creates and the others attach.
+    ///
+    /// # Errors
+    /// `Misfit` if the queue that is there has another schema or capacity, with both side by side; and as `attach` and
+    /// `create_named`. The options only count for who creates.
+    pub fn open(
+        name: &str,
+        schema: Schema,
+        capacity: u64,
+        options: CreateOptions,
+    ) -> Result<Self, OpenError> {
+        let name: QueueName = name.parse().map_err(AttachError::Name)?;
+        let queue = Self::new(Attached::open_named(&name, &schema, capacity, options)?);
+        let mut difference = SchemaDifference::between(&schema, queue.schema());
+        if capacity != queue.capacity() as u64 {
+            difference.push_front(DifferenceRow::new("maxsize", capacity, queue.capacity()));
+        }
+        if difference.is_empty() {
+            Ok(queue)
+        } else {
+            Err(OpenError::Misfit { name, difference: Box::new(difference) })
+        }
     }
 
     /// Takes the queue's name away: nobody finds it any more, and those who are attached go on. Whether it had one.
@@ -200,7 +225,8 @@ impl Queue {
     #[inline(always)] // A few instructions where nobody is in the way.
     pub fn reserve_with(&self, wait: Wait<'_>) -> Result<WriteLoan<'_>, ReserveError> {
         let attached = self.attached()?;
-        let claim = attached.try_reserve()?.map_or_else(|| attached.reserve_slowly(wait), Ok)?;
+        let first = if wait.has_tried() { None } else { attached.try_reserve()? };
+        let claim = first.map_or_else(|| attached.reserve_slowly(wait), Ok)?;
         Ok(WriteLoan::new(attached, claim))
     }
 
@@ -231,8 +257,56 @@ impl Queue {
     #[inline(always)] // A few instructions where nobody is in the way.
     pub fn borrow_with(&self, wait: Wait<'_>) -> Result<ReadLoan<'_>, BorrowError> {
         let attached = self.attached()?;
-        let claim = attached.try_borrow()?.map_or_else(|| attached.borrow_slowly(wait), Ok)?;
+        let first = if wait.has_tried() { None } else { attached.try_borrow()? };
+        let claim = first.map_or_else(|| attached.borrow_slowly(wait), Ok)?;
         Ok(ReadLoan::new(attached, claim))
+    }
+
+    /// As `reserve_with`, for a loan that ends within the caller's call: it does not say since when the slot is held, which
+    /// spares a look at the clock.
+    ///
+    /// # Errors
+    /// As `reserve_with`.
+    #[inline(always)] // A few instructions where nobody is in the way.
+    pub fn reserve_briefly_with(&self, wait: Wait<'_>) -> Result<WriteLoan<'_>, ReserveError> {
+        let attached = self.attached()?;
+        let first = if wait.has_tried() { None } else { attached.try_reserve()? };
+        let claim = first.map_or_else(|| attached.reserve_slowly(wait), Ok)?;
+        Ok(WriteLoan::brief(attached, claim))
+    }
+
+    /// As `try_reserve`, for a loan that ends within the caller's call: see `reserve_briefly_with`.
+    ///
+    /// # Errors
+    /// As `try_reserve`.
+    #[inline(always)] // A few instructions where nobody is in the way.
+    pub fn try_reserve_briefly(&self) -> Result<WriteLoan<'_>, ReserveError> {
+        let attached = self.attached()?;
+        let claim = attached.try_reserve()?.map_or_else(|| attached.reserve_after_sweep(), Ok)?;
+        Ok(WriteLoan::brief(attached, claim))
+    }
+
+    /// As `borrow_with`, for a loan that ends within the caller's call: see `reserve_briefly_with`.
+    ///
+    /// # Errors
+    /// As `borrow_with`.
+    #[inline(always)] // A few instructions where nobody is in the way.
+    pub fn borrow_briefly_with(&self, wait: Wait<'_>) -> Result<ReadLoan<'_>, BorrowError> {
+        let attached = self.attached()?;
+        let first = if wait.has_tried() { None } else { attached.try_borrow()? };
+        let claim = first.map_or_else(|| attached.borrow_slowly(wait), Ok)?;
+        Ok(ReadLoan::brief(attached, claim))
+    }
+
+    /// As `try_borrow`, for a loan that ends within the caller's call: see `reserve_briefly_with`.
+    ///
+    /// # Errors
+    /// As `try_borrow`.
+    #[inline(always)] // A few instructions where nobody is in the way.
+    pub fn try_borrow_briefly(&self) -> Result<ReadLoan<'_>, BorrowError> {
+        let attached = self.attached()?;
+        let claim = attached.try_borrow()?.map_or_else(|| attached.borrow_after_sweep(), Ok)?;
+        Ok(ReadLoan::brief(attached, claim))
     }
 
     /// Takes free slots if enough are there now: see `BatchSize`.
@@ -264,9 +338,8 @@ impl Queue {
     ) -> Result<WriteBatch<'_>, ReserveError> {
         let attached = self.attached()?;
         self.check(size);
-        let claims = attached
-            .try_reserve_batch(size)?
-            .map_or_else(|| attached.reserve_batch_slowly(size, wait), Ok)?;
+        let first = if wait.has_tried() { None } else { attached.try_reserve_batch(size)? };
+        let claims = first.map_or_else(|| attached.reserve_batch_slowly(size, wait), Ok)?;
         Ok(WriteBatch::new(attached, claims))
     }
 
@@ -312,8 +385,8 @@ impl Queue {
     pub fn borrow_batch_with(&self, size: BatchSize, wait: Wait<'_>) -> Result<ReadBatch<'_>, BorrowError> {
         let attached = self.attached()?;
         self.check(size);
-        let claims =
-            attached.try_borrow_batch(size)?.map_or_else(|| attached.borrow_batch_slowly(size, wait), Ok)?;
+        let first = if wait.has_tried() { None } else { attached.try_borrow_batch(size)? };
+        let claims = first.map_or_else(|| attached.borrow_batch_slowly(size, wait), Ok)?;
         Ok(ReadBatch::new(attached, claims))
     }
 

@@ -48,6 +48,7 @@ pub(crate) struct Event<'s>(pub(crate) &'s AtomicU32);
 /// How long one call may wait, and what may end the wait early.
 pub struct Wait<'w> {
     deadline: Option<Instant>,
+    has_tried: bool,
     interrupted: Option<&'w mut dyn FnMut() -> bool>,
 }
 
@@ -70,18 +71,31 @@ pub(crate) enum Waited<T> {
 impl<'w> Wait<'w> {
     /// For ever.
     pub fn forever() -> Self {
-        Self { deadline: None, interrupted: None }
+        Self { deadline: None, has_tried: false, interrupted: None }
     }
 
     /// Until `timeout` from now has passed; zero means not at all.
     pub fn at_most(timeout: Duration) -> Self {
         // A deadline that the clock cannot express is for ever.
-        Self { deadline: Instant::now().checked_add(timeout), interrupted: None }
+        Self { deadline: Instant::now().checked_add(timeout), has_tried: false, interrupted: None }
     }
 
     /// Calls `interrupted` about every 100 ms of the wait, and when a signal came. The wait ends when it returns true.
     pub fn or_until<'i>(self, interrupted: &'i mut dyn FnMut() -> bool) -> Wait<'i> {
-        Wait { deadline: self.deadline, interrupted: Some(interrupted) }
+        Wait { interrupted: Some(interrupted), ..self }
+    }
+
+    /// For a caller that has just tried without waiting, and found nothing: the call begins with the wait, and does not count
+    /// a second time as one that came in vain.
+    #[must_use]
+    pub fn after_a_try(self) -> Self {
+        Self { has_tried: true, ..self }
+    }
+
+    /// Whether the caller has tried already.
+    #[inline]
+    pub(crate) fn has_tried(&self) -> bool {
+        self.has_tried
     }
 
     fn left(&self) -> Option<Duration> {

@@ -33,6 +33,7 @@ pub struct ReadBatch<'q> {
 
 impl<'q> WriteBatch<'q> {
     pub(crate) fn new(attached: &'q Arc<Attached>, claims: Vec<Claim>) -> Self {
+        attached.say_since_when(&claims);
         Self { attached, claims }
     }
 
@@ -114,6 +115,7 @@ impl Drop for WriteBatch<'_> {
 
 impl<'q> ReadBatch<'q> {
     pub(crate) fn new(attached: &'q Arc<Attached>, claims: Vec<Claim>) -> Self {
+        attached.say_since_when(&claims);
         Self { attached, claims }
     }
 

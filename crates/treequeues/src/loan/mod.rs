@@ -88,7 +88,16 @@ pub struct ReadLoan<'q> {
 }
 
 impl<'q> WriteLoan<'q> {
+    /// A loan that its user keeps for a while.
+    #[inline]
     pub(crate) fn new(attached: &'q Arc<Attached>, claim: Claim) -> Self {
+        attached.say_since_when([&claim]);
+        Self::brief(attached, claim)
+    }
+
+    /// A loan that ends within one call.
+    #[inline]
+    pub(crate) fn brief(attached: &'q Arc<Attached>, claim: Claim) -> Self {
         Self { attached, claim: Some(claim) }
     }
 
@@ -142,7 +151,16 @@ impl Drop for WriteLoan<'_> {
 }
 
 impl<'q> ReadLoan<'q> {
+    /// A loan that its user keeps for a while.
+    #[inline]
     pub(crate) fn new(attached: &'q Arc<Attached>, claim: Claim) -> Self {
+        attached.say_since_when([&claim]);
+        Self::brief(attached, claim)
+    }
+
+    /// A loan that ends within one call.
+    #[inline]
+    pub(crate) fn brief(attached: &'q Arc<Attached>, claim: Claim) -> Self {
         Self { attached, claim: Some(claim) }
     }
 

@@ -52,7 +52,7 @@ pub struct ParticipantStats {
     pub reading: usize,
     /// Slots that its views keep, whose loans have ended.
     pub lingering: usize,
-    /// How long it has held the slot that it has held longest.
+    /// How long it has held the slot that it has held longest, of those in loans.
     pub longest_hold: Option<Duration>,
 }
 
@@ -68,8 +68,8 @@ pub struct HeldSlot {
     pub participant: u32,
     /// What for.
     pub what_for: WhatFor,
-    /// For how long, to about 10 ms.
-    pub held_for: Duration,
+    /// For how long, to about 10 ms, if a loan holds it; `None` if a put or a get is under way.
+    pub held_for: Option<Duration>,
 }
 
 /// What a slot is held for.
@@ -170,7 +170,8 @@ impl Tally {
             Phase::Lingering => WhatFor::Lingering,
         };
         let id = word.owner().id(self.id_bits);
-        let held_for = Duration::from_nanos(self.now_ns.saturating_sub(values.held_since_ns));
+        let held_for = (values.held_since_ns > 0)
+            .then(|| Duration::from_nanos(self.now_ns.saturating_sub(values.held_since_ns)));
         if let Some(Some((index, owner))) = self.places.get(id as usize)
             && *owner == word.owner()
         {
@@ -180,7 +181,7 @@ impl Tally {
                 WhatFor::Reading => participant.reading += 1,
                 WhatFor::Lingering => participant.lingering += 1,
             }
-            participant.longest_hold = participant.longest_hold.max(Some(held_for));
+            participant.longest_hold = participant.longest_hold.max(held_for);
         }
         if self.stats.held.len() < MAX_HELD_LISTED {
             let ticket = values.ticket;

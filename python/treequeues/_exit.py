@@ -1,0 +1,50 @@
+"""Leaving named queues when a process ends.
+
+The file of a named queue goes with its last participant. A process that ends leaves its queues by
+closing them; one that is killed cannot, and its file stays until somebody replaces or cleans it.
+Anonymous queues need none of this.
+
+The interpreter does not drop all objects when it ends, and a process of `multiprocessing` ends
+without even trying. So the queues are closed by hand: after the program's own exit handlers, which
+may still use them, since this module's was registered before theirs.
+"""
+
+from __future__ import annotations
+
+import atexit
+from multiprocessing import util
+from typing import Any
+from weakref import WeakValueDictionary
+
+from treequeues._core import TreeQueue
+
+# By identity: a subclass's objects may have an equality of their own.
+_NAMED: WeakValueDictionary[int, TreeQueue[Any]] = WeakValueDictionary()
+
+# After all finalizers that somebody gives a priority to.
+_LAST = -(2**31)
+
+
+def close_at_exit(queue: TreeQueue[Any]) -> None:
+    """Close this queue when the process ends, if it still lives then."""
+    _NAMED[id(queue)] = queue
+
+
+def _close_all() -> None:
+    for queue in list(_NAMED.values()):
+        TreeQueue.close(queue)
+
+
+def _close_at_the_end_of_a_child(_: object) -> None:
+    util.Finalize(None, _close_all, exitpriority=_LAST)
+
+
+class _Anchor:
+    """What `register_after_fork` refers to: it must be alive, and of a class of Python's."""
+
+
+_ANCHOR = _Anchor()
+atexit.register(_close_all)
+# Children of multiprocessing run their finalizers, but forget those that they inherited.
+util.register_after_fork(_ANCHOR, _close_at_the_end_of_a_child)
+_close_at_the_end_of_a_child(_ANCHOR)
