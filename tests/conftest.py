@@ -8,6 +8,8 @@ run.
 import faulthandler
 import os
 import random
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +64,14 @@ def nursery():
     nursery = Nursery()
     yield nursery
     nursery.close()
+
+
+@pytest.fixture
+def queue_folder(monkeypatch):
+    """A folder of named queues that no other test shares, here and in all processes started later."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="treequeues-test-") as folder:
+        monkeypatch.setenv("TREEQUEUES_DIR", folder)
+        yield Path(folder)
 
 
 @pytest.fixture(params=START_METHODS)

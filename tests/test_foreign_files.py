@@ -1,0 +1,212 @@
+"""What stands under a name and is no queue, or not one that can be trusted or used.
+
+Each is refused with its reason, and left as it was; what is a queue's remains gives way to a new
+one.
+"""
+
+import fcntl
+import os
+import struct
+import subprocess
+
+import pytest
+
+from treequeues import CorruptedError, TreeQueue
+
+VERSION_OFFSET = 8
+CAPACITY_OFFSET = 40
+
+
+@pytest.fixture
+def path(queue_folder):
+    return queue_folder / "a"
+
+
+def open_and_close():
+    TreeQueue.open("a", 0.0, 2).close()
+
+
+def create():
+    TreeQueue(0.0, 2, name="a").close()
+
+
+def attach():
+    TreeQueue.attach("a").close()
+
+
+def refused(call):
+    with pytest.raises(OSError) as error:
+        call()
+    return str(error.value)
+
+
+def kept_queue():
+    with TreeQueue(0.0, 2, name="a", keep=True) as queue:
+        queue.put(1.0)
+
+
+def overwrite(path, offset, data):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def make_a_text(path):
+    path.write_text("a shopping list, " * 100)
+    path.chmod(0o600)
+
+
+def make_an_empty_file(path):
+    path.touch(0o600)
+
+
+def make_a_link(path):
+    kept_queue()
+    path.rename(path.with_name("b"))
+    path.symlink_to("b")
+
+
+def make_a_pipe(path):
+    os.mkfifo(path, 0o600)
+
+
+def make_a_folder(path):
+    path.mkdir()
+
+
+def make_a_queue_that_others_can_read(path):
+    kept_queue()
+    path.chmod(0o644)
+
+
+def make_a_queue_of_another_user(path):
+    kept_queue()
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(path, 12345, -1)
+
+
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (make_a_text, "magic bytes"),
+        (make_an_empty_file, "shorter than a header"),
+        (make_a_link, "symbolic link"),
+        (make_a_pipe, "no regular file"),
+        (make_a_folder, "a folder"),
+        (make_a_queue_that_others_can_read, "let other users in"),
+        (make_a_queue_of_another_user, "another user"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_what_is_no_queue_of_this_user_is_refused_and_left_alone(path, make, reason):
+    make(path)
+    before = path.lstat()
+    for call in (attach, create, open_and_close):
+        message = refused(call)
+        assert reason in message
+        assert str(path) in message
+    after = path.lstat()
+    assert (before.st_ino, before.st_mode, before.st_size) == (
+        after.st_ino,
+        after.st_mode,
+        after.st_size,
+    )
+
+
+@pytest.mark.parametrize("replace", [create, open_and_close])
+def test_a_queue_of_another_version_is_told_apart_and_gives_way(path, replace):
+    kept_queue()
+    overwrite(path, VERSION_OFFSET, struct.pack("<I", 1))
+    assert "version 1 of the format, and this library reads version" in refused(attach)
+    replace()
+    assert not path.exists()
+
+
+def test_a_queue_of_another_version_that_is_in_use_is_left_alone(path):
+    kept_queue()
+    overwrite(path, VERSION_OFFSET, struct.pack("<I", 99))
+    lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 3, 1, 0)
+    with open(path, "r+b") as participant:
+        fcntl.fcntl(participant, fcntl.F_OFD_SETLK if hasattr(fcntl, "F_OFD_SETLK") else 37, lock)
+        for call in (attach, create, open_and_close):
+            assert "version 99" in refused(call)
+        assert path.exists()
+    create()
+
+
+@pytest.mark.parametrize("replace", [create, open_and_close])
+@pytest.mark.parametrize("damage", ["header", "truncated", "grown"])
+def test_a_damaged_queue_is_an_error_and_gives_way(path, damage, replace):
+    kept_queue()
+    match damage:
+        case "header":
+            overwrite(path, CAPACITY_OFFSET, struct.pack("<Q", 1 << 40))
+        case "truncated":
+            os.truncate(path, path.stat().st_size - 4096)
+        case "grown":
+            os.truncate(path, path.stat().st_size + 4096)
+    with pytest.raises(CorruptedError, match=str(path)):
+        attach()
+    replace()
+    assert not path.exists()
+
+
+def test_a_folder_that_others_can_write_to_is_refused(queue_folder):
+    queue_folder.chmod(0o770)
+    for call in (attach, create, open_and_close):
+        message = refused(call)
+        assert "0700" in message
+        assert "TREEQUEUES_DIR" in message
+    assert os.listdir(queue_folder) == []
+
+
+def test_a_folder_that_is_a_link_is_refused(queue_folder, monkeypatch):
+    link = queue_folder / "link"
+    (queue_folder / "real").mkdir(0o700)
+    link.symlink_to("real")
+    monkeypatch.setenv("TREEQUEUES_DIR", str(link))
+    for call in (attach, create, open_and_close):
+        assert str(link) in refused(call)
+    assert os.listdir(queue_folder / "real") == []
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(queue_folder, monkeypatch):
+    monkeypatch.setenv("TREEQUEUES_DIR", str(queue_folder / "no" / "where"))
+    with pytest.raises(FileNotFoundError, match="attach|no queue"):
+        attach()
+    assert "cannot be made" in refused(create)
+
+
+IN_A_SMALL_FILE_SYSTEM = """
+import numpy as np, os, sys
+from treequeues import TreeQueue
+small = TreeQueue(np.zeros(1 << 10, np.uint8), 16, name="small")
+try:
+    TreeQueue(np.zeros(1 << 20, np.uint8), 64, name="large")
+except OSError as error:
+    print(error.errno, error)
+print(sorted(os.listdir(os.environ["TREEQUEUES_DIR"])))
+small.put(np.ones(1 << 10, np.uint8))
+"""
+
+
+def test_a_file_system_that_is_full_is_an_error_with_the_figures(queue_folder):
+    import sys
+
+    mounted = (
+        f"mount -t tmpfs -o size=2m,mode=0700 none {queue_folder} && "
+        f"exec {sys.executable} -W error -c '{IN_A_SMALL_FILE_SYSTEM}'"
+    )
+    can = subprocess.run(["unshare", "-m", "true"], capture_output=True)
+    if can.returncode != 0:
+        pytest.skip("no mount namespace can be had here")
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", mounted], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    error, left = done.stdout.splitlines()
+    assert error.startswith("28 ")  # ENOSPC
+    assert "64 slots of 1048576 bytes" in error
+    assert "in its file system" in error
+    assert left == "['small']"
