@@ -39,7 +39,7 @@ test-python: $(VENV)/.test $(VENV)/.demo
 	$(BIN)/python -m pytest $(ARGS)
 
 soak: $(VENV)/.test ## The long part: the big models, then ROUNDS rounds of kills and forks, each with a new seed.
-	cargo test --release --package treequeues --test model -- --ignored --nocapture --test-threads 1
+	cargo test --release --package treequeues --test model --test names -- --ignored --nocapture --test-threads 1
 	for round in $$(seq $(ROUNDS)); do \
 		$(BIN)/python -m pytest $(addprefix tests/processes/test_,kill.py fork.py batches_and_kills.py) $(ARGS) \
 			|| exit 1; \

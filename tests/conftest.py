@@ -68,7 +68,7 @@ def nursery():
 
 @pytest.fixture
 def queue_folder(monkeypatch):
-    """A folder of named queues that no other test shares, here and in all processes started later."""
+    """A folder of named queues for this test, here and in all processes that it starts."""
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="treequeues-test-") as folder:
         monkeypatch.setenv("TREEQUEUES_DIR", folder)
         yield Path(folder)

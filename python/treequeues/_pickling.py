@@ -2,8 +2,9 @@
 
 While a process is being started, its descriptor of the segment is passed on with it. At any other
 time (pools, queues sent through queues) the handle names this process and its descriptor, through
-which the receiver opens its own; that of a named queue also has the name. The receiver looks in its own process first, and checks the
+which the receiver opens its own. The receiver looks in its own process first, and checks the
 segment's random id, so a handle that has outlived its queue is an error and never another queue.
+The handle of a named queue also has the name, for when the process that made it is gone.
 
 A descriptor is passed on once for a process and segment, however many objects lead to it, but each
 of their handles names it. So to the receiver its number is a hint: the first handle that is

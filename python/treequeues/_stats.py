@@ -35,7 +35,7 @@ class QueueCounters:
     give_backs: int
     """Items given back."""
     redeliveries: int
-    """Deliveries of items that had been delivered before, to somebody who died or gave them back."""
+    """Deliveries of items that had been delivered before, and came back."""
     sweeps: int
     """Looks for dead processes."""
     deaths: int

@@ -134,7 +134,7 @@ def test_what_everybody_died_on_is_stale_and_replaced(creator, queue_folder):
     creator.kill()
     creator.wait(WATCHDOG_S)
     assert names(queue_folder) == ["steps"]
-    with pytest.raises(OSError, match="stale.*treequeues clean"):
+    with pytest.raises(OSError, match=r"stale.*treequeues clean"):
         TreeQueue.attach("steps")
     # Of another schema, too: nothing of the old one is left.
     with TreeQueue.open("steps", np.zeros(3), 2) as queue:
@@ -259,8 +259,8 @@ def open_again_and_again(barrier, results, rounds, seed):
         except Exception as error:
             told.append(f"{type(error).__name__}: {error}")
             queue = None
-        # All have it open at once, so all must have the same; then they leave, each when it likes, also
-        # while the others open it again.
+        # All have it open at once, so all must have the same; then they leave, each when it likes,
+        # also while the others open it again.
         barrier.wait(WATCHDOG_S)
         if queue is not None:
             if (seed + number) % 3 == 0:
