@@ -24,7 +24,9 @@
 //! | `attached` | one process at one segment: its threads, its forks, its end | yes |
 //! | `batch` | several slots for one call, all or none | |
 //! | `loan` | access to the rows of slots | yes |
+//! | `tree` | Rust types as items | |
 //! | `queue` | the public type | |
+//! | `typed` | queues of one Rust type | |
 //! | `monitor` | a look at a queue for people and tools | |
 #![deny(unsafe_code)]
 // Loom sees the ring alone; what stands above it is left out there.
@@ -72,6 +74,10 @@ mod segment;
 mod sweep;
 mod sync;
 #[cfg(not(loom))]
+mod tree;
+#[cfg(not(loom))]
+mod typed;
+#[cfg(not(loom))]
 mod wait;
 mod word;
 
@@ -98,5 +104,11 @@ pub use schema::{
 };
 #[cfg(not(loom))]
 pub use segment::{CreateOptions, SegmentId};
+#[cfg(not(loom))]
+pub use tree::{LeafReader, LeafType, LeafWriter, Tree};
+#[cfg(feature = "derive")]
+pub use treequeues_derive::Tree;
+#[cfg(not(loom))]
+pub use typed::{OtherItems, PopError, TypedQueue};
 #[cfg(not(loom))]
 pub use wait::Wait;

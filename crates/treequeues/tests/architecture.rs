@@ -23,12 +23,15 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["attached"], false),
     (&["batch"], false),
     (&["loan"], false),
+    (&["tree"], false),
     (&["queue"], false),
+    (&["typed"], false),
 ];
 
 /// The modules that may hold unsafe code, by crate.
 const UNSAFE: &[(&str, &[&str])] = &[
     ("treequeues", &["attached", "fork", "liveness", "loan", "segment"]),
+    ("treequeues-derive", &[]),
     ("treequeues-py", &["attach", "hold", "loan", "state", "tree"]),
 ];
 
@@ -112,7 +115,7 @@ fn unsafe_code_stands_only_where_it_is_mapped() {
 
 #[test]
 fn atomics_come_from_sync_alone() {
-    for krate in ["treequeues", "treequeues-py"] {
+    for krate in ["treequeues", "treequeues-derive", "treequeues-py"] {
         for (module, source) in modules(krate) {
             let code = code(&source);
             let foreign = ["std::sync::atomic", "core::sync::atomic", "loom::sync"];

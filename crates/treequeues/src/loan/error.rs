@@ -45,6 +45,14 @@ pub enum LeafError {
         /// What it is.
         byte: u8,
     },
+    /// What a leaf holds is no value of a type that says so itself.
+    #[error("{path}: {reason}")]
+    Value {
+        /// Where the leaf is.
+        path: String,
+        /// What is wrong, in the type's words.
+        reason: String,
+    },
     /// The leaf has another number of elements than were given.
     #[error("{path}: it has {there} elements, got {got}")]
     Length {
@@ -83,7 +91,7 @@ impl LeafError {
         Self::Missing { asked: asked.to_string(), there }
     }
 
-    pub(super) fn not_bool(schema: &Schema, leaf: usize, element: usize, byte: u8) -> Self {
+    pub(crate) fn not_bool(schema: &Schema, leaf: usize, element: usize, byte: u8) -> Self {
         Self::NotBool { path: schema.leaves()[leaf].path.clone(), element, byte }
     }
 }

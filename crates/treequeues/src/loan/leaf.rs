@@ -65,7 +65,7 @@ pub(super) fn find_bools(schema: &Schema, which: impl LeafIndex) -> Result<usize
 ///
 /// # Panics
 /// If they are not whole, aligned elements: no row is like that (V2).
-pub(super) fn elements<T: Element>(bytes: &[u8]) -> &[T] {
+pub(crate) fn elements<T: Element>(bytes: &[u8]) -> &[T] {
     let count = count_of::<T>(bytes);
     // SAFETY: V1 for the values, and `count_of` has checked alignment and size (V2).
     unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), count) }
@@ -75,14 +75,14 @@ pub(super) fn elements<T: Element>(bytes: &[u8]) -> &[T] {
 ///
 /// # Panics
 /// If they are not whole, aligned elements: no row is like that (V2).
-pub(super) fn elements_mut<T: Element>(bytes: &mut [u8]) -> &mut [T] {
+pub(crate) fn elements_mut<T: Element>(bytes: &mut [u8]) -> &mut [T] {
     let count = count_of::<T>(bytes);
     // SAFETY: V1 for the values in both directions, and `count_of` has checked alignment and size (V2).
     unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), count) }
 }
 
 /// The bytes as bools, or the number of the first that is none.
-pub(super) fn bools(bytes: &[u8]) -> Result<&[bool], usize> {
+pub(crate) fn bools(bytes: &[u8]) -> Result<&[bool], usize> {
     // Looking at all of them at once is faster than looking for the first.
     if bytes.iter().fold(0, |all, byte| all | byte) > 1 {
         return Err(bytes.iter().position(|&byte| byte > 1).expect("one has a bit beside the lowest"));

@@ -31,6 +31,7 @@ pub use batch::{ReadBatch, WriteBatch};
 pub use error::LeafError;
 pub use hold::Hold;
 pub use leaf::LeafIndex;
+pub(crate) use leaf::{bools, elements, elements_mut};
 
 use crate::attached::Attached;
 use crate::error::Corrupted;

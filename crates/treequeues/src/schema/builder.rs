@@ -1,4 +1,6 @@
 //! Building schemas in Rust: dicts of named leaves, and of such dicts.
+//!
+//! B1. A subtree is one leaf, or a dict whose keys are `str` and lead to subtrees.
 
 use super::{Key, LeafKind, LeafSpec, Node, Schema, SchemaError, Structure};
 use crate::dtype::{Dtype, Element};
@@ -118,7 +120,7 @@ impl Schema {
     ///
     /// [`SchemaError`], where the array has too many dimensions or bytes.
     pub fn array<T: Scalar>(shape: impl AsRef<[usize]>) -> Result<Schema, SchemaError> {
-        Schema::new(Structure::leaf(), vec![LeafSpec::array_of::<T>(shape)])
+        Subtree::leaf(LeafSpec::array_of::<T>(shape)).build()
     }
 }
 
@@ -134,25 +136,31 @@ impl SchemaBuilder {
     }
 
     /// Adds any leaf under a key: for dtypes that no Rust type stands for.
-    pub fn leaf(mut self, name: impl Into<String>, leaf: LeafSpec) -> SchemaBuilder {
-        self.keys.push(Key::Str(name.into()));
-        self.nodes.push(Node::Leaf);
-        self.leaves.push(leaf);
-        self
+    pub fn leaf(self, name: impl Into<String>, leaf: LeafSpec) -> SchemaBuilder {
+        self.subtree(name, Subtree::leaf(leaf))
     }
 
     /// Adds a dict under a key; `fill` adds what is in it.
     pub fn nested(
-        mut self,
+        self,
         name: impl Into<String>,
         fill: impl FnOnce(SchemaBuilder) -> SchemaBuilder,
     ) -> SchemaBuilder {
-        let inner = fill(SchemaBuilder::default());
+        self.subtree(name, fill(SchemaBuilder::default()).into_subtree())
+    }
+
+    /// Adds what was built elsewhere under a key.
+    pub fn subtree(mut self, name: impl Into<String>, subtree: Subtree) -> SchemaBuilder {
         self.keys.push(Key::Str(name.into()));
-        self.nodes.push(Node::Dict(inner.keys));
-        self.nodes.extend(inner.nodes);
-        self.leaves.extend(inner.leaves);
+        self.nodes.extend(subtree.nodes);
+        self.leaves.extend(subtree.leaves);
         self
+    }
+
+    /// What was built so far, to be a part of something larger.
+    pub fn into_subtree(self) -> Subtree {
+        let nodes = std::iter::once(Node::Dict(self.keys)).chain(self.nodes).collect();
+        Subtree { nodes, leaves: self.leaves }
     }
 
     /// The schema.
@@ -161,8 +169,31 @@ impl SchemaBuilder {
     ///
     /// [`SchemaError`]: a key that was added twice to one dict, an impossible leaf, or a tree beyond the limits.
     pub fn build(self) -> Result<Schema, SchemaError> {
-        let nodes = std::iter::once(Node::Dict(self.keys)).chain(self.nodes).collect();
-        Schema::new(Structure::new(nodes)?, self.leaves)
+        self.into_subtree().build()
+    }
+}
+
+/// A schema in the making, or a part of one: a leaf, or a dict of subtrees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a subtree does nothing until it is built, or added to something"]
+pub struct Subtree {
+    nodes: Vec<Node>,
+    leaves: Vec<LeafSpec>,
+}
+
+impl Subtree {
+    /// A tree that is a leaf.
+    pub fn leaf(leaf: LeafSpec) -> Subtree {
+        Subtree { nodes: vec![Node::Leaf], leaves: vec![leaf] }
+    }
+
+    /// The schema of this tree alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`SchemaBuilder::build`].
+    pub fn build(self) -> Result<Schema, SchemaError> {
+        Schema::new(Structure::new(self.nodes)?, self.leaves)
     }
 }
 

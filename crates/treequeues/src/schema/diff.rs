@@ -96,11 +96,21 @@ impl SchemaDifference {
     /// The difference of two schemas, without rows if they are equal: for callers that add rows of their own.
     #[must_use]
     pub fn between(left: &Schema, right: &Schema) -> SchemaDifference {
-        let Matched { mut rows, equal_leaves, same_paths } = match_leaves(left, right);
+        let Matched { mut rows, equal_leaves, same_paths } =
+            match_leaves(left, right, |ours, theirs| ours == theirs);
         if same_paths {
             rows.extend(structure_row(left, right));
         }
         SchemaDifference { rows, equal_leaves }
+    }
+
+    /// The difference of what the bytes of items are: the leaves by path, dtype and shape, in whatever order and containers,
+    /// whatever they are given back as. `None` if one schema's items can be read as the other's.
+    pub(crate) fn of_bytes(left: &Schema, right: &Schema) -> Option<SchemaDifference> {
+        let same =
+            |ours: &LeafSpec, theirs: &LeafSpec| ours.dtype == theirs.dtype && ours.shape == theirs.shape;
+        let Matched { rows, equal_leaves, .. } = match_leaves(left, right, same);
+        if rows.is_empty() { None } else { Some(SchemaDifference { rows, equal_leaves }) }
     }
 
     /// What differs, in the left side's order, then what the right side alone has.
@@ -177,7 +187,7 @@ struct Matched {
     same_paths: bool,
 }
 
-fn match_leaves(left: &Schema, right: &Schema) -> Matched {
+fn match_leaves(left: &Schema, right: &Schema, same: impl Fn(&LeafSpec, &LeafSpec) -> bool) -> Matched {
     // Long paths lose their middle, so two leaves may share one: then they are matched in order.
     let mut theirs: HashMap<&str, VecDeque<usize>> = HashMap::with_capacity(right.leaves().len());
     for (index, leaf) in right.leaves().iter().enumerate() {
@@ -189,7 +199,7 @@ fn match_leaves(left: &Schema, right: &Schema) -> Matched {
         let index = theirs.get_mut(leaf.path.as_str()).and_then(VecDeque::pop_front);
         index.into_iter().for_each(|index| is_matched[index] = true);
         match index.map(|index| &right.leaves()[index]) {
-            Some(other) if leaf == other => matched.equal_leaves += 1,
+            Some(other) if same(leaf, other) => matched.equal_leaves += 1,
             other => {
                 matched.same_paths &= other.is_some();
                 matched.rows.push(DifferenceRow::of_leaf(&leaf.path, Some(leaf), other));

@@ -17,7 +17,7 @@ mod json;
 mod key;
 mod structure;
 
-pub use builder::{Scalar, SchemaBuilder};
+pub use builder::{Scalar, SchemaBuilder, Subtree};
 pub use diff::{DifferenceRow, DifferenceTable, MAX_CELL_CHARS, MAX_SHOWN_ROWS, SchemaDifference};
 pub use error::SchemaError;
 pub use key::{ClassPath, Key, MAX_KEY_DEPTH};

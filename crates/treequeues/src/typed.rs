@@ -1,0 +1,262 @@
+//! Queues of one Rust type.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::error::{BorrowError, Corrupted, CreateError, ReserveError};
+use crate::loan::{LeafError, ReadLoan, WriteLoan};
+use crate::queue::Queue;
+use crate::schema::{DifferenceRow, Schema, SchemaDifference};
+use crate::tree::{LeafReader, LeafWriter, Tree};
+use crate::wait::Wait;
+
+/// A queue whose items are values of one Rust type.
+///
+/// ```
+/// use treequeues::{Tree, TypedQueue};
+///
+/// #[derive(Tree, Debug, PartialEq)]
+/// struct Sample {
+///     position: [f32; 3],
+///     valid: bool,
+/// }
+///
+/// let queue = TypedQueue::<Sample>::create(8)?;
+/// queue.push(&Sample { position: [0.0, 0.5, 1.0], valid: true })?;
+/// assert_eq!(queue.pop()?, Sample { position: [0.0, 0.5, 1.0], valid: true });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// It cannot misread: a queue of other items is refused when it is wrapped, by [`TypedQueue::over`]. What must be the same are
+/// the leaves, by path, dtype and shape: those are what the bytes are. In which order they come, whether a leaf is a Python
+/// `float` or an array without dimensions, and whether the container is a dict or a dataclass is the other side's
+/// affair.
+pub struct TypedQueue<T> {
+    queue: Queue,
+    /// For each leaf of the type, its number in the queue's schema.
+    order: Arc<[usize]>,
+    /// Values go in and out, and none is inside.
+    items: PhantomData<fn(T) -> T>,
+}
+
+/// The items of a queue are not of the type: their leaves are others.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the queue's items are not of this type:\n{}", .0.table("the type", "the queue"))]
+pub struct OtherItems(pub SchemaDifference);
+
+/// Why no item was popped.
+#[derive(Debug, thiserror::Error)]
+pub enum PopError {
+    /// There was no item to be had.
+    #[error(transparent)]
+    Borrow(#[from] BorrowError),
+    /// The item's bytes are no value of the type. It was given back, and comes again: [`TypedQueue::queue`] can take it.
+    #[error(transparent)]
+    Leaf(#[from] LeafError),
+}
+
+impl<T: Tree> TypedQueue<T> {
+    /// Creates an anonymous queue of `capacity` slots, all its memory reserved.
+    ///
+    /// # Errors
+    /// As [`Queue::create`].
+    ///
+    /// # Panics
+    /// As [`Tree::schema`].
+    pub fn create(capacity: u64) -> Result<Self, CreateError> {
+        let queue = Queue::create(T::schema(), capacity)?;
+        Ok(Self::over(queue).expect("made for the type"))
+    }
+
+    /// The same queue, with items of this type.
+    ///
+    /// ```
+    /// use treequeues::{Queue, Schema, Tree, TypedQueue};
+    ///
+    /// #[derive(Tree)]
+    /// struct Sample {
+    ///     position: [f32; 3],
+    ///     valid: bool,
+    /// }
+    ///
+    /// let queue = Queue::create(Schema::builder().array::<f64>("position", [3]).build()?, 8)?;
+    /// assert_eq!(
+    ///     TypedQueue::<Sample>::over(queue).unwrap_err().to_string(),
+    ///     "the queue's items are not of this type:
+    ///             the type      the queue
+    ///   position  float32 (3,)  float64 (3,)
+    ///   valid     a bool        -"
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the leaves of its items are others, in path, dtype or shape.
+    ///
+    /// # Panics
+    /// As [`Tree::schema`].
+    pub fn over(queue: Queue) -> Result<Self, OtherItems> {
+        let order = match_leaves(&T::schema(), queue.schema()).map_err(OtherItems)?;
+        Ok(Self { queue, order, items: PhantomData })
+    }
+
+    /// Copies an item in, once there is a free slot, however long that takes.
+    ///
+    /// # Errors
+    /// As [`TypedQueue::push_with`], but neither `Full` nor `Interrupted`.
+    pub fn push(&self, item: &T) -> Result<(), ReserveError> {
+        self.push_with(item, Wait::forever())
+    }
+
+    /// Copies an item in, if there is a free slot now.
+    ///
+    /// # Errors
+    /// As [`TypedQueue::push_with`], but not `Interrupted`.
+    pub fn try_push(&self, item: &T) -> Result<(), ReserveError> {
+        self.write(self.queue.try_reserve()?, item)
+    }
+
+    /// Copies an item in, once there is a free slot within the time that `wait` says.
+    ///
+    /// # Errors
+    /// `Full` when none became free in time, `ShutDown`, `Interrupted`, or a damaged segment. Then the queue is as it was.
+    pub fn push_with(&self, item: &T, wait: Wait<'_>) -> Result<(), ReserveError> {
+        self.write(self.queue.reserve_with(wait)?, item)
+    }
+
+    /// Copies the oldest item out, once there is one, however long that takes.
+    ///
+    /// # Errors
+    /// As [`TypedQueue::pop_into`], but neither `Empty` nor `Interrupted`.
+    pub fn pop(&self) -> Result<T, PopError> {
+        self.pop_with(Wait::forever())
+    }
+
+    /// Copies the oldest item out, if there is one now.
+    ///
+    /// # Errors
+    /// As [`TypedQueue::pop_into`], but not `Interrupted`.
+    pub fn try_pop(&self) -> Result<T, PopError> {
+        let mut item = T::ZERO;
+        self.read(self.queue.try_borrow()?, &mut item)?;
+        Ok(item)
+    }
+
+    /// Copies the oldest item out, once there is one within the time that `wait` says.
+    ///
+    /// # Errors
+    /// As [`TypedQueue::pop_into`].
+    pub fn pop_with(&self, wait: Wait<'_>) -> Result<T, PopError> {
+        let mut item = T::ZERO;
+        self.pop_into(&mut item, wait)?;
+        Ok(item)
+    }
+
+    /// Copies the oldest item out into a value that is there already: for types too large for the stack.
+    ///
+    /// ```
+    /// use treequeues::{Tree, TypedQueue, Wait};
+    ///
+    /// let queue = TypedQueue::<[u8; 4096]>::create(8)?;
+    /// let mut frame = Box::new([1; 4096]);
+    /// queue.push(&frame)?;
+    /// frame.fill(0);
+    /// queue.pop_into(&mut frame, Wait::forever())?;
+    /// assert_eq!(frame[4095], 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Empty` when none came in time, `ShutDown` when the queue is shut down and drained, `Interrupted`, or a damaged
+    /// segment; then neither queue nor value have changed. [`PopError::Leaf`] if the bytes are no value of the type, such as
+    /// a bool that is neither 0 nor 1; then the item comes again, and a part of the value may be read.
+    pub fn pop_into(&self, item: &mut T, wait: Wait<'_>) -> Result<(), PopError> {
+        self.read(self.queue.borrow_with(wait)?, item)
+    }
+
+    /// The queue beneath, with all that it can do: batches, loans, shutting down.
+    #[must_use]
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// The queue beneath.
+    #[must_use]
+    pub fn into_queue(self) -> Queue {
+        self.queue
+    }
+
+    fn write(&self, loan: WriteLoan<'_>, item: &T) -> Result<(), ReserveError> {
+        let mut leaves = LeafWriter::new(loan, &self.order);
+        item.write_to(&mut leaves);
+        Ok(leaves.finish().commit()?)
+    }
+
+    fn read(&self, loan: ReadLoan<'_>, item: &mut T) -> Result<(), PopError> {
+        let unread = Unread(Some(loan));
+        let mut leaves = LeafReader::new(unread.loan(), &self.order);
+        item.read_from(&mut leaves)?;
+        leaves.finish();
+        Ok(unread.release().map_err(BorrowError::from)?)
+    }
+}
+
+/// A loan that is given back, and not released, if reading it ends early: by an error, or by a panic of the type's.
+struct Unread<'q>(Option<ReadLoan<'q>>);
+
+impl<'q> Unread<'q> {
+    fn loan(&self) -> &ReadLoan<'q> {
+        self.0.as_ref().expect("only what consumes it takes the loan")
+    }
+
+    fn release(mut self) -> Result<(), Corrupted> {
+        self.0.take().map_or(Ok(()), ReadLoan::release)
+    }
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        // A damaged word is reported by the next call that meets it.
+        let _ = self.0.take().map_or(Ok(()), ReadLoan::give_back);
+    }
+}
+
+impl<T> Clone for TypedQueue<T> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone(), order: Arc::clone(&self.order), items: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for TypedQueue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedQueue").field("queue", &self.queue).field("order", &self.order).finish()
+    }
+}
+
+/// For each leaf of `ours`, its number in `theirs`; or the difference, if the same bytes are not the same leaves.
+fn match_leaves(ours: &Schema, theirs: &Schema) -> Result<Arc<[usize]>, SchemaDifference> {
+    if let Some(difference) = SchemaDifference::of_bytes(ours, theirs) {
+        return Err(difference);
+    }
+    if ours.structure() == theirs.structure() {
+        return Ok((0..ours.leaves().len()).collect());
+    }
+    let places: HashMap<&str, usize> =
+        theirs.leaves().iter().enumerate().map(|(place, leaf)| (leaf.path.as_str(), place)).collect();
+    let place_of = |path: &str| {
+        // The middle of a long path is left out, and then it says too little about which leaf it is.
+        if path.contains("...") {
+            let mut difference = SchemaDifference::between(ours, theirs);
+            difference.push_front(DifferenceRow::new(
+                path,
+                "a path too long to compare",
+                "in another structure",
+            ));
+            return Err(difference);
+        }
+        Ok(places[path])
+    };
+    ours.leaves().iter().map(|leaf| place_of(&leaf.path)).collect()
+}
