@@ -5,6 +5,34 @@
 //! rows in place and *releases*. Nothing is serialized, and any participant may be killed at any instruction: the others
 //! go on, and what the dead one held comes back.
 //!
+//! ```
+//! use treequeues::{Tree, TypedQueue};
+//!
+//! #[derive(Tree)]
+//! struct Transition {
+//!     frame: [[u8; 84]; 84],
+//!     reward: f64,
+//! }
+//!
+//! let queue = TypedQueue::<Transition>::create(64)?;
+//! queue.push(&Transition { frame: [[0; 84]; 84], reward: 1.5 })?;
+//! assert_eq!(queue.pop()?.reward, 1.5);
+//!
+//! // The same queue without the type, as Python sees it: fill a slot in place, read it in place.
+//! let queue = queue.into_queue();
+//! let mut loan = queue.reserve()?;
+//! loan.leaf_mut::<u8>("frame")?.fill(255);
+//! loan.leaf_mut::<f64>("reward")?[0] = 0.5;
+//! loan.commit()?;
+//! assert_eq!(queue.borrow()?.leaf::<f64>("reward")?, [0.5]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! - `derive`, on by default: `#[derive(Tree)]`.
+//! - `ndarray`: leaves and batches as views of that crate.
+//!
 //! # A tour in reading order
 //!
 //! | module | what it is | unsafe |

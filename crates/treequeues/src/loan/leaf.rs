@@ -83,7 +83,7 @@ pub(crate) fn elements_mut<T: Element>(bytes: &mut [u8]) -> &mut [T] {
 
 /// The bytes as bools, or the number of the first that is none.
 pub(crate) fn bools(bytes: &[u8]) -> Result<&[bool], usize> {
-    // Looking at all of them at once is faster than looking for the first.
+    // Without an early end, so that the compiler can look at many at a time.
     if bytes.iter().fold(0, |all, byte| all | byte) > 1 {
         return Err(bytes.iter().position(|&byte| byte > 1).expect("one has a bit beside the lowest"));
     }
