@@ -14,13 +14,13 @@ SOURCES := $(shell find crates python -name '*.rs' -o -name '*.py' -o -name '*.p
 	Cargo.toml pyproject.toml README.md
 LOOM := RUSTFLAGS="--cfg loom" cargo test --package treequeues --lib --target-dir target/loom
 
-.PHONY: demo test soak asan bench lint test-rust test-python clean
+.PHONY: demo test soak asan bench docs lint test-rust test-python clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo ## The main job: Atari actors to a learner, beside multiprocessing.Queue.
 	$(BIN)/python examples/atari.py $(ARGS)
 
-test: test-rust test-python ## All that must hold, in under 15 minutes on 2 cores from nothing.
+test: test-rust test-python docs ## All that must hold, in under 15 minutes on 2 cores from nothing.
 
 lint: $(VENV)/.test $(VENV)/.demo ## Format, lints, types and documentation, warnings as errors.
 	cargo fmt --check
@@ -35,8 +35,11 @@ test-rust:
 	cargo test --workspace --all-features
 	$(LOOM) interleave
 
-test-python: $(VENV)/.test $(VENV)/.demo
+test-python: $(VENV)/.test $(VENV)/.demo $(VENV)/.docs
 	$(BIN)/python -m pytest $(ARGS)
+
+docs: $(VENV)/.docs ## The documentation's site, into site/; warnings are errors.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 soak: $(VENV)/.test ## The long part: the big models, then ROUNDS rounds of kills and forks, each with a new seed.
 	cargo test --release --package treequeues --test model --test names -- --ignored --nocapture --test-threads 1
@@ -60,7 +63,7 @@ bench: $(BENCH_VENV)/.bench $(if $(TORCH),$(BENCH_VENV)/.torch) ## Beside other 
 
 clean:
 	cargo clean
-	rm -rf $(VENV) $(ASAN_VENV) $(BENCH_VENV) $(NUMPY1_VENV)
+	rm -rf site $(VENV) $(ASAN_VENV) $(BENCH_VENV) $(NUMPY1_VENV)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -77,6 +80,10 @@ $(VENV)/.demo: $(VENV)/.package pyproject.toml
 
 $(VENV)/.test: $(VENV)/.package pyproject.toml
 	$(PIP) install --group test
+	touch $@
+
+$(VENV)/.docs: $(BIN)/python pyproject.toml
+	$(PIP) install --group docs
 	touch $@
 
 BENCH_PIP := $(BENCH_VENV)/bin/python -m pip --quiet --disable-pip-version-check

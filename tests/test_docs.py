@@ -1,0 +1,272 @@
+"""The documentation: what its pages show runs and prints what they say, and the site is whole.
+
+How a page says what is to be done with a block is told in `pages.py`.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pages
+import pytest
+
+import treequeues
+
+WATCHDOG_S = 60  # Generous: it only keeps a hanging example from hanging the tests.
+
+# What waits for a feature that is not there yet: a page, or the anchor of one section of it. Its
+# blocks must fail until then, so that no entry outlives its reason.
+PENDING: dict[str, str] = {
+    "how-to/debugging.md#try-it": "name= and the command",
+    "how-to/rust-simulator.md#python-takes-batches": "name=",
+    "tutorial.md#4-two-programs": "name=",
+}
+
+# Blocks that are shown and not run, by page: how many, and why. Each is a claim without a test, so
+# the list is to stay short.
+NOT_RUN: dict[tuple[str, str], int] = {
+    ("how-to/debugging.md", "a fragment, for a program of yours"): 1,
+    ("how-to/docker-and-memory.md", "needs Docker"): 1,
+    ("how-to/rust-simulator.md", "a line of a manifest"): 1,
+    ("how-to/rust-simulator.md", "waits for Queue::attach"): 1,
+    ("index.md", "builds the package"): 1,
+}
+
+PAGES = pages.pages()
+
+
+def feature_awaited_by(block):
+    places = [block.page, *(f"{block.page}#{section}" for section in block.sections)]
+    return next((PENDING[place] for place in places if place in PENDING), None)
+
+
+def cases(kind):
+    """The cases of all pages as parameters of a test; those that wait for a feature must fail."""
+    found = []
+    for page in PAGES:
+        for case in getattr(page, kind):
+            feature = feature_awaited_by(case.blocks[0])
+            marks = pytest.mark.xfail(strict=True, reason=f"waits for {feature}") if feature else ()
+            found.append(pytest.param(case, id=str(case), marks=marks))
+    return found
+
+
+@pytest.mark.parametrize("case", cases("scripts"))
+def test_a_script_prints_what_the_page_says(case, tmp_path):
+    for name, text in {**case.files, "example.py": case.script}.items():
+        (tmp_path / name).write_text(text)
+    started = start([sys.executable, "-W", "error", "example.py"], tmp_path, subprocess.PIPE)
+    printed, complaints = finish(started)
+    assert (started.returncode, complaints) == (0, "")
+    assert pages.says(case.printed, printed), f"it printed:\n{printed}"
+
+
+@pytest.mark.parametrize("case", cases("consoles"))
+def test_commands_print_what_the_page_says(case, tmp_path):
+    for name, text in case.files.items():
+        (tmp_path / name).write_text(text)
+    terminals = [
+        (block, start(["bash", "-c", script_of(block)], tmp_path, subprocess.STDOUT))
+        for block in case.blocks
+    ]
+    printed = {}
+    threads = [
+        threading.Thread(target=lambda b=block, s=started: printed.update({b: finish(s)[0]}))
+        for block, started in terminals
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for block in case.blocks:
+        outcomes = re.findall(r"(.*?)\x1e(\d+)\n", printed[block], re.DOTALL)
+        commands = pages.commands_of(block)
+        assert len(outcomes) == len(commands), f"{block} printed:\n{printed[block]}"
+        for command, (text, status) in zip(commands, outcomes, strict=True):
+            assert status == "0", f"{block}: {command.line} ended with {status}:\n{text}"
+            assert pages.says(command.printed, text), f"{block}: {command.line} printed:\n{text}"
+
+
+def script_of(block):
+    """A console block's commands for bash, with a mark and the status after each."""
+    return "".join(f"{it.line}\nprintf '\\036%s\\n' $?\n" for it in pages.commands_of(block))
+
+
+def start(arguments, folder, stderr):
+    environment = {
+        **os.environ,
+        # `python` and `treequeues` are those of the tests.
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONWARNINGS": "error",
+        # A terminal of 80 columns that knows no colours.
+        "TERM": "dumb",
+        "COLUMNS": "80",
+    }
+    return subprocess.Popen(
+        arguments,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        # A group of its own, so that nothing that it starts outlives the test.
+        start_new_session=True,
+    )
+
+
+def finish(started):
+    try:
+        return started.communicate(timeout=WATCHDOG_S)
+    except subprocess.TimeoutExpired:
+        kill_group(started)
+        printed, complaints = started.communicate()
+        return printed, f"{complaints or ''}\nit hung, and was killed"
+    finally:
+        kill_group(started)
+
+
+def kill_group(started):
+    with suppress(ProcessLookupError):
+        os.killpg(started.pid, signal.SIGKILL)
+
+
+# --- What the pages may say -----------------------------------------------------------------------
+
+
+def test_there_are_pages_and_most_of_them_have_blocks():
+    assert sum(1 for page in PAGES if page.scripts or page.consoles) >= 8
+
+
+def test_every_block_is_of_a_kind_that_is_known():
+    assert [fault for page in PAGES for fault in page.faults] == []
+
+
+def test_what_is_not_run_is_listed_with_its_reason():
+    found = {}
+    for page in PAGES:
+        for block in page.blocks:
+            if block.directive == pages.NOT_RUN:
+                found[page.path, block.reason] = found.get((page.path, block.reason), 0) + 1
+    assert found == NOT_RUN
+
+
+def test_no_rust_is_left_out_that_could_be_compiled():
+    queue = (pages.ROOT / "crates/treequeues/src/queue.rs").read_text()
+    for page, reason in NOT_RUN:
+        for name in re.findall(r"^waits for Queue::(\w+)$", reason):
+            assert f"pub fn {name}(" not in queue, f"{page} need not wait for {name} any longer"
+
+
+def test_every_file_of_a_page_is_run_or_imported_further_down():
+    for page in PAGES:
+        for number, block in enumerate(page.blocks):
+            if block.is_file:
+                stem = block.title.removesuffix(".py")
+                uses = rf"(python {stem}\.py|from {stem} import|import {stem})\b"
+                later = "\n".join(it.text for it in page.blocks[number + 1 :])
+                assert re.search(uses, later), f"{block}: nothing uses {block.title}"
+
+
+def test_what_is_pending_exists():
+    blocks = [block for page in PAGES for block in page.blocks]
+    places = {block.page for block in blocks}
+    places |= {f"{block.page}#{section}" for block in blocks for section in block.sections}
+    assert set(PENDING) <= places
+
+
+def test_every_test_that_a_page_cites_exists():
+    cited = [
+        (page.path, file, name)
+        for page in PAGES
+        for file, name in re.findall(
+            r"`((?:tests|crates|examples|benchmarks)/[\w./-]+)(?:::(\w+))?`",
+            (pages.DOCS / page.path).read_text(),
+        )
+    ]
+    assert cited
+    for page, file, name in cited:
+        path = pages.ROOT / file
+        assert path.exists(), f"{page} cites {file}, which is not there"
+        if name:
+            assert re.search(rf"\b(def|fn) {name}\b", path.read_text()), f"{page} cites {name}"
+
+
+# --- The site -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built with warnings as errors: unknown names and broken links among them."""
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder],
+        cwd=pages.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+class Elements(HTMLParser):
+    """The ids of a page, what it links to, and what it loads."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.loads = set(), [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.ids.add(found.get("id"))
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"])
+        elif tag == "link" and found.get("href"):
+            self.loads.append(found["href"])
+        elif found.get("src"):
+            self.loads.append(found["src"])
+
+
+@pytest.fixture(scope="module")
+def site_pages(site):
+    return {file: Elements(file.read_text()) for file in site.rglob("*.html")}
+
+
+def test_every_public_name_is_in_the_reference(site, site_pages):
+    ids = site_pages[site / "reference" / "python.html"].ids
+    assert {f"treequeues.{name}" for name in treequeues.__all__} <= ids
+
+
+def test_public_methods_are_in_the_reference(site, site_pages):
+    ids = site_pages[site / "reference" / "python.html"].ids
+    for name in ("TreeQueue", "ReadLoan", "WriteLoan"):
+        methods = {it for it in dir(getattr(treequeues, name)) if not it.startswith("_")}
+        assert {f"treequeues.{name}.{method}" for method in methods} <= ids
+
+
+def test_the_site_loads_nothing_from_elsewhere(site_pages):
+    for file, elements in site_pages.items():
+        assert [it for it in elements.loads if urlsplit(it).netloc] == [], file
+
+
+def test_links_within_the_site_lead_somewhere(site, site_pages):
+    for file, elements in site_pages.items():
+        for link in (*elements.links, *elements.loads):
+            url = urlsplit(link)
+            if url.scheme or url.netloc or file.name == "404.html":
+                continue
+            target = (file.parent / unquote(url.path)).resolve() if url.path else file
+            target = target / "index.html" if target.is_dir() else target
+            assert target.exists(), f"{file.relative_to(site)} links to {link}"
+            if url.fragment and target in site_pages:
+                ids = site_pages[target].ids
+                assert unquote(url.fragment) in ids, f"{file.relative_to(site)} links to {link}"
