@@ -32,6 +32,8 @@ class Docstrings(griffe.Extension):
                     endlineno=first.endlineno,
                 )
                 cls[name].overloads = overloads
+        # In the order of the source, the new ones too.
+        cls.members = dict(sorted(cls.members.items(), key=lambda it: it[1].lineno or 0))
 
 
 def as_markdown(docstring: str) -> str:
