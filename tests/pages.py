@@ -51,7 +51,7 @@ class Block:
     sections: tuple[str, ...]
     """The anchors of the headings above it, outermost first."""
     rest: str
-    """What else the info string says: nothing, or it is an error."""
+    """What else is said of it: nothing, or it is an error."""
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
@@ -119,7 +119,10 @@ def blocks_of(page: str, text: str) -> Iterator[Block]:
             headings = [it for it in headings if it[0] < level] + [(level, anchor(heading[2]))]
         elif fence:
             indent, mark, language, title, rest = fence.groups()
-            directive = _DIRECTIVE.match(lines[at - 1]) if at else None
+            before = lines[at - 1] if at else ""
+            directive = _DIRECTIVE.match(before)
+            if "<!--" in before and not directive:
+                rest += f"after {before.strip()}"
             begin = at + 1
             at = next(
                 (end for end in range(begin, len(lines)) if lines[end] == indent + mark), len(lines)
@@ -174,7 +177,7 @@ def sort_out(page: Page) -> None:
 
 def _fault(block: Block, script: Case | None, last: Block | None) -> str:
     if block.rest:
-        return f"its info string says more than is known: {block.rest!r}"
+        return f"more is said of it than is known: {block.rest!r}"
     if block.language not in LANGUAGES:
         return f"the language {block.language!r} is not known to the tests"
     if block.directive == NOT_RUN and not block.reason:

@@ -138,6 +138,74 @@ def kill_group(started):
         os.killpg(started.pid, signal.SIGKILL)
 
 
+# --- What reads the pages -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("```pyhton\nx\n```", "the language 'pyhton' is not known"),
+        ("```\nx\n```", "the language '' is not known"),
+        ("```python linenums\nx\n```", "more is said of it than is known: 'linenums'"),
+        ("```python\nx\n", "and no end"),
+        ("<!-- continue -->\n```python\nx\n```", "more is said of it than is known"),
+        ("<!-- not run -->\n```python\nx\n```", "no reason"),
+        ("```yaml\nx: 1\n```", "needs the reason"),
+        ("<!-- continues -->\n```python\nx\n```", "no script that it could continue"),
+        ("<!-- continues -->\n```console\n$ x\n```", "only a script can be continued"),
+        ("```text\nx\n```", "no script stands before it"),
+        ("```console\n$ x\n```\n```text\nx\n```", "no script stands before it"),
+        ("<!-- picture -->\n```python\nx\n```", "only text can be a picture"),
+    ],
+)
+def test_a_block_that_nothing_can_be_done_with_is_a_fault(text, fault):
+    page = pages.Page("page.md", list(pages.blocks_of("page.md", text)))
+    pages.sort_out(page)
+    assert [fault in it for it in page.faults] == [True]
+
+
+def test_parts_of_a_script_and_what_they_print_come_together():
+    text = (
+        "## 1. It's a `queue`\n"
+        '```python title="items.py"\nx = 1\n```\n'
+        "```python\nimport items\n```\n```text\na\n```\n"
+        "<!-- continues -->\n```python\nprint()\n```\n```text\nb\n```\n"
+        '```console title="Terminal 1"\n$ a\n```\n```console title="Terminal 2"\n$ b\n```\n'
+    )
+    page = pages.Page("page.md", list(pages.blocks_of("page.md", text)))
+    pages.sort_out(page)
+    assert page.faults == []
+    [script], [console] = page.scripts, page.consoles
+    assert script.script == "import items\n\nprint()\n"
+    assert script.printed == "a\nb\n"
+    assert script.files == {"items.py": "x = 1\n"}
+    assert script.blocks[0].sections == ("1-its-a-queue",)
+    assert [block.title for block in console.blocks] == ["Terminal 1", "Terminal 2"]
+
+
+def test_commands_of_a_console_have_what_they_print():
+    [block] = pages.blocks_of("page.md", "```console\n$ a \\\n  b\n1\n2\n$ c\n```\n")
+    assert pages.commands_of(block) == [
+        pages.Command("a \\\n  b", "1\n2\n"),
+        pages.Command("c", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expected", "printed", "is_it"),
+    [
+        ("a\n", "a  \n", True),
+        ("a\n", "b\n", False),
+        ("a\n", "a\nb\n", False),
+        ("", "a\n", False),
+        ("a ... c\n", "a b\nb c\n", True),
+        ("[a](.*)\n", "a\n", False),
+    ],
+)
+def test_dots_stand_for_any_text_and_all_else_for_itself(expected, printed, is_it):
+    assert pages.says(expected, printed) == is_it
+
+
 # --- What the pages may say -----------------------------------------------------------------------
 
 
@@ -156,6 +224,14 @@ def test_what_is_not_run_is_listed_with_its_reason():
             if block.directive == pages.NOT_RUN:
                 found[page.path, block.reason] = found.get((page.path, block.reason), 0) + 1
     assert found == NOT_RUN
+
+
+def test_no_place_for_a_capture_or_for_help_is_left_once_the_command_is_there():
+    awaited = any("the command" in feature for feature in PENDING.values())
+    for page in PAGES:
+        text = (pages.DOCS / page.path).read_text()
+        empty = re.findall(r"<!-- capture: .* -->|<!-- help: .* -->\n<!-- end of help -->", text)
+        assert awaited or empty == [], page.path
 
 
 def test_no_rust_is_left_out_that_could_be_compiled():
