@@ -70,10 +70,15 @@ def test_a_script_prints_what_the_page_says(case, tmp_path):
 
 @pytest.mark.parametrize("case", cases("consoles"))
 def test_commands_print_what_the_page_says(case, tmp_path):
+    check_commands(case, tmp_path)
+
+
+def check_commands(case, folder):
+    """Runs the blocks of a case side by side, and looks at what each command printed."""
     for name, text in case.files.items():
-        (tmp_path / name).write_text(text)
+        (folder / name).write_text(text)
     terminals = [
-        (block, start(["bash", "-c", script_of(block)], tmp_path, subprocess.STDOUT))
+        (block, start(["bash", "-c", script_of(block)], folder, subprocess.STDOUT))
         for block in case.blocks
     ]
     printed = {}
@@ -189,6 +194,39 @@ def test_commands_of_a_console_have_what_they_print():
         pages.Command("a \\\n  b", "1\n2\n"),
         pages.Command("c", ""),
     ]
+
+
+def test_terminals_run_side_by_side_in_one_directory(tmp_path):
+    check_commands(
+        case_of(
+            '```console title="Terminal 1"\n'
+            "$ while [ ! -e there ]; do sleep 0.05; done\n$ cat there\nhello\n```\n"
+            '```console title="Terminal 2"\n$ WHO=hello\n$ echo $WHO > there\n```\n'
+        ),
+        tmp_path,
+    )
+
+
+@pytest.mark.parametrize(
+    ("console", "complaint"),
+    [
+        ("$ echo a\nb\n", "echo a printed"),
+        ("$ echo a\n", "echo a printed"),
+        ("$ false\n", "false ended with 1"),
+        ("$ echo oops >&2\n", "oops"),
+        ("$ exit\n$ echo a\na\n", "printed:\n"),
+    ],
+)
+def test_commands_that_fail_or_print_something_else_are_seen(console, complaint, tmp_path):
+    with pytest.raises(AssertionError, match=re.escape(complaint)):
+        check_commands(case_of(f"```console\n{console}```\n"), tmp_path)
+
+
+def case_of(text):
+    page = pages.Page("page.md", list(pages.blocks_of("page.md", text)))
+    pages.sort_out(page)
+    [case] = page.consoles
+    return case
 
 
 @pytest.mark.parametrize(
