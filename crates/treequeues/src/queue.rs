@@ -14,7 +14,7 @@ use crate::fork;
 use crate::loan::{ReadBatch, ReadLoan, WriteBatch, WriteLoan};
 use crate::monitor::{Snapshot, Stats};
 use crate::name::QueueName;
-use crate::schema::{DifferenceRow, Schema, SchemaDifference};
+use crate::schema::{Schema, SchemaDifference};
 use crate::segment::{CreateOptions, Segment, SegmentId};
 use crate::wait::Wait;
 
@@ -115,14 +115,29 @@ impl Queue {
         let name: QueueName = name.parse().map_err(AttachError::Name)?;
         let queue = Self::new(Attached::open_named(&name, &schema, capacity, options)?);
         let mut difference = SchemaDifference::between(&schema, queue.schema());
-        if capacity != queue.capacity() as u64 {
-            difference.push_front(DifferenceRow::new("maxsize", capacity, queue.capacity()));
-        }
+        difference.compare_capacities(capacity, queue.capacity());
         if difference.is_empty() {
             Ok(queue)
         } else {
             Err(OpenError::Misfit { name, difference: Box::new(difference) })
         }
+    }
+
+    /// As `open`, but only the capacity has to fit.
+    pub(crate) fn open_with_any_items(
+        name: &str,
+        schema: &Schema,
+        capacity: u64,
+        options: CreateOptions,
+    ) -> Result<Self, OpenError> {
+        let name: QueueName = name.parse().map_err(AttachError::Name)?;
+        let queue = Self::new(Attached::open_named(&name, schema, capacity, options)?);
+        if capacity == queue.capacity() as u64 {
+            return Ok(queue);
+        }
+        let mut difference = SchemaDifference::between(schema, queue.schema());
+        difference.compare_capacities(capacity, queue.capacity());
+        Err(OpenError::Misfit { name, difference: Box::new(difference) })
     }
 
     /// Takes the queue's name away: nobody finds it any more, and those who are attached go on. Whether it had one.

@@ -5,10 +5,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::error::{BorrowError, Corrupted, CreateError, ReserveError};
+use crate::error::{BorrowError, Corrupted, CreateError, OpenError, ReserveError};
 use crate::loan::{LeafError, ReadLoan, WriteLoan};
 use crate::queue::Queue;
 use crate::schema::{DifferenceRow, Schema, SchemaDifference};
+use crate::segment::CreateOptions;
 use crate::tree::{LeafReader, LeafWriter, Tree};
 use crate::wait::Wait;
 
@@ -70,6 +71,69 @@ impl<T: Tree> TypedQueue<T> {
         Ok(Self::over(queue).expect("made for the type"))
     }
 
+    /// Creates a queue that any process of this user finds by its name.
+    ///
+    /// # Errors
+    /// As [`Queue::create_named`].
+    ///
+    /// # Panics
+    /// As [`Tree::schema`].
+    pub fn create_named(name: &str, capacity: u64, options: CreateOptions) -> Result<Self, CreateError> {
+        let queue = Queue::create_named(name, T::schema(), capacity, options)?;
+        Ok(Self::over(queue).expect("made for the type"))
+    }
+
+    /// Attaches to the queue of this name, if its items are of the type.
+    ///
+    /// ```
+    /// use treequeues::{CreateOptions, OpenError, Tree, TypedQueue};
+    ///
+    /// #[derive(Tree)]
+    /// struct Sample {
+    ///     position: [f32; 3],
+    /// }
+    ///
+    /// #[derive(Tree)]
+    /// struct NewSample {
+    ///     position: [f64; 3],
+    /// }
+    ///
+    /// # let name = &format!("attach-example-{}", std::process::id());
+    /// let producer = TypedQueue::<Sample>::create_named(name, 8, CreateOptions::default())?;
+    /// let consumer = TypedQueue::<Sample>::attach(name)?;
+    /// assert!(matches!(TypedQueue::<NewSample>::attach(name), Err(OpenError::Misfit { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Queue::attach`], and `Misfit`, with both sides, if the leaves of its items are others.
+    ///
+    /// # Panics
+    /// As [`Tree::schema`].
+    pub fn attach(name: &str) -> Result<Self, OpenError> {
+        Self::over_named(Queue::attach(name)?)
+    }
+
+    /// Attaches to the queue of this name, or creates it if there is none.
+    ///
+    /// # Errors
+    /// As [`Queue::open`], but what has to fit is what [`TypedQueue::over`] says.
+    ///
+    /// # Panics
+    /// As [`Tree::schema`].
+    pub fn open(name: &str, capacity: u64, options: CreateOptions) -> Result<Self, OpenError> {
+        let queue = Queue::open_with_any_items(name, &T::schema(), capacity, options)?;
+        Self::over_named(queue)
+    }
+
+    fn over_named(queue: Queue) -> Result<Self, OpenError> {
+        let name = queue.name().cloned();
+        Self::over(queue).map_err(|OtherItems(difference)| OpenError::Misfit {
+            name: name.expect("found by its name"),
+            difference: Box::new(difference),
+        })
+    }
+
     /// The same queue, with items of this type.
     ///
     /// ```
@@ -115,7 +179,7 @@ impl<T: Tree> TypedQueue<T> {
     /// # Errors
     /// As [`TypedQueue::push_with`], but not `Interrupted`.
     pub fn try_push(&self, item: &T) -> Result<(), ReserveError> {
-        self.write(self.queue.try_reserve()?, item)
+        self.write(self.queue.try_reserve_briefly()?, item)
     }
 
     /// Copies an item in, once there is a free slot within the time that `wait` says.
@@ -123,7 +187,7 @@ impl<T: Tree> TypedQueue<T> {
     /// # Errors
     /// `Full` when none became free in time, `ShutDown`, `Interrupted`, or a damaged segment. Then the queue is as it was.
     pub fn push_with(&self, item: &T, wait: Wait<'_>) -> Result<(), ReserveError> {
-        self.write(self.queue.reserve_with(wait)?, item)
+        self.write(self.queue.reserve_briefly_with(wait)?, item)
     }
 
     /// Copies the oldest item out, once there is one, however long that takes.
@@ -140,7 +204,7 @@ impl<T: Tree> TypedQueue<T> {
     /// As [`TypedQueue::pop_into`], but not `Interrupted`.
     pub fn try_pop(&self) -> Result<T, PopError> {
         let mut item = T::ZERO;
-        self.read(self.queue.try_borrow()?, &mut item)?;
+        self.read(self.queue.try_borrow_briefly()?, &mut item)?;
         Ok(item)
     }
 
@@ -173,7 +237,7 @@ impl<T: Tree> TypedQueue<T> {
     /// segment; then neither queue nor value have changed. [`PopError::Leaf`] if the bytes are no value of the type, such as
     /// a bool that is neither 0 nor 1; then the item comes again, and a part of the value may be read.
     pub fn pop_into(&self, item: &mut T, wait: Wait<'_>) -> Result<(), PopError> {
-        self.read(self.queue.borrow_with(wait)?, item)
+        self.read(self.queue.borrow_briefly_with(wait)?, item)
     }
 
     /// The queue beneath, with all that it can do: batches, loans, shutting down.

@@ -38,7 +38,7 @@ struct Locks {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum At {
     LookUp,
-    WhoLivesAt(File),
+    WhoLives(File),
     Register(File),
     IsStillNamed(File),
     /// What a newcomer that came too late does: as one that leaves.
@@ -156,7 +156,7 @@ impl At {
     fn file(self) -> Option<File> {
         match self {
             Self::LookUp | Self::Create | Self::Gone | Self::Dead => None,
-            Self::WhoLivesAt(file)
+            Self::WhoLives(file)
             | Self::Register(file)
             | Self::IsStillNamed(file)
             | Self::Retreat(file)
@@ -193,10 +193,10 @@ impl Names {
         let any = |locks: Locks| locks != Locks::default();
         let next = match state.processes[me].at {
             At::LookUp => match state.name {
-                Some(file) => At::WhoLivesAt(file),
+                Some(file) => At::WhoLives(file),
                 None => At::Create,
             },
-            At::WhoLivesAt(file) => {
+            At::WhoLives(file) => {
                 if state.others(file, me).any(|locks| locks.all) {
                     At::LookUp
                 } else if state.others(file, me).any(any) {

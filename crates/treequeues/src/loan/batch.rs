@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Hold, ItemInfo};
+use super::{Hold, ItemInfo, end_of_dropped_read};
 use crate::attached::Attached;
 use crate::error::Corrupted;
 use crate::ring::Claim;
@@ -23,7 +23,7 @@ pub struct WriteBatch<'q> {
 
 /// Read access to several items, from borrow to release.
 ///
-/// Dropped without more it releases: the slots are free again.
+/// Dropped without more it releases: the slots are free again. Dropped by a panic it gives the items back.
 #[derive(Debug)]
 #[must_use = "dropped, a batch releases its items"]
 pub struct ReadBatch<'q> {
@@ -185,7 +185,7 @@ impl<'q> ReadBatch<'q> {
 impl Drop for ReadBatch<'_> {
     fn drop(&mut self) {
         // A damaged word is reported by the next call that meets it.
-        let _ = end(self.attached, &mut self.claims, Attached::release);
+        let _ = end(self.attached, &mut self.claims, end_of_dropped_read());
     }
 }
 

@@ -80,7 +80,7 @@ pub struct WriteLoan<'q> {
 
 /// Read access to one item, from borrow to release.
 ///
-/// Dropped without more it releases: the slot is free again.
+/// Dropped without more it releases: the slot is free again. Dropped by a panic it gives the item back.
 #[derive(Debug)]
 #[must_use = "dropped, a loan releases its item"]
 pub struct ReadLoan<'q> {
@@ -215,8 +215,13 @@ impl<'q> ReadLoan<'q> {
 impl Drop for ReadLoan<'_> {
     fn drop(&mut self) {
         // A damaged word is reported by the next call that meets it.
-        let _ = end(self.attached, self.claim.take(), Attached::release);
+        let _ = end(self.attached, self.claim.take(), end_of_dropped_read());
     }
+}
+
+/// What becomes of an item whose loan is dropped: whoever panics has not done with it what was to be done.
+fn end_of_dropped_read() -> fn(&Attached, Claim) -> Result<(), Corrupted> {
+    if std::thread::panicking() { Attached::give_back } else { Attached::release }
 }
 
 /// The claim of a loan that has not ended.

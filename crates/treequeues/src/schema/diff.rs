@@ -136,6 +136,13 @@ impl SchemaDifference {
         self.rows.insert(0, row);
     }
 
+    /// Puts a row of the capacities in front, if they differ.
+    pub(crate) fn compare_capacities(&mut self, left: u64, right: usize) {
+        if left != right as u64 {
+            self.push_front(DifferenceRow::new("maxsize", left, right));
+        }
+    }
+
     /// The table under headings of the caller's. [`Display`](fmt::Display) has "asked for" and "there".
     #[must_use]
     pub fn table<'a>(&'a self, left_heading: &'a str, right_heading: &'a str) -> DifferenceTable<'a> {
