@@ -1,33 +1,17 @@
-//! This process's attachment to one segment: what its queues and loans share.
-//!
-//! A1. A process attaches to a segment once: every `Queue` on it shares one `Attached`, so its threads are one
-//!     participant. The list of attachments is only touched while forks are held off (`fork`), and nothing that may be
-//!     the last reference to an attachment is dropped meanwhile: detaching holds forks off too.
-//! A2. A forked child's inherited `Attached` is its parent's. The first use in the child attaches anew; what the old one
-//!     holds is left alone.
-//! A3. A call that fails keeps no slot.
+//! Reserve and borrow, wait, and end what was begun.
 
-use std::cell::Cell;
-use std::mem::ManuallyDrop;
 use std::ops::ControlFlow;
-use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::clock::{monotonic_coarse_ns, monotonic_ns, realtime_ns};
-use crate::counters::{COUNTING, Counter};
-use crate::error::{AttachError, BorrowError, Corrupted, CreateError, OpenError, ReserveError};
-use crate::fork::{self, NoFork};
-use crate::format::{Entry, SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE, Slot};
-use crate::name::QueueName;
-use crate::names::{self, Rounds};
-use crate::participant::Participant;
-use crate::ring::{Claim, Ring};
-use crate::schema::Schema;
-use crate::segment::{CreateOptions, Directory, Preamble, Segment, SegmentId, has_name};
+use super::Attached;
+use crate::clock::{monotonic_ns, realtime_ns};
+use crate::counters::Counter;
+use crate::error::{AttachError, BorrowError, Corrupted, ReserveError};
+use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE, Slot};
+use crate::ring::Claim;
 use crate::sweep;
-use crate::sync::{Ordering, local};
-use crate::wait::{Event, Goal, Next, Patience, Wait, Waited, wait_for};
+use crate::sync::Ordering;
+use crate::wait::{Goal, Next, Wait, Waited, wait_for};
 
 /// Up to this many slots, every borrow that finds nothing looks at all of them before it says so (`ring` R4).
 const ALWAYS_LOOK_CAPACITY: usize = 64;
@@ -43,20 +27,6 @@ const BUSY_SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 /// The most free slots that a producer waits for: more save little.
 const MAX_FEW: usize = 8;
 
-/// One process's attachment.
-#[derive(Debug)]
-pub(crate) struct Attached {
-    /// Unmapped by `drop`, before forks are let go on.
-    segment: ManuallyDrop<Segment>,
-    participant: Participant,
-    /// The thread that registered the participant.
-    thread: u32,
-    producers: Patience,
-    consumers: Patience,
-    started: Instant,
-    last_look_ns: local::AtomicU64,
-}
-
 /// How a queue was shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shutdown {
@@ -66,185 +36,7 @@ enum Shutdown {
     Immediate,
 }
 
-/// An attachment in the list of this process and its parents.
-struct Listed {
-    id: SegmentId,
-    fork_generation: u64,
-    attached: Weak<Attached>,
-}
-
-static LIST: Mutex<Vec<Listed>> = Mutex::new(Vec::new());
-
-static THREADS: local::AtomicU64 = local::AtomicU64::new(0);
-
-thread_local! {
-    /// This thread's number, from 1 on; 0 until it first holds a slot. What it holds says so (`Slot::holder`): a
-    /// drain that ran into its own thread's holds would wait for ever.
-    static THREAD: Cell<u32> = const { Cell::new(0) };
-}
-
 impl Attached {
-    /// Makes a segment and registers this process in it.
-    pub(crate) fn create<E: From<AttachError>>(
-        segment: impl FnOnce() -> Result<Segment, E>,
-    ) -> Result<Arc<Self>, E> {
-        // From before the descriptor exists, so that no child inherits one that nobody will close.
-        let mut no_fork = fork::hold_off();
-        Ok(Self::register(segment()?, &mut no_fork)?)
-    }
-
-    /// Makes the segment of a named queue, registers this process in it, and gives it its name.
-    pub(crate) fn create_named(
-        name: QueueName,
-        schema: Schema,
-        capacity: u64,
-        options: CreateOptions,
-    ) -> Result<Arc<Self>, CreateError> {
-        let directory = Directory::make()
-            .map_err(|source| CreateError::System { action: "make the folder of named queues", source })?;
-        // First, because a queue that is left over may have the memory that this one needs.
-        names::make_room(&directory, &name)?;
-        let attached =
-            Self::create(|| Segment::create_named(&directory, name.clone(), schema, capacity, options))?;
-        names::publish(&directory, &attached.segment, &name)?;
-        Ok(attached)
-    }
-
-    /// Attaches to the queue of this name, by this process's own attachment if it has one.
-    pub(crate) fn attach_named(name: &QueueName) -> Result<Arc<Self>, AttachError> {
-        let rounds = Rounds::begin();
-        loop {
-            let file = Arc::new(names::find(name)?);
-            let outcome = Preamble::read(&file).and_then(|found| {
-                Self::find(found.header.id, || Segment::attach(Arc::clone(&file)).map(Some))
-            });
-            match outcome {
-                // Else it came too late (`names` M3).
-                Ok(attached) => {
-                    let attached = attached.expect("there is a segment to attach to");
-                    if names::is_still_named(&attached.segment) {
-                        return Ok(attached);
-                    }
-                }
-                // All places were taken at once, by somebody who removed the name (`names` M2).
-                Err(AttachError::TableFull { .. }) if !has_name(&*file) => {}
-                Err(error) => return Err(error),
-            }
-            rounds.next(name)?;
-        }
-    }
-
-    /// Attaches to the queue of this name, or creates it. What is there may be another queue than the one asked for.
-    pub(crate) fn open_named(
-        name: &QueueName,
-        schema: &Schema,
-        capacity: u64,
-        options: CreateOptions,
-    ) -> Result<Arc<Self>, OpenError> {
-        let rounds = Rounds::begin();
-        loop {
-            match Self::attach_named(name) {
-                Err(error) if names::is_replaceable(&error) => {}
-                attached => return Ok(attached?),
-            }
-            match Self::create_named(name.clone(), schema.clone(), capacity, options) {
-                // Somebody else was faster.
-                Err(CreateError::Exists { .. }) => {}
-                created => return Ok(created?),
-            }
-            rounds.next(name)?;
-        }
-    }
-
-    /// Takes the queue's name away: nobody finds it any more, and those who are attached go on.
-    pub(crate) fn unlink(&self) -> Result<bool, AttachError> {
-        // Threads of this process share the lock of the name.
-        let _no_fork = fork::hold_off();
-        names::unlink(&self.segment, self.participant.locks())
-    }
-
-    /// The attachment of this very process to segment `id`, or through one that it inherited, or to what `segment` maps.
-    ///
-    /// `None` when there is none of the first two kinds, and nothing to map.
-    pub(crate) fn find(
-        id: SegmentId,
-        segment: impl FnOnce() -> Result<Option<Segment>, AttachError>,
-    ) -> Result<Option<Arc<Self>>, AttachError> {
-        // Declared before the lock, so dropped after it (A1).
-        let inherited;
-        let mut no_fork = fork::hold_off();
-        let here = fork::generation();
-        let upgraded = |is_own: bool| {
-            list(&no_fork)
-                .iter()
-                .filter(|listed| listed.id == id && (listed.fork_generation == here) == is_own)
-                .find_map(|listed| listed.attached.upgrade())
-        };
-        if let Some(own) = upgraded(true) {
-            return Ok(Some(own));
-        }
-        inherited = upgraded(false);
-        let segment = match &inherited {
-            Some(inherited) => Some(inherited.segment.map_again()?),
-            None => segment()?,
-        };
-        match segment {
-            Some(segment) if segment.id() != id => Err(AttachError::OtherSegment),
-            Some(segment) => Self::register(segment, &mut no_fork).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Attaches to a segment that was mapped already: as another participant, if this process is one of it.
-    pub(crate) fn register(segment: Segment, no_fork: &mut NoFork) -> Result<Arc<Self>, AttachError> {
-        let participant = Participant::register(&segment, no_fork)?;
-        let attached = Arc::new(Self {
-            segment: ManuallyDrop::new(segment),
-            participant,
-            thread: this_thread(),
-            producers: Patience::new(),
-            consumers: Patience::new(),
-            started: Instant::now(),
-            last_look_ns: local::AtomicU64::new(0),
-        });
-        // What the dead held came back on the way.
-        attached.wake_everyone();
-        let mut list = list(no_fork);
-        list.retain(|listed| listed.attached.strong_count() > 0);
-        list.push(Listed {
-            id: attached.segment.id(),
-            fork_generation: fork::generation(),
-            attached: Arc::downgrade(&attached),
-        });
-        drop(list);
-        Ok(attached)
-    }
-
-    pub(crate) fn segment(&self) -> &Segment {
-        &self.segment
-    }
-
-    pub(crate) fn participant(&self) -> &Participant {
-        &self.participant
-    }
-
-    pub(crate) fn schema(&self) -> &Schema {
-        self.segment.schema()
-    }
-
-    pub(crate) fn slot(&self, claim: &Claim) -> &Slot {
-        &self.segment.slots()[claim.slot]
-    }
-
-    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.segment.fd()
-    }
-
-    #[inline]
-    pub(crate) fn is_this_process(&self) -> bool {
-        self.participant.is_this_process()
-    }
-
     /// Claims a slot if one is free now.
     #[inline(always)] // As for `Ring::reserve`.
     pub(crate) fn try_reserve(&self) -> Result<Option<Claim>, ReserveError> {
@@ -520,86 +312,13 @@ impl Attached {
         Ok(dead)
     }
 
-    pub(crate) fn ring(&self) -> Ring<'_> {
-        self.segment.ring()
-    }
-
-    pub(crate) fn not_empty(&self) -> Event<'_> {
-        Event(&self.segment.control().not_empty)
-    }
-
-    pub(crate) fn not_full(&self) -> Event<'_> {
-        Event(&self.segment.control().not_full.event)
-    }
-
     pub(crate) fn is_shut_down(&self) -> bool {
         self.shutdown_flag() != SHUTDOWN_NONE
-    }
-
-    pub(crate) fn producers(&self) -> &Patience {
-        &self.producers
-    }
-
-    pub(crate) fn consumers(&self) -> &Patience {
-        &self.consumers
     }
 
     fn shutdown_flag(&self) -> u32 {
         // SeqCst: pairs with `shutdown`.
         self.segment.control().not_full.shutdown.load(Ordering::SeqCst)
-    }
-
-    fn hold_begins(&self, claim: &Claim) {
-        let slot = self.slot(claim);
-        // Relaxed: for this process alone.
-        slot.holder.store(self.holder(), Ordering::Relaxed);
-        if COUNTING {
-            // Relaxed: for people.
-            slot.held_since_ns.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// Says since when these slots are held: for a loan that its user keeps, not for a put or a get, which spare the look at
-    /// the clock.
-    #[inline]
-    pub(crate) fn say_since_when<'c>(&self, claims: impl IntoIterator<Item = &'c Claim>) {
-        if COUNTING {
-            let now_ns = monotonic_coarse_ns();
-            for claim in claims {
-                // Relaxed: for people.
-                self.slot(claim).held_since_ns.store(now_ns, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Counts a put or a get (`counters` C2).
-    #[inline]
-    fn count_one(&self, counter: Counter) {
-        if COUNTING && this_thread() == self.thread {
-            self.entry().count_own(counter);
-        } else {
-            self.entry().count(counter, 1);
-        }
-    }
-
-    pub(crate) fn count(&self, counter: Counter, by: u64) {
-        self.entry().count(counter, by);
-    }
-
-    #[inline]
-    fn entry(&self) -> &Entry {
-        &self.segment.entries()[self.participant.id() as usize]
-    }
-
-    /// This thread of this participant.
-    #[inline]
-    fn holder(&self) -> u64 {
-        self.participant.owner().bits() << 32 | u64::from(this_thread())
-    }
-
-    /// Before the slot is left, so that nobody takes the next holder for this thread.
-    fn hold_ends(&self, claim: &Claim) {
-        self.slot(claim).holder.store(0, Ordering::Relaxed);
     }
 
     fn slot_became_free(&self) {
@@ -612,11 +331,6 @@ impl Attached {
         if self.is_shut_down() {
             self.not_empty().notify_all();
         }
-    }
-
-    fn wake_everyone(&self) {
-        self.not_empty().notify_all();
-        self.not_full().notify_all();
     }
 
     pub(crate) fn sweep_for_failing(&self) -> Result<bool, AttachError> {
@@ -663,56 +377,10 @@ impl Attached {
     }
 }
 
-impl Drop for Attached {
-    fn drop(&mut self) {
-        let mut no_fork = fork::hold_off();
-        let was_ours = self.is_this_process();
-        // A damaged word keeps its entry in use; there is nobody left to tell.
-        let _ = self.participant.deregister(&self.segment, &mut no_fork);
-        if was_ours {
-            self.wake_everyone();
-        }
-        // SAFETY: dropped once, here, and not used afterwards.
-        unsafe { ManuallyDrop::drop(&mut self.segment) };
-        drop(no_fork);
-    }
-}
-
 fn shut_down_how(flag: u32) -> Result<Shutdown, Corrupted> {
     match flag {
         SHUTDOWN_DRAIN => Ok(Shutdown::Drain),
         SHUTDOWN_IMMEDIATE => Ok(Shutdown::Immediate),
         _ => Err(Corrupted("the shutdown flag has no meaning")),
-    }
-}
-
-/// The number of the calling thread: other threads of this process have others, until four billion were made.
-#[inline]
-fn this_thread() -> u32 {
-    match THREAD.get() {
-        0 => number_this_thread(),
-        number => number,
-    }
-}
-
-#[cold]
-fn number_this_thread() -> u32 {
-    // Relaxed: only the number counts. Never 0.
-    let number = (THREADS.fetch_add(1, Ordering::Relaxed) % u64::from(u32::MAX)) as u32 + 1;
-    THREAD.set(number);
-    number
-}
-
-/// Locked only while forks are held off (A1), so a child never inherits it locked.
-fn list(_: &NoFork) -> MutexGuard<'static, Vec<Listed>> {
-    LIST.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What a SIGKILL of this participant leaves, in tests without processes: everything as it is, but its lock is gone.
-#[cfg(test)]
-impl Attached {
-    pub(crate) fn die(self: Arc<Self>) {
-        self.participant.die();
-        std::mem::forget(self);
     }
 }
