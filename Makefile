@@ -14,7 +14,7 @@ SOURCES := $(shell find crates python -name '*.rs' -o -name '*.py' -o -name '*.p
 	Cargo.toml pyproject.toml README.md
 LOOM := RUSTFLAGS="--cfg loom" cargo test --package treequeues --lib --target-dir target/loom
 
-.PHONY: demo test soak asan bench docs lint test-rust test-python clean
+.PHONY: demo test soak asan instructions bench docs lint test-rust test-python clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo ## The main job: Atari actors to a learner, beside multiprocessing.Queue.
@@ -44,7 +44,7 @@ docs: $(VENV)/.docs ## The documentation's site, into site/; warnings are errors
 soak: $(VENV)/.test ## The long part: the big models, then ROUNDS rounds of kills and forks, each with a new seed.
 	cargo test --release --package treequeues --test model --test names -- --ignored --nocapture --test-threads 1
 	for round in $$(seq $(ROUNDS)); do \
-		$(BIN)/python -m pytest $(addprefix tests/processes/test_,kill.py fork.py batches_and_kills.py) $(ARGS) \
+		$(BIN)/python -m pytest $(addprefix tests/processes/test_,kill.py fork.py batches_and_kills.py named_queues.py) $(ARGS) \
 			|| exit 1; \
 	done
 
@@ -57,6 +57,9 @@ asan: ## Loans and views under AddressSanitizer; needs a nightly toolchain and g
 	$(ASAN_VENV)/bin/python -m pip --quiet install --force-reinstall --no-deps target/asan/wheels/*.whl
 	LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 $(ASAN_VENV)/bin/python -m pytest \
 		$(addprefix tests/test_,loans.py loan_ends.py escaping_views.py held_views.py batches.py batch_loans.py many.py)
+
+instructions: $(VENV)/.test ## What the counters cost, in instructions; needs valgrind.
+	$(BIN)/python -m benchmarks.instructions $(ARGS)
 
 bench: $(BENCH_VENV)/.bench $(if $(TORCH),$(BENCH_VENV)/.torch) ## Beside other queues: a record, tables, plots.
 	$(BENCH_VENV)/bin/python -m benchmarks --python arrayqueues=$(NUMPY1_VENV)/bin/python $(ARGS)

@@ -25,8 +25,6 @@ WATCHDOG_S = 60  # Generous: it only keeps a hanging example from hanging the te
 # blocks must fail until then, so that no entry outlives its reason.
 PENDING: dict[str, str] = {
     "how-to/debugging.md#try-it": "name= and the command",
-    "how-to/rust-simulator.md#python-takes-batches": "name=",
-    "tutorial.md#4-two-programs": "name=",
 }
 
 # Blocks that are shown and not run, by page: how many, and why. Each is a claim without a test, so
@@ -107,6 +105,8 @@ def script_of(block):
 def start(arguments, folder, stderr):
     environment = {
         **os.environ,
+        # Queues of the pages have plain names, which others may have, too.
+        "TREEQUEUES_DIR": str(folder / "queues"),
         # `python` and `treequeues` are those of the tests.
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONWARNINGS": "error",

@@ -28,6 +28,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Any process of the same user finds a queue by its name, in Rust and in Python: see [`TypedQueue::attach`],
+//! [`Queue::open`], and [`Observer`] for a look from outside.
+//!
 //! # Features
 //!
 //! - `derive`, on by default: `#[derive(Tree)]`.
@@ -39,13 +42,14 @@
 //! |---|---|---|
 //! | `error` | what can go wrong, one enum an operation | |
 //! | `dtype`, `schema` | what an item consists of | |
-//! | `sync` | the only door to the atomics | |
+//! | `sync`, `clock` | the only door to the atomics; the clocks | |
 //! | `word` | a slot's state in one u64 | |
 //! | `layout`, `format` | where everything lies in a segment, byte by byte | |
 //! | `ring` | the protocol: who may touch which slot | |
-//! | `segment` | the mapped memory: anonymous, or on the heap for one process | yes |
+//! | `segment` | the mapped memory: anonymous, named, or on the heap for one process | yes |
 //! | `fork` | what a forked child inherits, and what is taken from it | yes |
 //! | `liveness` | what says who is alive | yes |
+//! | `name`, `names` | what can be a name; its life and death | |
 //! | `sweep` | returning what the dead held | |
 //! | `participant` | who this process is | |
 //! | `wait` | spinning, sleeping and waking across processes | |
@@ -55,7 +59,7 @@
 //! | `tree` | Rust types as items | |
 //! | `queue` | the public type | |
 //! | `typed` | queues of one Rust type | |
-//! | `monitor` | a look at a queue for people and tools | |
+//! | `counters`, `monitor` | what is counted; looks at a queue for people and tools | |
 #![deny(unsafe_code)]
 // Loom sees the ring alone; what stands above it is left out there.
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
