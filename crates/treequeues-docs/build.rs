@@ -1,4 +1,4 @@
-//! Makes a documented module of each block of Rust in the documentation's pages, so that `cargo test` compiles and runs
+//! Makes a documented module of each block of Rust in the documentation's pages and the README, so that `cargo test` compiles and runs
 //! it as it does any example.
 //!
 //! An HTML comment in the line before a block says more: `continues` makes it the next part of the block before it, and
@@ -16,14 +16,16 @@ struct Block {
 }
 
 fn main() {
-    let docs = Path::new(&env::var_os("CARGO_MANIFEST_DIR").expect("set by Cargo")).join("../../docs");
+    let root = Path::new(&env::var_os("CARGO_MANIFEST_DIR").expect("set by Cargo")).join("../..");
+    let (docs, readme) = (root.join("docs"), root.join("README.md"));
     println!("cargo::rerun-if-changed={}", docs.display());
-    let mut pages = Vec::new();
+    println!("cargo::rerun-if-changed={}", readme.display());
+    let mut pages = vec![readme];
     find_pages(&docs, &mut pages);
     pages.sort();
     let mut modules = String::new();
     for page in pages {
-        let name = page.strip_prefix(&docs).expect("found there").with_extension("");
+        let name = page.strip_prefix(&root).expect("found there").with_extension("");
         let name = name.to_str().expect("UTF-8").replace(|c: char| !c.is_alphanumeric(), "_");
         for Block { line, code } in blocks(&fs::read_to_string(&page).expect("readable")) {
             let doc = format!("```\n{code}```");
