@@ -15,8 +15,6 @@ from helpers import WATCHDOG_S, die_with_parent, in_forked_child, reap, wait_unt
 from treequeues import TreeQueue
 
 ROUNDS_OF_KILLS = 1000
-OPENERS = 20
-ROUNDS_OF_OPENING = 200
 
 SHAPES = """
 import dataclasses, typing
@@ -249,33 +247,39 @@ def test_1000_kills_while_creating_leave_at_most_the_named_files(queue_folder, r
 
 
 def open_again_and_again(barrier, results, rounds, seed):
-    """Open one name, say which segment that was, and leave: over and over, all at once."""
-    told = []
-    for number in range(rounds):
+    """Leave the queue of the last round, open that of this one, and say which segment it is: all at
+    once, so that some leave while others come."""
+    draw = np.random.default_rng(seed)
+    told, queue = [], None
+    for _ in range(rounds):
         barrier.wait(WATCHDOG_S)
+        if queue is not None:
+            for _ in range(draw.integers(200)):
+                pass  # Microseconds, in which the others do something else each time.
+            queue.close()
         try:
             queue = TreeQueue.open("raced", {"x": np.zeros(4), "n": 0}, 4)
             told.append(queue._handle()[2])
         except Exception as error:
             told.append(f"{type(error).__name__}: {error}")
             queue = None
-        # All have it open at once, so all must have the same; then they leave, each when it likes,
-        # also while the others open it again.
+        # Now all have it open, so it must be the same one.
         barrier.wait(WATCHDOG_S)
-        if queue is not None:
-            if (seed + number) % 3 == 0:
-                time.sleep(0.0005)
-            queue.close()
+    if queue is not None:
+        queue.close()
     results.put(told)
 
 
 @pytest.mark.timeout(600)
-def test_20_processes_open_one_name_at_once_200_times(queue_folder, nursery):
+@pytest.mark.parametrize("openers, rounds", [(20, 200), (2, 2000)])
+def test_processes_open_one_name_at_once_over_and_over(queue_folder, nursery, openers, rounds):
+    """Of many there is nearly always one that has not left; of two, the last often leaves as the
+    other comes."""
     context = multiprocessing.get_context("fork")
-    barrier, results = context.Barrier(OPENERS), context.Queue()
+    barrier, results = context.Barrier(openers), context.Queue()
     processes = [
-        nursery.start("fork", open_again_and_again, barrier, results, ROUNDS_OF_OPENING, seed)
-        for seed in range(OPENERS)
+        nursery.start("fork", open_again_and_again, barrier, results, rounds, seed)
+        for seed in range(openers)
     ]
     told = [results.get(timeout=300) for _ in processes]
     for process in processes:
