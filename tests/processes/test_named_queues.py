@@ -15,6 +15,7 @@ from helpers import WATCHDOG_S, die_with_parent, in_forked_child, reap, wait_unt
 from treequeues import TreeQueue
 
 ROUNDS_OF_KILLS = 1000
+FORKS = 100
 
 SHAPES = """
 import dataclasses, typing
@@ -365,9 +366,8 @@ def test_a_fork_while_names_change_hands_keeps_no_lock(queue_folder):
             os.close(release)
             os.read(end, 1)
 
-        for _ in range(50):
+        for _ in range(FORKS):
             children.append(in_forked_child(live_on))
-            time.sleep(0.002)
         stop.set()
         for thread in threads:
             thread.join(WATCHDOG_S)
