@@ -128,7 +128,7 @@ pub use loan::{Hold, ItemInfo, LeafError, LeafIndex, ReadBatch, ReadLoan, WriteB
 pub use monitor::{HeldSlot, Observer, ParticipantStats, PeekedItem, Snapshot, Stats, WhatFor};
 pub use name::{BadName, QueueName};
 #[cfg(not(loom))]
-pub use names::{NameState, name_state, names, remove_name};
+pub use names::{NameState, name_state, names, names_folder, remove_name};
 #[cfg(not(loom))]
 pub use queue::{Handle, Queue};
 pub use schema::{

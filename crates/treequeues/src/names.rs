@@ -24,6 +24,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,11 @@ impl Rounds {
         thread::sleep(PAUSE);
         Ok(())
     }
+}
+
+/// The folder of this user's named queues, whether it is there or not.
+pub fn names_folder() -> PathBuf {
+    Directory::path_of_this_user()
 }
 
 /// The names in this user's folder, in order.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::stats::{Stats, Tally};
 use super::values::{EntryValues, SlotValues, shutdown_flag};
 use crate::error::AttachError;
-use crate::format::{Control, Entry, Slot};
+use crate::format::{Control, Entry, FLAG_KEEP, Slot};
 use crate::layout::Layout;
 use crate::liveness::is_alive;
 use crate::name::QueueName;
@@ -110,6 +110,11 @@ impl Observer {
     /// The process that created the queue, as that one sees its own number.
     pub fn creator_pid(&self) -> u32 {
         self.preamble.header.creator_pid
+    }
+
+    /// Whether the queue was made to outlive its participants.
+    pub fn is_kept(&self) -> bool {
+        self.preamble.header.flags & FLAG_KEEP != 0
     }
 
     /// Whether the file still has its name: if not, the queue was removed, and another one may have the name.
