@@ -1,0 +1,60 @@
+//! `treequeues ls`: a line a queue.
+
+use std::io::Write;
+
+use treequeues::names_folder;
+
+use crate::arguments::Ls;
+use crate::failure::Failure;
+use crate::output::{Cell, Side, Table, style_of, write_json};
+use crate::units;
+use crate::watcher::Watcher;
+
+pub fn run(asked: &Ls, out: &mut dyn Write) -> Result<(), Failure> {
+    let looks = Watcher::default().look_at_all()?;
+    if asked.json {
+        return Ok(write_json(&looks, out)?);
+    }
+    if looks.is_empty() {
+        writeln!(out, "No named queues in {}.", names_folder().display())?;
+        writeln!(
+            out,
+            "A queue is found here if it was made with a name: TreeQueue(example, 64, name=\"actors\")."
+        )?;
+        return Ok(());
+    }
+    let mut table = Table::new([
+        ("NAME", Side::Left),
+        ("STATE", Side::Left),
+        ("ITEMS", Side::Right),
+        ("CAPACITY", Side::Right),
+        ("SIZE", Side::Right),
+        ("PROCESSES", Side::Right),
+        ("AGE", Side::Right),
+        ("NOTE", Side::Left),
+    ]);
+    for look in &looks {
+        let of_facts = |text: &dyn Fn(&crate::look::Facts) -> String| {
+            look.facts.as_ref().map(text).unwrap_or("-".into())
+        };
+        let of_content = |text: &dyn Fn(&crate::look::Content) -> String| {
+            look.content.as_ref().map(text).unwrap_or("-".into())
+        };
+        let note = match (&look.reason, &look.content) {
+            (Some(reason), _) => reason.clone(),
+            (None, Some(content)) if content.shut_down => "shut down".to_owned(),
+            _ => String::new(),
+        };
+        table.add(vec![
+            look.name.clone().into(),
+            Cell::styled(look.state.word(), style_of(look.state)),
+            of_content(&|content| content.items.to_string()).into(),
+            of_facts(&|facts| facts.capacity.to_string()).into(),
+            of_facts(&|facts| units::bytes(facts.bytes as f64)).into(),
+            of_content(&|content| content.participants.len().to_string()).into(),
+            of_facts(&|facts| units::age(facts.age_seconds)).into(),
+            note.into(),
+        ]);
+    }
+    Ok(table.write(out)?)
+}

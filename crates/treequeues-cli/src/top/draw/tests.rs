@@ -1,0 +1,190 @@
+//! Screens at 80 by 24 and 160 by 50, compared with the text files beside this one.
+//!
+//! After a change that is meant, `UPDATE_SCREENS=1 cargo test -p treequeues-cli screen` writes them anew, to be looked at.
+
+use std::fs;
+use std::path::Path;
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+
+use super::super::testing::{TestLook, look, participant};
+use super::*;
+use crate::look::{Look, State};
+
+const SMALL: (u16, u16) = (80, 24);
+const LARGE: (u16, u16) = (160, 50);
+
+fn rendered(model: &Model, (width, height): (u16, u16), has_colors: bool) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a buffer");
+    let scene = Scene { interval: Duration::from_secs(1), nothing: "No named queues here.", has_colors };
+    terminal.draw(|frame| draw(frame, model, scene)).expect("a buffer takes all");
+    terminal.backend().buffer().clone()
+}
+
+fn text_of(buffer: &Buffer) -> String {
+    let width = usize::from(buffer.area.width);
+    let lines =
+        buffer.content.chunks(width).map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>());
+    lines.map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+fn text(model: &Model, size: (u16, u16)) -> String {
+    text_of(&rendered(model, size, false))
+}
+
+fn compare(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/top/draw").join(name);
+    if std::env::var_os("UPDATE_SCREENS").is_some() {
+        fs::write(&path, text).expect("writable");
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(text == expected, "{name} is now:\n{text}\nand was:\n{expected}");
+}
+
+/// A queue whose depth went up and down, with two producers and a consumer.
+fn busy(name: &str, id: u32, second: u64) -> TestLook {
+    let waited = second as f64;
+    look(name, id, (second * 7 % 65) as usize)
+        .with(participant(0, 1200 * second, 0).waited(0.25 * waited, 0.0))
+        .with(participant(1, 30 * second, 0).waited(0.75 * waited, 0.0))
+        .with(participant(2, 0, 1210 * second).waited(0.0, 0.1 * waited))
+}
+
+fn gone_stale(name: &str, id: u32) -> Look {
+    let mut look = look(name, id, 64).with(participant(0, 64, 0)).look;
+    look.state = State::Stale;
+    look.content.as_mut().expect("one").participants[0].alive = false;
+    look
+}
+
+fn foreign(name: &str) -> Look {
+    let reason = Some("not a treequeues segment: it is too short".to_owned());
+    Look { name: name.into(), state: State::Foreign, reason, facts: None, content: None }
+}
+
+/// A busy queue, an idle one with a long name, a stale one, one that is gone, and a file that is none.
+fn scene() -> Model {
+    let mut model = Model::default();
+    for second in 0..40 {
+        let mut looks = vec![
+            busy("actors", 1, second).held_by(2, 3.25).look,
+            look("a-queue-with-a-rather-long-name-of-some-project", 2, 3).look,
+            gone_stale("crashed", 3),
+            foreign("notes.txt"),
+        ];
+        if second < 38 {
+            looks.push(look("short-lived", 4, 10).look);
+        }
+        model.update(Duration::from_secs(second), looks);
+    }
+    model.select(1);
+    model
+}
+
+/// A crowd at one queue.
+fn crowd() -> Model {
+    let mut model = Model::new(true);
+    let mut looks = look("crowd", 1, 20);
+    for place in 0..100 {
+        looks = looks.with(participant(place, 10, 0));
+    }
+    for place in 0..30 {
+        looks = looks.held_by(place, 100.0 - f64::from(place));
+    }
+    model.update(Duration::ZERO, vec![looks.look]);
+    model
+}
+
+#[test]
+fn screen_of_queues() {
+    compare("queues-80x24.txt", &text(&scene(), SMALL));
+    compare("queues-160x50.txt", &text(&scene(), LARGE));
+}
+
+#[test]
+fn screen_with_details() {
+    let mut model = scene();
+    model.has_details = true;
+    compare("details-80x24.txt", &text(&model, SMALL));
+    compare("details-160x50.txt", &text(&model, LARGE));
+}
+
+#[test]
+fn screen_with_help() {
+    let mut model = scene();
+    model.has_help = true;
+    compare("help-80x24.txt", &text(&model, SMALL));
+}
+
+#[test]
+fn screen_of_a_crowd() {
+    compare("crowd-80x24.txt", &text(&crowd(), SMALL));
+}
+
+#[test]
+fn a_folder_of_many_queues_scrolls_with_the_selection() {
+    let mut model = Model::default();
+    model.update(Duration::ZERO, (0..40).map(|id| look(&format!("queue-{id:02}"), id, 1).look).collect());
+    let top = text(&model, SMALL);
+    assert!(
+        top.contains("40 queues (1-21 shown)") && top.contains("queue-00") && !top.contains("queue-21"),
+        "{top}"
+    );
+    model.select(30);
+    let middle = text(&model, SMALL);
+    assert!(middle.contains("(11-31 shown)") && middle.contains("queue-30"), "{middle}");
+    assert!(!middle.contains("queue-31") && !middle.contains("queue-09"), "{middle}");
+    assert!(!text(&model, LARGE).contains("shown"), "all fit");
+}
+
+#[test]
+fn nothing_is_wider_or_higher_than_the_screen() {
+    for model in [scene(), crowd(), Model::default()] {
+        for has_details in [false, true] {
+            for size in [(1, 1), (10, 3), (20, 5), (40, 10), (80, 2), (300, 100)] {
+                let mut shown = Model::new(has_details);
+                shown.has_help = true;
+                shown.update(Duration::ZERO, model.sorted().iter().map(|queue| queue.look.clone()).collect());
+                text(&shown, size);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_queue_at_all_says_so() {
+    assert!(text(&Model::default(), SMALL).contains("No named queues here."));
+}
+
+#[test]
+fn trouble_is_told_in_place_of_the_keys() {
+    let mut model = scene();
+    model.trouble = Some("the folder is closed".into());
+    let text = text(&model, SMALL);
+    assert!(text.ends_with("the folder is closed\n"), "{text}");
+}
+
+#[test]
+fn colors_are_for_those_who_want_them() {
+    let has_color = |buffer: Buffer| buffer.content.iter().any(|cell| cell.fg != Color::Reset);
+    assert!(has_color(rendered(&scene(), SMALL, true)));
+    assert!(!has_color(rendered(&scene(), SMALL, false)));
+}
+
+#[test]
+fn names_lose_their_middle() {
+    assert_eq!(elided("abcdefghij", 10), "abcdefghij");
+    assert_eq!(elided("abcdefghijk", 10), "abcde…hijk");
+    assert_eq!(elided("abc", 1), "…");
+    assert_eq!(elided("abc", 0), "");
+}
+
+#[test]
+fn a_bar_is_empty_only_if_the_queue_is() {
+    let depths = VecDeque::from([Some(0), Some(1), Some(500), Some(1000), None]);
+    assert_eq!(history(&depths, 1000, 7), "  ▁▂▅█ ");
+    assert_eq!(history(&depths, 1000, 2), "█ ");
+    assert_eq!(history(&VecDeque::from([Some(5)]), 0, 1), "█");
+}

@@ -1,0 +1,105 @@
+//! Looks, at one queue or at all of them, again and again.
+
+use std::collections::HashMap;
+
+use treequeues::{AttachError, NameState, Observer, QueueName, name_state, names, names_folder};
+
+use crate::failure::Failure;
+use crate::look::{Content, Facts, Look, State};
+
+/// Tries at a name that changes hands between two steps of a look.
+const MAX_TRIES: usize = 5;
+
+/// Keeps the queues open that it has looked at, so that the next look need not parse their schemas again.
+#[derive(Default)]
+pub struct Watcher {
+    open: HashMap<QueueName, Observer>,
+}
+
+impl Watcher {
+    /// All names of this user, in order.
+    pub fn look_at_all(&mut self) -> Result<Vec<Look>, Failure> {
+        let names = all_names()?;
+        self.open.retain(|name, _| names.contains(name));
+        let mut looks = Vec::with_capacity(names.len());
+        for name in &names {
+            // What went between the two looks is not there.
+            looks.extend(self.look_at(name)?);
+        }
+        Ok(looks)
+    }
+
+    /// What this name leads to now; `None` if it leads nowhere.
+    pub fn look_at(&mut self, name: &QueueName) -> Result<Option<Look>, Failure> {
+        for _ in 0..MAX_TRIES {
+            if !self.open.get(name).is_some_and(Observer::has_name) {
+                self.open.remove(name);
+                match Observer::open(name) {
+                    Ok(observer) => self.open.insert(name.clone(), observer),
+                    Err(AttachError::NotFound { .. }) => return Ok(None),
+                    Err(error @ AttachError::System { .. }) => return Err(error.into()),
+                    Err(_) => match name_state(name)? {
+                        None => return Ok(None),
+                        Some(NameState::Broken(error)) => {
+                            return Ok(Some(unusable(name, State::Broken, &error)));
+                        }
+                        Some(NameState::Foreign(error)) => {
+                            return Ok(Some(unusable(name, State::Foreign, &error)));
+                        }
+                        // It was replaced by a sound one just now.
+                        Some(NameState::Live | NameState::Idle | NameState::Stale) => continue,
+                    },
+                };
+            }
+            return Ok(Some(look_into(&self.open[name])?));
+        }
+        Err(AttachError::ChangingHands { name: name.clone() }.into())
+    }
+
+    /// The observer of the last look at this name, if there was a queue to look into.
+    pub fn observer(&self, name: &QueueName) -> Option<&Observer> {
+        self.open.get(name)
+    }
+}
+
+/// The names of this user's queues.
+pub fn all_names() -> Result<Vec<QueueName>, Failure> {
+    names().map_err(|error| {
+        let message = error.to_string();
+        // The core's own message names the folder and the way out.
+        let folder = names_folder();
+        if message.contains(&*folder.to_string_lossy()) {
+            Failure::refused(message)
+        } else {
+            Failure::refused(format!("could not list {}: {message}", folder.display()))
+        }
+    })
+}
+
+/// For a name that leads nowhere.
+pub fn not_found(name: &QueueName) -> Failure {
+    Failure::refused(format!(
+        "no queue is named {:?} in {}; `treequeues ls` lists those that are there",
+        name.as_str(),
+        names_folder().display()
+    ))
+}
+
+fn look_into(observer: &Observer) -> Result<Look, Failure> {
+    let state = observer.state()?;
+    let (content, damage) = match observer.look() {
+        Ok(stats) => (Some(Content::of(&stats)), None),
+        Err(error @ AttachError::Corrupted(_)) => (None, Some(error.to_string())),
+        Err(error) => return Err(error.into()),
+    };
+    let reason = match &state {
+        NameState::Broken(error) | NameState::Foreign(error) => Some(error.to_string()),
+        NameState::Live | NameState::Idle | NameState::Stale => damage,
+    };
+    let name = observer.name().to_string();
+    Ok(Look { name, state: State::of(&state), reason, facts: Some(Facts::of(observer)), content })
+}
+
+fn unusable(name: &QueueName, state: State, error: &AttachError) -> Look {
+    Look { name: name.to_string(), state, reason: Some(error.to_string()), facts: None, content: None }
+}
