@@ -233,7 +233,7 @@ fn participant(who: &Participant) -> Vec<Cell> {
         who.counters.puts.to_string().into(),
         who.counters.gets.to_string().into(),
         who.holds().into(),
-        who.longest_hold_seconds.map_or(String::new(), span).into(),
+        who.longest_hold_seconds.map_or(String::new(), units::hold).into(),
     ]
 }
 
@@ -256,7 +256,7 @@ fn write_held(content: &Content, out: &mut dyn Write) -> io::Result<()> {
             held.ticket.to_string().into(),
             held.pid.map_or("?".to_owned(), |pid| pid.to_string()).into(),
             held.purpose.word().into(),
-            span(held.held_seconds).into(),
+            units::hold(held.held_seconds).into(),
         ]);
     }
     table.write(out)?;

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+/// What the core promises of the length of a hold.
+const HOLD_TICK_SECONDS: f64 = 0.01;
+
 /// `0 B`, `999 B`, `7.06 KB`, `14.1 MB`: powers of 1000.
 pub fn bytes(count: f64) -> String {
     const UNITS: [&str; 6] = ["B", "KB", "MB", "GB", "TB", "PB"];
@@ -41,6 +44,14 @@ pub fn span(span: Duration) -> String {
         _ if seconds < 24 * 3600 => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
         _ => format!("{}d {:02}h", seconds / (24 * 3600), seconds / 3600 % 24),
     }
+}
+
+/// How long a slot has been held: the clock of holds ticks every few milliseconds.
+pub fn hold(seconds: f64) -> String {
+    if seconds < HOLD_TICK_SECONDS {
+        return "<10 ms".to_owned();
+    }
+    span(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
 /// A span that people follow as it grows: whole seconds from one second on.
@@ -117,6 +128,13 @@ mod tests {
         ];
         for (value, text) in cases {
             assert_eq!(span(value), text);
+        }
+    }
+
+    #[test]
+    fn holds_are_no_more_exact_than_their_clock() {
+        for (value, text) in [(0.0, "<10 ms"), (0.009, "<10 ms"), (0.012, "12.0 ms"), (3.25, "3.2 s")] {
+            assert_eq!(hold(value), text);
         }
     }
 

@@ -296,8 +296,12 @@ fn held_line(held: &crate::look::Held) -> Line<'static> {
         "writing" => "written by",
         _ => "read by",
     };
-    let span = units::span(Duration::try_from_secs_f64(held.held_seconds).unwrap_or_default());
-    Line::from(format!("slot {} (item {}) {what} {who} for {span}", held.slot, held.ticket))
+    Line::from(format!(
+        "slot {} (item {}) {what} {who} for {}",
+        held.slot,
+        held.ticket,
+        units::hold(held.held_seconds)
+    ))
 }
 
 fn participant_columns(queue: &Queue, has_colors: bool, width: usize) -> Vec<Column<Participant>> {
@@ -340,10 +344,7 @@ fn participant_columns(queue: &Queue, has_colors: bool, width: usize) -> Vec<Col
         column("GETS/S", 6, |_, rates| units::rate(rates.gets_per_second)),
         column("PUT W", 5, |_, rates| percent(rates.put_waiting)),
         column("GET W", 5, |_, rates| percent(rates.get_waiting)),
-        column("LONGEST", 7, |who, _| {
-            let span = |seconds| units::span(Duration::try_from_secs_f64(seconds).unwrap_or_default());
-            who.longest_hold_seconds.map_or(String::new(), span)
-        }),
+        column("LONGEST", 7, |who, _| who.longest_hold_seconds.map_or(String::new(), units::hold)),
     ];
     let taken: usize = columns.iter().map(|column| column.width + 1).sum();
     let holds_width = width.saturating_sub(taken);
