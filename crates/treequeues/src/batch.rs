@@ -171,19 +171,18 @@ impl Attached {
         size: BatchSize,
         mut wait: Wait<'_>,
     ) -> Result<Vec<Claim>, ReserveError> {
+        let waiting = self.waiting_for_room(&wait);
         let free = || self.ring().count_free(size.min);
         let mut pace = Pace::new(size.min, free());
         let goal = Goal {
             plenty: || self.ring().may_reserve_many(size.min) || self.is_shut_down(),
             ready: || self.ring().may_reserve_many(size.min) || self.is_shut_down(),
             available: || self.ring().any_free(),
-            before_sleep: || Ok(self.sweep_before_sleep()?),
+            before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |was_woken| pace.next(was_woken, free(), self.ring()),
             attempt: || self.try_reserve_batch(size),
         };
-        match self
-            .waiting_for_room(&mut wait, |wait| wait_for(self.not_full(), self.producers(), wait, goal))?
-        {
+        match wait_for(self.not_full(), self.producers(), &mut wait, goal)? {
             Waited::Got(claims) => Ok(claims),
             Waited::TimedOut => Err(ReserveError::Full),
             Waited::Interrupted => Err(ReserveError::Interrupted),
@@ -197,19 +196,18 @@ impl Attached {
         size: BatchSize,
         mut wait: Wait<'_>,
     ) -> Result<Vec<Claim>, BorrowError> {
+        let waiting = self.waiting_for_items(&wait);
         let items = || self.ring().count_items(size.min, false);
         let mut pace = Pace::new(size.min, items());
         let goal = Goal {
             plenty: || self.ring().may_borrow_many(size.min) || self.is_shut_down(),
             ready: || self.ring().may_borrow_many(size.min) || self.is_shut_down(),
             available: || self.ring().any_item(),
-            before_sleep: || Ok(self.sweep_before_sleep()?),
+            before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |was_woken| pace.next(was_woken, items(), self.ring()),
             attempt: || self.try_borrow_batch(size),
         };
-        match self
-            .waiting_for_items(&mut wait, |wait| wait_for(self.not_empty(), self.consumers(), wait, goal))?
-        {
+        match wait_for(self.not_empty(), self.consumers(), &mut wait, goal)? {
             Waited::Got(claims) => Ok(claims),
             Waited::TimedOut => Err(BorrowError::Empty),
             Waited::Interrupted => Err(BorrowError::Interrupted),

@@ -48,11 +48,11 @@ pub struct Counters {
     pub empty: u64,
     /// Of the calls that found too few free slots, those that waited.
     pub put_waits: u64,
-    /// How long those waited, all together.
+    /// How long those waited, all together, those that still wait included, but for their last 100 ms.
     pub put_wait: Duration,
     /// Of the calls that found too few items, those that waited.
     pub get_waits: u64,
-    /// How long those waited, all together.
+    /// How long those waited, all together, those that still wait included, but for their last 100 ms.
     pub get_wait: Duration,
     /// Items given back by their takers.
     pub give_backs: u64,

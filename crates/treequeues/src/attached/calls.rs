@@ -1,5 +1,6 @@
 //! Reserve and borrow, wait, and end what was begun.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -152,17 +153,16 @@ impl Attached {
     /// Waits for a free slot.
     #[cold]
     pub(crate) fn reserve_slowly(&self, mut wait: Wait<'_>) -> Result<Claim, ReserveError> {
+        let waiting = self.waiting_for_room(&wait);
         let goal = Goal {
             plenty: || self.ring().may_reserve_many(self.a_few()) || self.is_shut_down(),
             ready: || self.ring().may_reserve() || self.is_shut_down(),
             available: || self.ring().any_free(),
-            before_sleep: || Ok(self.sweep_before_sleep()?),
+            before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |_| Next::Sleep,
             attempt: || self.try_reserve(),
         };
-        match self
-            .waiting_for_room(&mut wait, |wait| wait_for(self.not_full(), &self.producers, wait, goal))?
-        {
+        match wait_for(self.not_full(), &self.producers, &mut wait, goal)? {
             Waited::Got(claim) => Ok(claim),
             Waited::TimedOut => Err(ReserveError::Full),
             Waited::Interrupted => Err(ReserveError::Interrupted),
@@ -172,17 +172,16 @@ impl Attached {
     /// Waits for an item.
     #[cold]
     pub(crate) fn borrow_slowly(&self, mut wait: Wait<'_>) -> Result<Claim, BorrowError> {
+        let waiting = self.waiting_for_items(&wait);
         let goal = Goal {
             plenty: || self.ring().may_borrow() || self.is_shut_down(),
             ready: || self.ring().may_borrow() || self.is_shut_down(),
             available: || self.ring().any_item(),
-            before_sleep: || Ok(self.sweep_before_sleep()?),
+            before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |_| Next::Sleep,
             attempt: || self.try_borrow(),
         };
-        match self
-            .waiting_for_items(&mut wait, |wait| wait_for(self.not_empty(), &self.consumers, wait, goal))?
-        {
+        match wait_for(self.not_empty(), &self.consumers, &mut wait, goal)? {
             Waited::Got(claim) => Ok(claim),
             Waited::TimedOut => Err(BorrowError::Empty),
             Waited::Interrupted => Err(BorrowError::Interrupted),
@@ -190,37 +189,13 @@ impl Attached {
     }
 
     /// Counts a wait for free slots, and how long it takes.
-    pub(crate) fn waiting_for_room<'w, T>(
-        &self,
-        wait: &mut Wait<'w>,
-        run: impl FnOnce(&mut Wait<'w>) -> T,
-    ) -> T {
-        self.counting_a_wait([Counter::Full, Counter::PutWaits, Counter::PutWaitNs], wait, run)
+    pub(crate) fn waiting_for_room(&self, wait: &Wait<'_>) -> CountedWait<'_> {
+        CountedWait::begin(self, wait, [Counter::Full, Counter::PutWaits, Counter::PutWaitNs])
     }
 
     /// Counts a wait for items, and how long it takes.
-    pub(crate) fn waiting_for_items<'w, T>(
-        &self,
-        wait: &mut Wait<'w>,
-        run: impl FnOnce(&mut Wait<'w>) -> T,
-    ) -> T {
-        self.counting_a_wait([Counter::Empty, Counter::GetWaits, Counter::GetWaitNs], wait, run)
-    }
-
-    fn counting_a_wait<'w, T>(
-        &self,
-        [in_vain, waits, time_ns]: [Counter; 3],
-        wait: &mut Wait<'w>,
-        run: impl FnOnce(&mut Wait<'w>) -> T,
-    ) -> T {
-        if !wait.has_tried() {
-            self.count(in_vain, 1);
-        }
-        self.count(waits, 1);
-        let began = Instant::now();
-        let outcome = run(wait);
-        self.count(time_ns, began.elapsed().as_nanos() as u64);
-        outcome
+    pub(crate) fn waiting_for_items(&self, wait: &Wait<'_>) -> CountedWait<'_> {
+        CountedWait::begin(self, wait, [Counter::Empty, Counter::GetWaits, Counter::GetWaitNs])
     }
 
     /// How many free slots a producer that found none waits for at first, busily: one that takes each slot as it becomes free
@@ -337,7 +312,7 @@ impl Attached {
         self.sweep_after(FAILING_SWEEP_INTERVAL)
     }
 
-    pub(crate) fn sweep_before_sleep(&self) -> Result<ControlFlow<()>, AttachError> {
+    fn sweep_before_sleep(&self) -> Result<ControlFlow<()>, AttachError> {
         let found_some = self.sweep_after(SLEEPERS_SWEEP_INTERVAL)?;
         Ok(if found_some { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
@@ -374,6 +349,43 @@ impl Attached {
             self.last_look_ns.store(now, Ordering::Relaxed);
         }
         is_due
+    }
+}
+
+/// A wait that is counted as it goes on: before each sleep, and at its end. So who looks from outside sees the time of a
+/// call that still waits, all but the last sleep of it.
+pub(crate) struct CountedWait<'a> {
+    attached: &'a Attached,
+    time_ns: Counter,
+    /// What is counted reaches up to here.
+    counted: Cell<Instant>,
+}
+
+impl<'a> CountedWait<'a> {
+    fn begin(attached: &'a Attached, wait: &Wait<'_>, [in_vain, waits, time_ns]: [Counter; 3]) -> Self {
+        if !wait.has_tried() {
+            attached.count(in_vain, 1);
+        }
+        attached.count(waits, 1);
+        Self { attached, time_ns, counted: Cell::new(Instant::now()) }
+    }
+
+    /// What a wait does before each sleep.
+    pub(crate) fn sweep_before_sleep(&self) -> Result<ControlFlow<()>, AttachError> {
+        self.count();
+        self.attached.sweep_before_sleep()
+    }
+
+    fn count(&self) {
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.counted.replace(now));
+        self.attached.count(self.time_ns, passed.as_nanos() as u64);
+    }
+}
+
+impl Drop for CountedWait<'_> {
+    fn drop(&mut self) {
+        self.count();
     }
 }
 

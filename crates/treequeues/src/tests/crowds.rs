@@ -349,3 +349,23 @@ fn a_waiting_batch_ends_when_its_caller_says_so() {
     drop(outcome);
     assert_eq!(drain(&queue), [1], "nothing was taken");
 }
+
+#[test]
+fn a_wait_is_counted_while_it_lasts() {
+    let queue = local(1);
+    let began = Instant::now();
+    thread::scope(|scope| {
+        let consumer =
+            scope.spawn(|| queue.borrow_with(in_time()).expect("an item").release().expect("sound"));
+        while queue.stats().expect("sound").counters.get_wait.is_zero() {
+            assert!(began.elapsed() < WATCHDOG, "nothing is counted until it ends");
+            thread::yield_now();
+        }
+        assert_eq!(queue.stats().expect("sound").counters.gets, 0, "it waits");
+        put(&queue, 7);
+        consumer.join().expect("it got the item");
+    });
+    let counters = queue.stats().expect("sound").counters;
+    assert_eq!((counters.get_waits, counters.gets), (1, 1));
+    assert!(counters.get_wait <= began.elapsed(), "nothing is counted twice");
+}
