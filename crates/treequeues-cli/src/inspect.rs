@@ -233,7 +233,7 @@ fn participant(who: &Participant) -> Vec<Cell> {
         who.counters.puts.to_string().into(),
         who.counters.gets.to_string().into(),
         who.holds().into(),
-        who.longest_hold_seconds.map_or(String::new(), units::hold).into(),
+        who.longest_hold_seconds.map_or(String::new(), |hold| units::hold(Some(hold))).into(),
     ]
 }
 

@@ -117,6 +117,7 @@ pub struct Participant {
     pub writing: usize,
     pub reading: usize,
     pub lingering: usize,
+    /// Of the slots in its loans.
     pub longest_hold_seconds: Option<f64>,
 }
 
@@ -130,7 +131,8 @@ pub struct Held {
     pub pid: Option<u32>,
     #[serde(rename = "for")]
     pub purpose: Purpose,
-    pub held_seconds: f64,
+    /// None while a put or a get is under way: only loans look at the clock.
+    pub held_seconds: Option<f64>,
 }
 
 /// What a slot is held for.
@@ -196,7 +198,7 @@ impl Content {
         let pid_of = |place| stats.participants.iter().find(|who| who.id == place).map(|who| who.pid);
         let mut held: Vec<_> =
             stats.held.iter().map(|held| Held::of(held, pid_of(held.participant))).collect();
-        held.sort_by(|a, b| b.held_seconds.total_cmp(&a.held_seconds));
+        held.sort_by(|a, b| b.held_seconds.unwrap_or(0.0).total_cmp(&a.held_seconds.unwrap_or(0.0)));
         Self {
             items: snapshot.ready,
             shut_down: snapshot.is_shut_down,
@@ -272,7 +274,7 @@ impl Held {
                 WhatFor::Reading => Purpose::Reading,
                 WhatFor::Lingering => Purpose::Lingering,
             },
-            held_seconds: held.held_for.as_secs_f64(),
+            held_seconds: held.held_for.map(|hold| hold.as_secs_f64()),
         }
     }
 }

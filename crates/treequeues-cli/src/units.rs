@@ -46,8 +46,9 @@ pub fn span(span: Duration) -> String {
     }
 }
 
-/// How long a slot has been held: the clock of holds ticks every few milliseconds.
-pub fn hold(seconds: f64) -> String {
+/// How long a slot has been held: the clock of holds ticks every few milliseconds, and is not looked at by a put or a get.
+pub fn hold(seconds: Option<f64>) -> String {
+    let Some(seconds) = seconds else { return "a moment".to_owned() };
     if seconds < HOLD_TICK_SECONDS {
         return "<10 ms".to_owned();
     }
@@ -134,8 +135,9 @@ mod tests {
     #[test]
     fn holds_are_no_more_exact_than_their_clock() {
         for (value, text) in [(0.0, "<10 ms"), (0.009, "<10 ms"), (0.012, "12.0 ms"), (3.25, "3.2 s")] {
-            assert_eq!(hold(value), text);
+            assert_eq!(hold(Some(value)), text);
         }
+        assert_eq!(hold(None), "a moment");
     }
 
     #[test]

@@ -344,7 +344,9 @@ fn participant_columns(queue: &Queue, has_colors: bool, width: usize) -> Vec<Col
         column("GETS/S", 6, |_, rates| units::rate(rates.gets_per_second)),
         column("PUT W", 5, |_, rates| percent(rates.put_waiting)),
         column("GET W", 5, |_, rates| percent(rates.get_waiting)),
-        column("LONGEST", 7, |who, _| who.longest_hold_seconds.map_or(String::new(), units::hold)),
+        column("LONGEST", 7, |who, _| {
+            who.longest_hold_seconds.map_or(String::new(), |hold| units::hold(Some(hold)))
+        }),
     ];
     let taken: usize = columns.iter().map(|column| column.width + 1).sum();
     let holds_width = width.saturating_sub(taken);

@@ -281,7 +281,7 @@ impl Rates {
     fn between(before: &Totals, after: &Totals, seconds: f64) -> Self {
         // A look's parts are of slightly different moments: what seems to go back stood still.
         let of = |before: u64, after: u64| after.saturating_sub(before) as f64 / seconds;
-        // A wait is counted when it ends, and several threads wait at a time: a share is at most all of the time.
+        // A wait is counted sleep by sleep, and several threads wait at a time: a share is at most all of the time.
         let share = |before: f64, after: f64| ((after - before) / seconds).clamp(0.0, 1.0);
         Self {
             puts_per_second: of(before.puts, after.puts),
@@ -334,7 +334,7 @@ mod tests {
         let second = |waited| participant(1, 10, 0).waited(waited, 0.0);
         let consumer = |waited| participant(2, 0, 10).waited(0.0, waited);
         let before = look("a", 1, 0).with(first(0.0)).with(second(0.0)).with(consumer(0.0)).look;
-        // The consumer's wait began long before the first look.
+        // Several threads of the consumer waited.
         let after = look("a", 1, 0).with(first(1.0)).with(second(0.5)).with(consumer(30.0)).look;
         let model = model(vec![vec![before], vec![after]]);
         let rates = model.sorted()[0].rates;

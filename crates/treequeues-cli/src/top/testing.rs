@@ -73,7 +73,7 @@ impl TestLook {
             participant: place,
             pid: Some(4000 + place),
             purpose: Purpose::Reading,
-            held_seconds,
+            held_seconds: Some(held_seconds),
         };
         content.held.push(held);
         let who = content.participants.iter_mut().find(|who| who.place == place).expect("attached");
