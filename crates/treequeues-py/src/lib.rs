@@ -17,10 +17,12 @@
 //! | `state` | what a queue object is at | yes |
 //! | `stats` | looks at a queue | |
 //! | `queue` | the class `TreeQueue` | |
+//! | `command` | the command `treequeues` | |
 #![deny(unsafe_code)]
 
 #[allow(unsafe_code)]
 mod attach;
+mod command;
 mod errors;
 #[allow(unsafe_code)]
 mod hold;
@@ -44,6 +46,7 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     errors::add_to_module(module)?;
+    module.add_function(wrap_pyfunction!(command::_command, module)?)?;
     module.add_class::<queue::TreeQueue>()?;
     module.add_class::<loan::WriteLoan>()?;
     module.add_class::<loan::ReadLoan>()
