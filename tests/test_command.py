@@ -2,10 +2,14 @@
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
 import sysconfig
+import termios
+import time
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +85,63 @@ def test_the_demo_starts_itself_again_and_answers_ctrl_c(folder):
     assert demo.returncode == 0
     assert rest.endswith("Ended: its processes and its queues are gone.\n")
     assert list(folder.iterdir()) == []
+
+
+class Terminal:
+    """A terminal of 80 by 24, and a command in it."""
+
+    def __init__(self, *args):
+        self._ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 80))
+        self.modes = termios.tcgetattr(theirs)
+        self._theirs = theirs
+        self.process = subprocess.Popen(
+            [*MODULE, *args], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        )
+        self.seen = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+        os.close(self._theirs)
+
+    def wait_for(self, text):
+        deadline = time.monotonic() + WATCHDOG_S
+        while text not in self.seen:
+            assert time.monotonic() < deadline, (text, self.seen)
+            if select.select([self._ours], [], [], 0.1)[0]:
+                self.seen += os.read(self._ours, 65536)
+
+    def press(self, keys):
+        os.write(self._ours, keys)
+
+    def assert_restored(self):
+        self.wait_for(LEAVE_SCREEN)
+        assert self.process.wait(timeout=WATCHDOG_S) == 0
+        assert termios.tcgetattr(self._theirs) == self.modes
+
+
+ENTER_SCREEN, LEAVE_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
+
+
+@pytest.mark.parametrize("key", [b"q", b"\x1b", b"\x03"], ids=["q", "Esc", "Ctrl-C"])
+def test_top_gives_the_terminal_back_at_a_key(folder, key):
+    queue = treequeues.ArrayQueue(np.zeros(3), 4, name="actors")
+    with Terminal("top", "--interval", "0.05") as terminal:
+        terminal.wait_for(ENTER_SCREEN)
+        terminal.wait_for(b"actors")
+        terminal.press(key)
+        terminal.assert_restored()
+    assert queue.maxsize == 4
+
+
+def test_top_gives_the_terminal_back_at_sigterm(folder):
+    with Terminal("top") as terminal:
+        # Only what changes on the screen is written, and spaces do not.
+        terminal.wait_for(b"named")
+        terminal.process.terminate()
+        terminal.assert_restored()

@@ -164,7 +164,8 @@ struct Screen {
 
 impl Screen {
     fn open() -> Result<Self, Failure> {
-        Ok(Self { terminal: ratatui::try_init()? })
+        // What was done before it failed is undone.
+        Ok(Self { terminal: ratatui::try_init().inspect_err(|_| ratatui::restore())? })
     }
 }
 
