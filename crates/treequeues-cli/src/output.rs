@@ -89,13 +89,11 @@ impl Table {
                 let padding = " ".repeat(wide - width(text));
                 let gap = if place == 0 { "" } else { GAP };
                 line += &match self.columns[column].1 {
-                    // Nothing stands to the right of the last column.
-                    Side::Left if place + 1 == columns.len() => format!("{gap}{style}{text}{style:#}"),
                     Side::Left => format!("{gap}{style}{text}{style:#}{padding}"),
                     Side::Right => format!("{gap}{padding}{style}{text}{style:#}"),
                 };
             }
-            writeln!(out, "{line}")?;
+            writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
     }
@@ -129,10 +127,10 @@ mod tests {
     fn columns_are_aligned_and_empty_ones_left_out() {
         let mut table = Table::new([("NAME", Side::Left), ("ITEMS", Side::Right), ("NOTE", Side::Left)]);
         table.add(vec!["a".into(), "12/64".into(), "".into()]);
-        table.add(vec!["actors".into(), "3".into(), "".into()]);
+        table.add(vec!["actors".into(), "".into(), "".into()]);
         let mut out = anstream::StripStream::new(Vec::new());
         table.write(&mut out).expect("a vector takes all");
         let text = String::from_utf8(out.into_inner()).expect("UTF-8");
-        assert_eq!(text, "NAME    ITEMS\na       12/64\nactors      3\n");
+        assert_eq!(text, "NAME    ITEMS\na       12/64\nactors\n");
     }
 }

@@ -125,7 +125,7 @@ fn title_line(model: &Model, scene: Scene<'_>, table_height: u16) -> Line<'stati
         Span::raw(format!(
             "  {}{range}  every {}  by {order}",
             units::plural(count, "queue"),
-            units::span(scene.interval)
+            units::age(scene.interval.as_secs_f64())
         )),
     ])
 }
@@ -175,11 +175,21 @@ fn queue_columns(queues: &[&Queue], has_colors: bool, width: usize) -> Vec<Colum
     if width >= WIDE {
         rest.push(column("FULL", 5, Some(SortBy::Full), |queue| queue.fill().map_or("-".into(), percent)));
     }
-    rest.push(column("PUTS/S", 7, Some(SortBy::Puts), |queue| units::rate(queue.rates.puts_per_second)));
-    rest.push(column("GETS/S", 7, Some(SortBy::Gets), |queue| units::rate(queue.rates.gets_per_second)));
-    rest.push(column("BYTES/S", 8, Some(SortBy::Bytes), |queue| units::bytes(queue.bytes_per_second())));
-    rest.push(column("PUT W", 6, Some(SortBy::PutWaits), |queue| percent(queue.rates.put_waiting)));
-    rest.push(column("GET W", 6, Some(SortBy::GetWaits), |queue| percent(queue.rates.get_waiting)));
+    rest.push(column("PUTS/S", 7, Some(SortBy::Puts), |queue| {
+        rated(queue, |rates| units::rate(rates.puts_per_second))
+    }));
+    rest.push(column("GETS/S", 7, Some(SortBy::Gets), |queue| {
+        rated(queue, |rates| units::rate(rates.gets_per_second))
+    }));
+    rest.push(column("BYTES/S", 8, Some(SortBy::Bytes), |queue| {
+        rated(queue, |_| units::bytes(queue.bytes_per_second()))
+    }));
+    rest.push(column("PUT W", 6, Some(SortBy::PutWaits), |queue| {
+        rated(queue, |rates| percent(rates.put_waiting))
+    }));
+    rest.push(column("GET W", 6, Some(SortBy::GetWaits), |queue| {
+        rated(queue, |rates| percent(rates.get_waiting))
+    }));
     rest.push(column("PROC", 5, Some(SortBy::Processes), |queue| number_or_dash(queue.processes())));
     if width >= WIDE {
         rest.push(column("SIZE", 8, None, |queue| {
@@ -223,6 +233,11 @@ fn queue_columns(queues: &[&Queue], has_colors: bool, width: usize) -> Vec<Colum
     }
     columns.extend(rest);
     columns
+}
+
+/// What is known of a queue's rates; a file that cannot be looked into has none.
+fn rated(queue: &Queue, text: impl Fn(Rates) -> String) -> String {
+    if queue.look.content.is_some() { text(queue.rates) } else { "-".to_owned() }
 }
 
 fn detail_lines(queue: &Queue, scene: Scene<'_>, width: usize, height: usize) -> Vec<Line<'static>> {
