@@ -12,6 +12,7 @@ mod native;
 mod python;
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, Write};
 use std::thread;
 use std::time::Duration;
@@ -74,6 +75,12 @@ pub fn run(asked: &Bench, restart: &[OsString], out: &mut dyn Write) -> Result<(
         report.notes.push(
             "this process may use one processor, so latency and rates are those of taking turns".into(),
         );
+    }
+    if let Some(load) = load().filter(|&load| load > report.processors as f64) {
+        let processors = units::plural(report.processors, "processor");
+        report.notes.push(format!(
+            "the machine is busy, {load:.0} processes want {processors}: the figures are worse than it can do"
+        ));
     }
     report.copies = COPIES.map(native::copy).into();
     report.latency = Some(native::latency(restart)?);
@@ -139,8 +146,29 @@ fn write_text(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// How many processes ran or wanted to, in the mean of the last minute.
+fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
 /// The middle one, or the upper of two.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_the_middle_one() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![2.0, 1.0]), 2.0);
+    }
+
+    #[test]
+    fn the_system_tells_its_load() {
+        assert!(load().is_some_and(|load| load >= 0.0));
+    }
 }
