@@ -14,11 +14,15 @@ SOURCES := $(shell find crates python -name '*.rs' -o -name '*.py' -o -name '*.p
 	Cargo.toml pyproject.toml README.md
 LOOM := RUSTFLAGS="--cfg loom" cargo test --package treequeues --lib --target-dir target/loom
 
-.PHONY: demo test soak asan instructions bench docs lint test-rust test-python clean
+.PHONY: demo simulator test soak asan instructions bench docs lint test-rust test-python clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo ## The main job: Atari actors to a learner, beside multiprocessing.Queue.
 	$(BIN)/python examples/atari.py $(ARGS)
+
+simulator: $(VENV)/.demo ## Python and Rust in one queue: a simulator in Rust, a learner in Python.
+	cargo build --release --package treequeues-simulator
+	$(BIN)/python examples/simulator.py $(ARGS)
 
 test: test-rust test-python docs ## All that must hold, in under 15 minutes on 2 cores from nothing.
 
@@ -36,6 +40,7 @@ test-rust:
 	$(LOOM) interleave
 
 test-python: $(VENV)/.test $(VENV)/.demo $(VENV)/.docs
+	cargo build --profile test --package treequeues-simulator
 	$(BIN)/python -m pytest $(ARGS)
 
 docs: $(VENV)/.docs ## The documentation's site, into site/; warnings are errors.

@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from queue import Empty
 from typing import Any
 
@@ -26,6 +27,8 @@ import pytest
 WATCHDOG_S = 60.0
 
 START_METHODS = ("fork", "spawn", "forkserver")
+
+ROOT = Path(__file__).parent.parent
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -102,6 +105,15 @@ class Nursery:
         process.join(5)
         if process.is_alive():
             self.kill(process)
+
+
+def rust_program(name: str) -> Path:
+    """A program of the crate in examples/simulator, as `make test-python` builds it."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    program = ROOT / target / "debug" / name
+    if not program.exists():
+        pytest.fail("cargo build --profile test --package treequeues-simulator makes this program")
+    return program
 
 
 def die_with_parent() -> None:
