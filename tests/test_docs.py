@@ -33,7 +33,6 @@ NOT_RUN: dict[tuple[str, str], int] = {
     ("how-to/debugging.md", "a fragment, for a program of yours"): 1,
     ("how-to/docker-and-memory.md", "needs Docker"): 1,
     ("how-to/rust-simulator.md", "a line of a manifest"): 1,
-    ("how-to/rust-simulator.md", "waits for Queue::attach"): 1,
     ("index.md", "builds the package"): 1,
 }
 
