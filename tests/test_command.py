@@ -106,8 +106,12 @@ class Terminal:
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
-        os.close(self._ours)
-        os.close(self._theirs)
+        self.hang_up()
+
+    def hang_up(self):
+        for end in {self._ours, self._theirs} - {None}:
+            os.close(end)
+        self._ours = self._theirs = None
 
     def wait_for(self, text):
         deadline = time.monotonic() + WATCHDOG_S
@@ -145,3 +149,11 @@ def test_top_gives_the_terminal_back_at_sigterm(folder):
         terminal.wait_for(b"named")
         terminal.process.terminate()
         terminal.assert_restored()
+
+
+def test_top_ends_with_its_terminal(folder):
+    """Also where nobody signals that, as under `nohup`: it must not look for keys for ever."""
+    with Terminal("top") as terminal:
+        terminal.wait_for(b"named")
+        terminal.hang_up()
+        assert terminal.process.wait(timeout=WATCHDOG_S) != 0

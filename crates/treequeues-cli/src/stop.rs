@@ -19,9 +19,20 @@ pub struct Stop(Arc<AtomicBool>);
 impl Stop {
     /// Listens to Ctrl-C, `kill`, and the terminal's end.
     pub fn listen() -> Result<Self, Failure> {
+        Self::listen_to(&[SIGINT, SIGTERM, SIGHUP])
+    }
+
+    /// Listens to Ctrl-C and `kill`. When the terminal ends, the process ends: there is nothing to be given back.
+    pub fn listen_on_a_terminal() -> Result<Self, Failure> {
+        Self::listen_to(&[SIGINT, SIGTERM])
+    }
+
+    fn listen_to(signals: &[i32]) -> Result<Self, Failure> {
         let stop = Self::default();
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register(signal, Arc::clone(&stop.0))
+        for signal in signals {
+            // A second one ends the process, whatever it is at.
+            signal_hook::flag::register_conditional_default(*signal, Arc::clone(&stop.0))
+                .and_then(|_| signal_hook::flag::register(*signal, Arc::clone(&stop.0)))
                 .map_err(Failure::could_not("listen to signals"))?;
         }
         Ok(stop)

@@ -57,6 +57,7 @@ def report(queue, size, items_per_second):
 
 try:
     import numpy
+
     from treequeues import ArrayQueue
 except ImportError:
     ArrayQueue = None

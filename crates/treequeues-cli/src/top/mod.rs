@@ -11,11 +11,15 @@ mod model;
 #[cfg(test)]
 mod testing;
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime};
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use serde::Serialize;
 use treequeues::names_folder;
 
@@ -78,7 +82,7 @@ pub fn run(asked: &Top, out: &mut dyn Write) -> Result<(), Failure> {
             "top needs a terminal; `treequeues top --json` prints lines, and `treequeues inspect NAME --json` one look",
         ));
     }
-    let stop = Stop::listen()?;
+    let stop = Stop::listen_on_a_terminal()?;
     let screen = Screen::open()?;
     watch(&mut looker, screen, &stop)
 }
@@ -159,19 +163,61 @@ fn line_of(queue: &model::Queue) -> QueueLine<'_> {
 
 /// The terminal, given back as it was when this is dropped; ratatui's hook does the same in a panic.
 struct Screen {
-    terminal: DefaultTerminal,
+    /// Until it is given back.
+    terminal: Option<DefaultTerminal>,
+    keyboard: Keyboard,
 }
 
 impl Screen {
     fn open() -> Result<Self, Failure> {
         // What was done before it failed is undone.
-        Ok(Self { terminal: ratatui::try_init().inspect_err(|_| ratatui::restore())? })
+        let keyboard = Keyboard::open()?;
+        let terminal = ratatui::try_init().inspect_err(|_| drop(ratatui::try_restore()))?;
+        Ok(Self { terminal: Some(terminal), keyboard })
+    }
+}
+
+/// The terminal that keys come from, to be asked before crossterm is: that reads the end of a terminal as a key that has not
+/// come yet, and asks for it again, for ever.
+struct Keyboard(OwnedFd);
+
+impl Keyboard {
+    /// The one that crossterm reads.
+    fn open() -> Result<Self, Failure> {
+        let stdin = io::stdin();
+        let terminal = if stdin.is_terminal() {
+            stdin.as_fd().try_clone_to_owned()
+        } else {
+            File::open("/dev/tty").map(OwnedFd::from)
+        };
+        terminal.map(Self).map_err(Failure::could_not("open the terminal"))
+    }
+
+    /// Whether there is a key, or a new size, within this time. Fails when the terminal is gone.
+    fn has_event_within(&self, wait: Duration) -> io::Result<bool> {
+        let mut asked = [PollFd::new(&self.0, PollFlags::IN)];
+        let timeout = wait.try_into().map_err(io::Error::other)?;
+        match poll(&mut asked, Some(&timeout)) {
+            // A signal: perhaps that of a new size.
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) if asked[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) => {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the terminal is gone"));
+            }
+            Ok(_) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        event::poll(Duration::ZERO)
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        ratatui::restore();
+        let terminal = self.terminal.take();
+        // Not `restore`, nor the end of ratatui's own object: they tell a terminal that is gone what went wrong with it, and
+        // panic over that.
+        if ratatui::try_restore().is_err() {
+            std::mem::forget(terminal);
+        }
     }
 }
 
@@ -205,7 +251,7 @@ fn watch(looker: &mut Looker<'_>, mut screen: Screen, stop: &Stop) -> Result<(),
         if is_stale {
             wait = Duration::ZERO;
         }
-        while event::poll(wait)? {
+        while screen.keyboard.has_event_within(wait)? {
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => match press(&mut model, key) {
                     Asked::Quit => return Ok(()),
@@ -218,7 +264,8 @@ fn watch(looker: &mut Looker<'_>, mut screen: Screen, stop: &Stop) -> Result<(),
             wait = Duration::ZERO;
         }
         if is_stale {
-            screen.terminal.draw(|frame| draw(frame, &model, scene))?;
+            let terminal = screen.terminal.as_mut().expect("given back by its drop alone");
+            terminal.draw(|frame| draw(frame, &model, scene))?;
         }
     }
     Ok(())
