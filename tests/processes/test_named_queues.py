@@ -1,5 +1,6 @@
 """Named queues between processes that know nothing of each other, their deaths, and races."""
 
+import json
 import multiprocessing
 import os
 import queue as standard
@@ -240,10 +241,13 @@ def test_1000_kills_while_creating_leave_at_most_the_named_files(queue_folder, r
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
         assert set(names(queue_folder)) <= known
-    for name in known:
+    # What is left is removed by the next that opens it, or by the command.
+    for name in ["q0", "q1"]:
         with TreeQueue.open(name, 0.0, 2) as queue:
             queue.put(1.0)
             assert queue.get() == 1.0
+    assert set(names(queue_folder)) <= {"q2", "q3"}
+    command("clean")
     assert names(queue_folder) == []
 
 
@@ -269,6 +273,82 @@ def open_again_and_again(barrier, results, rounds, seed):
     if queue is not None:
         queue.close()
     results.put(told)
+
+
+def command(*args):
+    done = subprocess.run(
+        [sys.executable, "-m", "treequeues", *args, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=WATCHDOG_S,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def told_by_ls():
+    """State, items, and living participants, by name."""
+    return {
+        queue["name"]: (
+            queue["state"],
+            queue.get("items"),
+            sum(participant["alive"] for participant in queue.get("participants") or ()),
+        )
+        for queue in command("ls")
+    }
+
+
+def test_the_command_tells_who_is_dead_and_removes_exactly_that(queue_folder):
+    """Of the first queue its creator is killed, of the second all, of the third half."""
+    (end, release), (ready, attached) = os.pipe(), os.pipe()
+
+    def hold(*queues):
+        os.close(release)
+        held = [TreeQueue.open(name, 0.0, 8) for name in queues]
+        for queue in held:
+            queue.put(1.0)
+        os.write(attached, b".")
+        os.read(end, 1)
+        for queue in held:
+            queue.close()
+
+    def started(*queues):
+        pid = in_forked_child(lambda: hold(*queues))
+        os.read(ready, 1)
+        return pid
+
+    creator = started("creator")
+    all_of_them = [started("all"), started("all")]
+    half = [started("creator", "half"), started("half"), started("half"), started("half")]
+    stranger = queue_folder / "notes.txt"
+    stranger.write_text("none of ours")
+    with TreeQueue(0.0, 4, name="kept", keep=True) as kept:
+        kept.put(1.0)
+    for pid in [creator, *all_of_them, *half[:2]]:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    # Of "creator", the other one was among the half.
+    last = started("creator2", "half")
+    told = told_by_ls()
+    assert told["all"][0] == "stale"
+    assert told["creator"][0] == "stale"
+    assert told["half"] == ("live", 5, 3)
+    assert told["kept"][:2] == ("idle", 1)
+    assert told["notes.txt"][0] == "foreign"
+    command("clean", "--dry-run")
+    everything = ["all", "creator", "creator2", "half", "kept", "notes.txt"]
+    assert names(queue_folder) == everything
+    command("clean")
+    assert names(queue_folder) == ["creator2", "half", "kept", "notes.txt"]
+    with TreeQueue.attach("half") as queue:
+        assert [queue.get(timeout=WATCHDOG_S) for _ in range(5)] == 5 * [1.0]
+    os.close(release)
+    for pid in [*half[2:], last]:
+        reap(pid)
+    for descriptor in (end, ready, attached):
+        os.close(descriptor)
+    assert names(queue_folder) == ["kept", "notes.txt"]
+    assert stranger.read_text() == "none of ours"
 
 
 @pytest.mark.timeout(600)
