@@ -14,7 +14,7 @@ SOURCES := $(shell find crates python -name '*.rs' -o -name '*.py' -o -name '*.p
 	Cargo.toml pyproject.toml README.md
 LOOM := RUSTFLAGS="--cfg loom" cargo test --package treequeues --lib --target-dir target/loom
 
-.PHONY: demo simulator test soak asan instructions bench docs lint test-rust test-python clean
+.PHONY: demo simulator test soak asan instructions package bench docs lint test-rust test-python clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo ## The main job: Atari actors to a learner, beside multiprocessing.Queue.
@@ -34,6 +34,7 @@ lint: $(VENV)/.test $(VENV)/.demo ## Format, lints, types and documentation, war
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m benchmarks.figures --check README.md
+	cargo publish --dry-run --no-verify --allow-dirty --quiet $(PUBLISHED)
 
 test-rust:
 	cargo test --workspace --all-features
@@ -62,6 +63,11 @@ asan: ## Loans and views under AddressSanitizer; needs a nightly toolchain and g
 	$(ASAN_VENV)/bin/python -m pip --quiet install --force-reinstall --no-deps target/asan/wheels/*.whl
 	LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 $(ASAN_VENV)/bin/python -m pytest \
 		$(addprefix tests/test_,loans.py loan_ends.py escaping_views.py held_views.py batches.py batch_loans.py many.py)
+
+PUBLISHED := $(addprefix --package ,treequeues-derive treequeues treequeues-cli)
+
+package: ## What would be published of the crates: packed, and each built from its package.
+	cargo publish --dry-run --allow-dirty $(PUBLISHED)
 
 instructions: $(VENV)/.test ## What the counters cost, in instructions; needs valgrind.
 	$(BIN)/python -m benchmarks.instructions $(ARGS)
