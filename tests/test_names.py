@@ -256,6 +256,33 @@ def test_a_handle_of_a_process_that_is_gone_still_leads_there_by_the_name(queue_
         assert told == "4.0"
 
 
+def test_a_handle_leads_into_another_pid_namespace_by_the_name():
+    namespace = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*namespace, "true"], capture_output=True).returncode != 0:
+        pytest.skip("no pid namespace can be had here")
+    with TreeQueue(EXAMPLE, 2, name="a") as queue:
+        queue.put(item(8))
+        code = f"import pickle; print(pickle.loads({pickle.dumps(queue)!r}).get()['reward'])"
+        done = subprocess.run(
+            [*namespace, sys.executable, "-W", "error", "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=WATCHDOG_S,
+        )
+        assert (done.stdout, done.stderr) == ("8.0\n", "")
+        # Without a name nothing leads there.
+        with TreeQueue(EXAMPLE, 2) as anonymous:
+            code = f"import pickle; pickle.loads({pickle.dumps(anonymous)!r})"
+            done = subprocess.run(
+                [*namespace, sys.executable, "-c", code],
+                capture_output=True,
+                text=True,
+                timeout=WATCHDOG_S,
+            )
+            assert "ConnectionError" in done.stderr
+            assert "name=" in done.stderr
+
+
 def test_a_name_that_leads_elsewhere_by_now_is_not_followed(queue_folder):
     code = (
         "import pickle; from treequeues import TreeQueue\n"
