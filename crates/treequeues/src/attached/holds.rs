@@ -44,7 +44,14 @@ impl Attached {
     /// This thread of this participant.
     #[inline]
     pub(super) fn holder(&self) -> u64 {
-        self.participant.owner().bits() << 32 | u64::from(this_thread())
+        let thread = if self.is_first_thread() { self.first_thread.number } else { this_thread() };
+        self.participant.owner().bits() << 32 | u64::from(thread)
+    }
+
+    /// Whether this is the thread that registered the participant, or one that the system has put in its place since its end.
+    #[inline]
+    fn is_first_thread(&self) -> bool {
+        thread_pointer() == self.first_thread.pointer
     }
 
     /// Before the slot is left, so that nobody takes the next holder for this thread.
@@ -55,7 +62,7 @@ impl Attached {
     /// Counts a put or a get (`counters` C2).
     #[inline]
     pub(super) fn count_one(&self, counter: Counter) {
-        if COUNTING && this_thread() == self.thread {
+        if COUNTING && self.is_first_thread() {
             self.entry().count_own(counter);
         } else {
             self.entry().count(counter, 1);
@@ -72,9 +79,32 @@ impl Attached {
     }
 }
 
+/// The thread that registered a participant, which mostly is the only one that works with it.
+#[derive(Debug)]
+pub(super) struct FirstThread {
+    pointer: usize,
+    number: u32,
+}
+
+impl FirstThread {
+    /// The calling one.
+    pub(super) fn here() -> Self {
+        Self { pointer: thread_pointer(), number: this_thread() }
+    }
+}
+
+/// What tells the threads that live in this process apart, for the price of a few instructions. A thread local of a library
+/// that was loaded at run time, as Python's extensions are, takes more than a hundred.
+#[inline]
+fn thread_pointer() -> usize {
+    // SAFETY: it asks nothing of its caller.
+    let thread = unsafe { libc::pthread_self() };
+    thread as usize
+}
+
 /// The number of the calling thread: other threads of this process have others, until four billion were made.
 #[inline]
-pub(super) fn this_thread() -> u32 {
+fn this_thread() -> u32 {
     match THREAD.get() {
         0 => number_this_thread(),
         number => number,

@@ -32,7 +32,7 @@ use crate::schema::Schema;
 use crate::segment::{Segment, SegmentId};
 use crate::sync::local;
 use crate::wait::{Event, Patience};
-use holds::this_thread;
+use holds::FirstThread;
 
 /// One process's attachment.
 #[derive(Debug)]
@@ -40,8 +40,7 @@ pub(crate) struct Attached {
     /// Unmapped by `drop`, before forks are let go on.
     segment: ManuallyDrop<Segment>,
     participant: Participant,
-    /// The thread that registered the participant.
-    thread: u32,
+    first_thread: FirstThread,
     producers: Patience,
     consumers: Patience,
     started: Instant,
@@ -105,7 +104,7 @@ impl Attached {
         let attached = Arc::new(Self {
             segment: ManuallyDrop::new(segment),
             participant,
-            thread: this_thread(),
+            first_thread: FirstThread::here(),
             producers: Patience::new(),
             consumers: Patience::new(),
             started: Instant::now(),
