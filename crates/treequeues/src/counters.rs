@@ -3,7 +3,7 @@
 //! C1. A counter belongs to a participant's place, not to its tenant, and never goes down. So the sum over all places is
 //!     right whoever came, left or died, and no count has to be moved anywhere in between. What one tenant has done is the
 //!     difference to what was there when it came.
-//! C2. Puts and gets are counted twice over: those of the thread that registered the participant by a load and a store, which
+//! C2. Puts and gets are counted in two parts: those of the thread that registered the participant by a load and a store, which
 //!     cost next to nothing, and those of all other threads by a locked instruction.
 //! C3. A count follows what it counts. Who is killed in between has done something that is not counted.
 //!

@@ -55,7 +55,6 @@ impl Hold {
 
     fn new(attached: &Arc<Attached>, claims: impl IntoIterator<Item = Claim>, state: State) -> Self {
         let claims: Vec<_> = claims.into_iter().collect();
-        attached.say_since_when(&claims);
         let len = claims.len();
         Self { attached: Arc::clone(attached), claims, state, len }
     }

@@ -124,6 +124,8 @@ impl<'q> WriteLoan<'q> {
 
     /// The same hold without a lifetime.
     pub fn into_hold(mut self) -> Hold {
+        // A brief loan has not said it, and a hold is kept for a while.
+        self.attached.say_since_when(&self.claim);
         Hold::writing(self.attached, self.claim.take())
     }
 
@@ -182,6 +184,8 @@ impl<'q> ReadLoan<'q> {
 
     /// The same hold without a lifetime.
     pub fn into_hold(mut self) -> Hold {
+        // A brief loan has not said it, and a hold is kept for a while.
+        self.attached.say_since_when(&self.claim);
         Hold::reading(self.attached, self.claim.take())
     }
 
