@@ -1,0 +1,149 @@
+//! Cases, each in a process of its own, and the table of what they counted.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::tally::{Tally, place};
+
+/// One operation under one circumstance.
+pub struct Case {
+    /// A line of the table.
+    pub operation: String,
+    pub circumstance: String,
+    pub run: Box<dyn Fn(&Settings) -> Tally>,
+}
+
+/// How thorough to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Each how many-th instruction is a kill point.
+    pub stride: usize,
+    /// The same for the stops that are slower, or that differ less.
+    pub coarse_stride: usize,
+}
+
+/// Cases at a time: most of them wait for the system most of the time.
+const JOBS: usize = 8;
+/// No case is over this on a loaded machine.
+const WATCHDOG: Duration = Duration::from_secs(900);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// `kill_points [--stride N] [--coarse-stride N] [--only TEXT]`; `--case N` is for the processes that it starts.
+pub fn main(cases: &[Case]) -> ExitCode {
+    let number = |name: &str| option(name).map(|text| text.parse::<usize>().expect("a number"));
+    let stride = number("--stride").unwrap_or(1);
+    let settings = Settings { stride, coarse_stride: number("--coarse-stride").unwrap_or(stride) };
+    if let Some(index) = number("--case") {
+        return run_case(&cases[index], &settings);
+    }
+    let only = option("--only").unwrap_or_default();
+    let wanted = |case: &&Case| format!("{}: {}", case.operation, case.circumstance).contains(&only);
+    let chosen: Vec<_> = (0..).zip(cases).filter(|(_, case)| wanted(case)).collect();
+    let started = Instant::now();
+    let (tallies, failures) = run_all(&chosen);
+    print_table(&chosen, &tallies);
+    println!("in {:.0} s", started.elapsed().as_secs_f64());
+    if failures == 0 {
+        return ExitCode::SUCCESS;
+    }
+    println!("{failures} of {} cases failed", chosen.len());
+    ExitCode::FAILURE
+}
+
+fn option(name: &str) -> Option<String> {
+    env::args().skip_while(|argument| argument != name).nth(1)
+}
+
+fn run_case(case: &Case, settings: &Settings) -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| eprintln!("{}: {panic}", place())));
+    println!("{}", (case.run)(settings).to_line());
+    ExitCode::SUCCESS
+}
+
+struct Running<'c> {
+    case: &'c Case,
+    index: usize,
+    child: Child,
+    started: Instant,
+}
+
+/// What each case counted, by its number, and how many failed.
+fn run_all(cases: &[(usize, &Case)]) -> (BTreeMap<usize, Tally>, usize) {
+    let mut waiting = cases.iter();
+    let mut running: Vec<Running<'_>> = Vec::new();
+    let mut tallies = BTreeMap::new();
+    let mut failures = 0;
+    loop {
+        while running.len() < JOBS
+            && let Some(&(index, case)) = waiting.next()
+        {
+            running.push(Running { case, index, child: start(index), started: Instant::now() });
+        }
+        if running.is_empty() {
+            return (tallies, failures);
+        }
+        thread::sleep(PAUSE);
+        running.retain_mut(|one| {
+            if one.started.elapsed() > WATCHDOG {
+                eprintln!("{}: {}: it hangs", one.case.operation, one.case.circumstance);
+                one.child.kill().expect("there");
+            }
+            let Some(status) = one.child.try_wait().expect("a child") else { return true };
+            let lines = BufReader::new(one.child.stdout.take().expect("a pipe")).lines();
+            let tally = lines.map_while(Result::ok).last().and_then(|line| Tally::from_line(&line));
+            match tally.filter(|_| status.success()) {
+                Some(tally) => drop(tallies.insert(one.index, tally)),
+                None => {
+                    eprintln!("{}: {}: failed, {status}", one.case.operation, one.case.circumstance);
+                    failures += 1;
+                }
+            }
+            false
+        });
+    }
+}
+
+fn start(index: usize) -> Child {
+    Command::new(env::current_exe().expect("this program"))
+        .args(env::args().skip(1))
+        .args(["--case", &index.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this program")
+}
+
+fn print_table(cases: &[(usize, &Case)], tallies: &BTreeMap<usize, Tally>) {
+    println!(
+        "{:<34} {:>6} {:>12} {:>8} {:>8} {:>8} {:>7} {:>8}",
+        "operation", "cases", "instructions", "killed", "stopped", "resumed", "missed", "wait ms"
+    );
+    let mut order: Vec<&str> = Vec::new();
+    let mut lines: BTreeMap<&str, (usize, Tally)> = BTreeMap::new();
+    let mut total = (0, Tally::default());
+    for (index, case) in cases {
+        let Some(tally) = tallies.get(index).filter(|tally| tally.instructions > 0) else { continue };
+        if !lines.contains_key(case.operation.as_str()) {
+            order.push(&case.operation);
+        }
+        for sum in [lines.entry(&case.operation).or_default(), &mut total] {
+            sum.0 += 1;
+            sum.1.add(*tally);
+        }
+    }
+    let sums = order.iter().map(|operation| (*operation, lines[operation])).chain([("all", total)]);
+    for (operation, (count, tally)) in sums {
+        println!(
+            "{operation:<34} {count:>6} {:>12} {:>8} {:>8} {:>8} {:>7} {:>8.1}",
+            tally.instructions,
+            tally.killed,
+            tally.stopped_then_killed,
+            tally.stopped_then_went_on,
+            tally.missed,
+            tally.longest_wait.as_secs_f64() * 1e3,
+        );
+    }
+}

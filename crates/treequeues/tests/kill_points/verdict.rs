@@ -1,0 +1,129 @@
+//! What a survivor must find.
+
+use treequeues::{Hold, Queue};
+
+use crate::items::{CAPACITY, LATER, Ledger, VICTIMS, put, read, take};
+use crate::operations::Operation;
+
+/// Times that the survivor goes around the ring while the victim is stopped.
+const LAPS: usize = 3;
+
+/// What was put and taken by the survivor since the victim began.
+#[derive(Debug, Default)]
+pub struct Account {
+    pub put: Vec<u64>,
+    pub taken: Vec<u64>,
+}
+
+impl Account {
+    /// The others go on at once, short of what is held, whether the victim is dead or stopped, and nobody has swept.
+    pub fn of_going_on(queue: &Queue) -> Self {
+        let mut account = Self::default();
+        for value in (LATER..).take(LAPS * CAPACITY) {
+            let before = queue.snapshot().expect("sound");
+            let was_put = put(queue, value);
+            assert!(was_put || before.free == 0, "a slot is free, and cannot be reserved: {before:?}");
+            if was_put {
+                account.put.push(value);
+            }
+            let before = queue.snapshot().expect("sound");
+            let taken = take(queue);
+            assert!(taken.is_some() || before.ready == 0, "an item is there, and cannot be had: {before:?}");
+            account.taken.extend(taken);
+        }
+        account
+    }
+
+    /// The least that shows that nobody is in the way, changing as little as can be.
+    pub fn of_a_glance(queue: &Queue) -> Self {
+        let found = queue.snapshot().expect("sound");
+        match queue.try_reserve() {
+            Ok(loan) => loan.abort().expect("sound"),
+            Err(_) => assert_eq!(found.free, 0, "a slot is free, and cannot be reserved: {found:?}"),
+        }
+        match read(queue) {
+            Some(loan) => loan.give_back().expect("sound"),
+            None => assert_eq!(found.ready, 0, "an item is there, and cannot be had: {found:?}"),
+        }
+        Self::default()
+    }
+}
+
+/// Sweeps, takes everything, and holds it against what was there and what the victim did. The victim has ended.
+pub fn assert_nothing_is_lost(
+    queue: &Queue,
+    items: &[u64],
+    held: Vec<Hold>,
+    account: Account,
+    operation: &Operation,
+    ledger: &Ledger,
+) {
+    // Give back what was read, abort what was written: items come again.
+    drop(held);
+    queue.sweep().expect("sound");
+    let stats = queue.stats().expect("sound");
+    assert_eq!(stats.participants.len(), 1, "the dead are gone from the table: {stats:?}");
+    assert_eq!(stats.held, [], "nothing is held any more");
+
+    let mut taken = account.taken;
+    let left: Vec<_> = std::iter::from_fn(|| {
+        read(queue).map(|loan| {
+            let ticket = loan.ticket();
+            let value = crate::items::value_of(loan.leaf::<u64>(0).expect("the leaf"));
+            loan.release().expect("sound");
+            (ticket, value)
+        })
+    })
+    .collect();
+    assert!(left.is_sorted(), "what was left came out of order: {left:?}");
+    taken.extend(left.iter().map(|(_, value)| value));
+    assert_in_order(&taken);
+
+    let before = items.iter().chain(&account.put).copied();
+    let mut expected: Vec<u64> = before.clone().collect();
+    match ledger.outcome() {
+        Some((put, taken_by_victim)) => {
+            expected.extend(put);
+            for value in taken_by_victim {
+                let place = expected.iter().position(|other| *other == value);
+                expected.swap_remove(place.expect("it took what was there"));
+            }
+        }
+        // Killed half-way: some of its items are there, the first ones; some others are not.
+        None => {
+            let more: Vec<_> = taken.iter().copied().filter(|value| is_victims(*value)).collect();
+            assert!(more.len() <= operation.may_put, "{more:?} came from nowhere");
+            assert!(
+                more.iter().copied().eq((VICTIMS..).take(more.len())),
+                "{more:?} are not its first items"
+            );
+            let less: Vec<_> = before.filter(|value| !taken.contains(value)).collect();
+            assert!(less.len() <= operation.may_take, "{less:?} were lost");
+            expected.retain(|value| !less.contains(value));
+            expected.extend(more);
+        }
+    }
+    expected.sort_unstable();
+    taken.sort_unstable();
+    assert_eq!(taken, expected, "each item comes exactly once");
+
+    assert_capacity_is_whole(queue);
+}
+
+/// All slots can be filled, and no more, and come out in order.
+pub fn assert_capacity_is_whole(queue: &Queue) {
+    let filled = (0..).take_while(|value| put(queue, *value)).count();
+    assert_eq!(filled, CAPACITY, "capacity was lost");
+    let all: Vec<_> = std::iter::from_fn(|| take(queue)).collect();
+    assert!(all.iter().copied().eq(0..CAPACITY as u64), "{all:?} came for a full ring");
+}
+
+/// What the survivor put one after the other around the victim, and took itself, came in that order.
+fn assert_in_order(taken: &[u64]) {
+    let later: Vec<_> = taken.iter().filter(|value| **value >= LATER).collect();
+    assert!(later.is_sorted(), "out of order: {taken:?}");
+}
+
+fn is_victims(value: u64) -> bool {
+    (VICTIMS..LATER).contains(&value)
+}
