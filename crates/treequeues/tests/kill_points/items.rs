@@ -105,11 +105,15 @@ impl Ledger {
         self.page().put.load(Ordering::SeqCst) > 0
     }
 
+    pub fn count_taken(&self) -> usize {
+        self.page().taken_len.load(Ordering::SeqCst)
+    }
+
+    /// A value was taken for good: at most as many as there are slots.
     pub fn took(&self, value: u64) {
         let page = self.page();
-        let len = page.taken_len.load(Ordering::SeqCst);
+        let len = page.taken_len.fetch_add(1, Ordering::SeqCst);
         page.taken[len].store(value as usize, Ordering::SeqCst);
-        page.taken_len.store(len + 1, Ordering::SeqCst);
     }
 
     pub fn done(&self) {

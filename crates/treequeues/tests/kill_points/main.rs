@@ -8,6 +8,7 @@
 //! | `short` | every instruction of the short operations; killed, stopped and killed, stopped and let go on |
 //! | `sleepers` | every instruction again, while somebody sleeps who waits for it |
 //! | `double` | the sweeper is killed too, or stopped and let go on |
+//! | `journeys` | creating, attaching, leaving, names: before and after each store and system call |
 //!
 //! Each case runs in a process of its own, a few at a time. A case that hangs is killed by the watchdog, and says where it was.
 
@@ -15,6 +16,8 @@
 mod double;
 #[cfg(target_arch = "x86_64")]
 mod items;
+#[cfg(target_arch = "x86_64")]
+mod journeys;
 #[cfg(target_arch = "x86_64")]
 mod operations;
 #[cfg(target_arch = "x86_64")]
@@ -35,7 +38,10 @@ mod verdict;
 #[cfg(target_arch = "x86_64")]
 fn main() -> std::process::ExitCode {
     pool::main(
-        &[short::cases(), sleepers::cases(), double::cases()].into_iter().flatten().collect::<Vec<_>>(),
+        &[short::cases(), sleepers::cases(), double::cases(), journeys::cases()]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>(),
     )
 }
 

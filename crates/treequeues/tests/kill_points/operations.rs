@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use treequeues::{BatchSize, Queue, Wait};
 
-use crate::items::{CAPACITY, Ledger, VICTIMS, read, value_of, write};
+use crate::items::{CAPACITY, Ledger, VICTIMS, put, read, take, value_of, write};
 use crate::tracer::{begin, end};
 
 /// One operation of a victim. `life` brings itself to its beginning, does it, and writes into the ledger what came of it.
@@ -129,6 +129,57 @@ pub const OPERATIONS: &[Operation] = &[
             ledger.took(value);
             begin();
             drop(hold);
+            finish(ledger);
+        },
+    },
+    Operation {
+        name: "commit, late",
+        may_put: 1,
+        may_take: 0,
+        life: |queue, ledger| {
+            let Some(loan) = write(queue, VICTIMS) else { return };
+            go_around(queue);
+            begin();
+            loan.commit().expect("sound");
+            ledger.put(1);
+            finish(ledger);
+        },
+    },
+    Operation {
+        name: "abort, late",
+        may_put: 0,
+        may_take: 0,
+        life: |queue, ledger| {
+            let Some(loan) = write(queue, VICTIMS) else { return };
+            go_around(queue);
+            begin();
+            loan.abort().expect("sound");
+            finish(ledger);
+        },
+    },
+    Operation {
+        name: "release, passed by",
+        may_put: 0,
+        may_take: 1,
+        life: |queue, ledger| {
+            let Some(loan) = read(queue) else { return };
+            let value = value_of(loan.leaf::<u64>(0).expect("the leaf"));
+            go_around(queue);
+            begin();
+            loan.release().expect("sound");
+            ledger.took(value);
+            finish(ledger);
+        },
+    },
+    Operation {
+        name: "give back, passed by",
+        may_put: 0,
+        may_take: 0,
+        life: |queue, ledger| {
+            let Some(loan) = read(queue) else { return };
+            go_around(queue);
+            begin();
+            loan.give_back().expect("sound");
             finish(ledger);
         },
     },
@@ -293,6 +344,19 @@ pub const OPERATIONS: &[Operation] = &[
 
 pub fn named(name: &str) -> &'static Operation {
     OPERATIONS.iter().find(|operation| operation.name == name).expect("an operation of the list")
+}
+
+/// Others go around the ring, past what the victim holds: its ticket is burned. Items are what they were, in another order.
+fn go_around(queue: &Queue) {
+    for _ in 0..2 * CAPACITY {
+        let value = take(queue).unwrap_or(u64::MAX);
+        if !put(queue, value) {
+            return;
+        }
+        if value == u64::MAX {
+            assert_eq!(take(queue), Some(value));
+        }
+    }
 }
 
 /// The last instructions of every operation.

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 use crate::tally::{Tally, place};
 
@@ -69,6 +72,8 @@ struct Running<'c> {
     index: usize,
     child: Child,
     started: Instant,
+    /// Of named queues: no other case's, and nothing is left of it.
+    _folder: TempDir,
 }
 
 /// What each case counted, by its number, and how many failed.
@@ -81,7 +86,9 @@ fn run_all(cases: &[(usize, &Case)]) -> (BTreeMap<usize, Tally>, usize) {
         while running.len() < JOBS
             && let Some(&(index, case)) = waiting.next()
         {
-            running.push(Running { case, index, child: start(index), started: Instant::now() });
+            let folder = tempfile::tempdir_in("/dev/shm").expect("a folder");
+            let child = start(index, folder.path());
+            running.push(Running { case, index, child, started: Instant::now(), _folder: folder });
         }
         if running.is_empty() {
             return (tallies, failures);
@@ -107,10 +114,11 @@ fn run_all(cases: &[(usize, &Case)]) -> (BTreeMap<usize, Tally>, usize) {
     }
 }
 
-fn start(index: usize) -> Child {
+fn start(index: usize, folder: &Path) -> Child {
     Command::new(env::current_exe().expect("this program"))
         .args(env::args().skip(1))
         .args(["--case", &index.to_string()])
+        .env("TREEQUEUES_DIR", folder.join("queues"))
         .stdout(Stdio::piped())
         .spawn()
         .expect("this program")

@@ -266,7 +266,7 @@ fn die_beside(
     tally.count(fate, reached);
 }
 
-fn until(what: &str, condition: impl Fn() -> bool) {
+pub fn until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + WATCHDOG;
     while !condition() {
         assert!(Instant::now() < deadline, "within {WATCHDOG:?} it did not happen that {what}");

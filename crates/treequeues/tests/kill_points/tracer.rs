@@ -171,6 +171,22 @@ impl Victim {
         if registers.rip == address { Reached::Place } else { Reached::End }
     }
 
+    /// Lets the victim fork, and go on by itself; its child is at its first instruction, and the next victim.
+    pub fn follow_fork(&mut self) -> Self {
+        let options = ptrace::Options::PTRACE_O_EXITKILL | ptrace::Options::PTRACE_O_TRACEFORK;
+        ptrace::setoptions(self.pid, options).expect("V2");
+        ptrace::cont(self.pid, None).expect("traced");
+        match waitpid(self.pid, None).expect("a child") {
+            WaitStatus::PtraceEvent(_, Signal::SIGTRAP, libc::PTRACE_EVENT_FORK) => {}
+            other => panic!("the victim was to fork, and was {other:?}"),
+        }
+        let child = ptrace::getevent(self.pid).expect("stopped");
+        let mut child = Self { pid: Pid::from_raw(child as libc::pid_t), is_reaped: false };
+        child.expect_stop(Signal::SIGSTOP);
+        ptrace::cont(self.pid, None).expect("traced");
+        child
+    }
+
     /// SIGKILL, wherever it is.
     pub fn kill(mut self) {
         self.end();
