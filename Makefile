@@ -14,7 +14,10 @@ SOURCES := $(shell find crates python -name '*.rs' -o -name '*.py' -o -name '*.p
 	Cargo.toml pyproject.toml README.md
 LOOM := RUSTFLAGS="--cfg loom" cargo test --package treequeues --lib --target-dir target/loom
 
-.PHONY: demo simulator test soak asan instructions package bench docs lint test-rust test-python clean
+# As shipped, with optimization: it steps through the very instructions.
+KILL_POINTS := cargo test --release --package treequeues --test kill_points --
+
+.PHONY: demo simulator test soak kill-points asan instructions package bench docs lint test-rust test-python clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo ## The main job: Atari actors to a learner, beside multiprocessing.Queue.
@@ -39,6 +42,7 @@ lint: $(VENV)/.test $(VENV)/.demo ## Format, lints, types and documentation, war
 test-rust:
 	cargo test --workspace --all-features
 	$(LOOM) interleave
+	$(KILL_POINTS) --stride 31 --coarse-stride 151
 
 test-python: $(VENV)/.test $(VENV)/.demo $(VENV)/.docs
 	cargo build --profile test --package treequeues-simulator
@@ -47,7 +51,10 @@ test-python: $(VENV)/.test $(VENV)/.demo $(VENV)/.docs
 docs: $(VENV)/.docs ## The documentation's site, into site/; warnings are errors.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-soak: $(VENV)/.test ## The long part: the big models, then ROUNDS rounds of kills and forks, each with a new seed.
+kill-points: ## A process killed before each instruction of each operation, and stopped before each third.
+	$(KILL_POINTS) --coarse-stride 3
+
+soak: kill-points $(VENV)/.test ## The long part: the big models, then ROUNDS rounds of kills and forks, each with a new seed.
 	cargo test --release --package treequeues --test model --test names -- --ignored --nocapture --test-threads 1
 	for round in $$(seq $(ROUNDS)); do \
 		$(BIN)/python -m pytest $(addprefix tests/processes/test_,kill.py fork.py batches_and_kills.py named_queues.py) $(ARGS) \

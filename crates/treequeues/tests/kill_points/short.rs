@@ -8,7 +8,7 @@ use treequeues::{BatchSize, Hold, Queue, Wait};
 
 use crate::items::{Ledger, queue, take};
 use crate::operations::{OPERATIONS, Operation};
-use crate::pool::Case;
+use crate::pool::{Case, Settings};
 use crate::scenes::{SCENES, Scene, put_all};
 use crate::tally::{Tally, at};
 use crate::tracer::{Path, Reached, Victim};
@@ -16,7 +16,7 @@ use crate::verdict::{Account, assert_nothing_is_lost};
 
 /// Ways that are recorded of each case, until so many of the shortest are alike.
 const MAX_RECORDINGS: usize = 30;
-const ALIKE: usize = 3;
+const ALIKE: usize = 2;
 /// Longer than between two sweeps of calls that find nothing: a victim that is stepped slowly and one that runs find one due.
 const SWEEPS_APART: Duration = Duration::from_millis(6);
 
@@ -28,16 +28,23 @@ pub enum Fate {
     StoppedThenGoesOn,
 }
 
-/// All stops of one operation on one ring, each `stride`-th of them.
-fn sweep(scene: &Scene, operation: &Operation, fate: Fate, stride: usize) -> Tally {
+/// All stops of one operation on one ring.
+fn sweep(scene: &Scene, operation: &Operation, settings: &Settings) -> Tally {
     let mut tally = Tally::default();
     warm_up();
     let Some(path) = shortest(|| record(scene, operation)) else { return tally };
     tally.instructions = path.len();
-    for n in (0..=path.len()).step_by(stride) {
-        let _place = at(format!("{} on {:?}, {fate:?} before instruction {n}", operation.name, scene.name));
-        let reached = stop_at(scene, operation, fate, &path, n);
-        tally.count(fate, reached);
+    for (fate, stride) in [
+        (Fate::Killed, settings.stride),
+        (Fate::StoppedThenKilled, settings.coarse_stride),
+        (Fate::StoppedThenGoesOn, settings.coarse_stride),
+    ] {
+        for n in (0..=path.len()).step_by(stride) {
+            let _place =
+                at(format!("{} on {:?}, {fate:?} before instruction {n}", operation.name, scene.name));
+            let reached = stop_at(scene, operation, fate, &path, n);
+            tally.count(fate, reached);
+        }
     }
     tally
 }
@@ -51,7 +58,7 @@ pub fn warm_up() {
     assert!(queue.borrow_batch_with(BatchSize::exactly(2), wait()).is_err(), "it is empty");
 }
 
-/// The shortest way of several, of which three are alike: the kernel's clock is read again when it was just moved, which single
+/// The shortest way of several, of which two are alike: the kernel's clock is read again when it was just moved, which single
 /// steps run into more often than anybody else.
 pub fn shortest(record: impl Fn() -> Option<Path>) -> Option<Path> {
     let mut shortest = record()?;
@@ -134,13 +141,7 @@ pub fn cases() -> Vec<Case> {
         .map(|(operation, scene)| Case {
             operation: operation.name.to_owned(),
             circumstance: scene.name.to_owned(),
-            run: Box::new(move |settings| {
-                let mut tally = sweep(scene, operation, Fate::Killed, settings.stride);
-                for fate in [Fate::StoppedThenKilled, Fate::StoppedThenGoesOn] {
-                    tally.add(sweep(scene, operation, fate, settings.coarse_stride));
-                }
-                tally
-            }),
+            run: Box::new(move |settings| sweep(scene, operation, settings)),
         })
         .collect()
 }

@@ -7,13 +7,14 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use treequeues::{BatchSize, Queue, Wait};
 
 use crate::items::{LATER, Ledger, put, queue, take, value_of};
 use crate::operations::{self, Operation};
-use crate::pool::Case;
+use crate::pool::{Case, Settings};
 use crate::scenes::{Scene, borrowed, die, fork_child, put_all};
 use crate::short::{Fate, shortest, warm_up};
 use crate::tally::{Tally, at};
@@ -192,7 +193,7 @@ fn try_to_prepare(night: &Night, operation: &'static Operation) -> Option<Prepar
 }
 
 /// All kill points of one operation beside one sleeper.
-fn sweep(night: &Night, fate: Fate, stride: usize) -> Tally {
+fn sweep(night: &Night, settings: &Settings) -> Tally {
     let operation = operations::named(night.operation);
     let mut tally = Tally::default();
     warm_up();
@@ -200,19 +201,27 @@ fn sweep(night: &Night, fate: Fate, stride: usize) -> Tally {
         let mut prepared = prepare(night, operation);
         let path = prepared.victim.record(|_, _| {});
         prepared.victim.kill();
-        nix::sys::signal::kill(prepared.sleeper, nix::sys::signal::Signal::SIGKILL).expect("there");
+        kill(prepared.sleeper, Signal::SIGKILL).expect("there");
         waitpid(prepared.sleeper, None).expect("a child");
         Some(path)
     })
     .expect("it begins");
     tally.instructions = path.len();
-    for n in (0..=path.len()).step_by(stride) {
-        let Night { scene, sleeper, .. } = night;
-        let _place = at(format!(
-            "{} on {:?} while {}, {fate:?} before instruction {n}",
-            operation.name, scene.name, sleeper.name
-        ));
-        die_beside(night, operation, fate, &path, n, &mut tally);
+    let mut fates = vec![(Fate::Killed, settings.stride)];
+    // Where the death alone brings something, a stop brings nothing; and with a stopped one's slots missing, there may be no
+    // two items for anybody.
+    if night.nudge == Nudge::Put && night.sleeper.name != CONSUMER_OF_TWO.name {
+        fates.push((Fate::StoppedThenKilled, settings.coarse_stride));
+    }
+    for (fate, stride) in fates {
+        for n in (0..=path.len()).step_by(stride) {
+            let Night { scene, sleeper, .. } = night;
+            let _place = at(format!(
+                "{} on {:?} while {}, {fate:?} before instruction {n}",
+                operation.name, scene.name, sleeper.name
+            ));
+            die_beside(night, operation, fate, &path, n, &mut tally);
+        }
     }
     tally
 }
@@ -286,14 +295,7 @@ pub fn cases() -> Vec<Case> {
     let case = |night: Night| Case {
         operation: format!("{}, {}", night.operation, night.sleeper.name),
         circumstance: night.scene.name.to_owned(),
-        run: Box::new(move |settings| {
-            let mut tally = sweep(&night, Fate::Killed, settings.stride);
-            // With a stopped one's slots missing, there may be no two items for anybody.
-            if night.nudge == Nudge::Put && night.sleeper.name != CONSUMER_OF_TWO.name {
-                tally.add(sweep(&night, Fate::StoppedThenKilled, settings.coarse_stride));
-            }
-            tally
-        }),
+        run: Box::new(move |settings| sweep(&night, settings)),
     };
     nights().into_iter().map(case).collect()
 }
