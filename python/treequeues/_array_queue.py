@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from treequeues._core import SchemaError, TreeQueue
+from treequeues._loans import ItemInfo
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
@@ -23,6 +25,9 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
     participants: how many processes can be attached at a time.
     populate: whether each process makes its page tables for all slots when it attaches, instead of
         at their first use.
+    max_deliveries: drops an item that has killed so many takers; None for no limit.
+    on_drop: what this process hands such items to: a function of the array and its ItemInfo, or a
+        queue of the same arrays.
 
     Raises as `TreeQueue` does, and TypeError if the example is a tree.
     """
@@ -37,6 +42,10 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         keep: bool = False,
         participants: int = 256,
         populate: bool = False,
+        max_deliveries: int | None = None,
+        on_drop: Callable[[NDArray[ScalarT], ItemInfo], object]
+        | TreeQueue[NDArray[ScalarT]]
+        | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -48,6 +57,10 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         keep: bool = False,
         participants: int = 256,
         populate: bool = False,
+        max_deliveries: int | None = None,
+        on_drop: Callable[[NDArray[ScalarT], ItemInfo], object]
+        | TreeQueue[NDArray[ScalarT]]
+        | None = None,
     ) -> None: ...
     def __init__(
         self,
@@ -58,6 +71,10 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         keep: bool = False,
         participants: int = 256,
         populate: bool = False,
+        max_deliveries: int | None = None,
+        on_drop: Callable[[NDArray[ScalarT], ItemInfo], object]
+        | TreeQueue[NDArray[ScalarT]]
+        | None = None,
     ) -> None:
         super().__init__(
             _checked(array),
@@ -66,15 +83,24 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
             keep=keep,
             participants=participants,
             populate=populate,
+            max_deliveries=max_deliveries,
+            on_drop=on_drop,
         )
 
     @classmethod
-    def attach(cls, name: str) -> Self:
+    def attach(
+        cls,
+        name: str,
+        *,
+        on_drop: Callable[[NDArray[ScalarT], ItemInfo], object]
+        | TreeQueue[NDArray[ScalarT]]
+        | None = None,
+    ) -> Self:
         """Attach to the queue of this name: see `TreeQueue.attach`.
 
         Raises SchemaError too, if its items are trees.
         """
-        queue = super().attach(name)
+        queue = super().attach(name, on_drop=on_drop)
         if not queue._is_of_arrays():
             queue.close()
             raise SchemaError(
@@ -93,6 +119,10 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         keep: bool = False,
         participants: int = 256,
         populate: bool = False,
+        max_deliveries: int | None = None,
+        on_drop: Callable[[NDArray[ScalarT], ItemInfo], object]
+        | TreeQueue[NDArray[ScalarT]]
+        | None = None,
     ) -> Self:
         """Attach to the queue of this name, or create it: see `TreeQueue.open`."""
         return super().open(
@@ -102,6 +132,8 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
             keep=keep,
             participants=participants,
             populate=populate,
+            max_deliveries=max_deliveries,
+            on_drop=on_drop,
         )
 
 

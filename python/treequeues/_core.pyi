@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, overload
 
@@ -49,13 +49,31 @@ class TreeQueue(Generic[T]):
     populate: whether each process makes its page tables for all slots when it attaches, instead of
         at their first use. Then its first pass over the slots is as fast as the later ones, and
         attaching takes longer.
+    max_deliveries: an item that has killed so many takers is dropped, instead of being delivered
+        once more: its next taker, in whichever process, drops it, counts it, and goes on to the
+        next item. None for no limit. What counts are takers that died with the item in hand, in a
+        borrow or in the copy of a get; giving it back is no death. When the taker of a batch dies,
+        that counts for each item of the batch. Until somebody comes for it, the item is in the
+        queue, and in `qsize`.
+    on_drop: what this object hands the items to that it drops: a function, called with the tree (as
+        `get` gives it) and its ItemInfo, or a queue of the same items, which the tree is put into
+        with `block=False`; if that one is full, the item is dropped with a RuntimeWarning. It is of
+        this object: it travels along when the queue is pickled and is there after a fork, but who
+        attaches by name has one of its own, or none. Until the item is handed over, its slot is
+        held: a function may use the queue, but a `put` that waits may wait for that slot. What it
+        raises comes out of the call that found the item (`queue.Empty`, `queue.Full` and ShutDown
+        as the cause of a RuntimeError), and the item is given back and comes again. If the process
+        dies in it, the item is dropped by the next taker without `on_drop`: it is handed over at
+        most once.
 
     For type checkers, trees of loans and batches are of the queue's type T, although all their
     leaves are arrays; where that matters, declare scalars as arrays (`np.zeros(())`), or the queue
     as `TreeQueue[Any]`.
 
-    Raises TypeError if a leaf cannot be carried, ValueError if a number is out of range (`maxsize`
-    goes up to 2**24, `participants` to 4096) or the name can be none, FileExistsError if a queue of
+    Raises TypeError if a leaf cannot be carried or `on_drop` is neither a function nor a queue,
+    SchemaError if it is a queue of other items, ValueError if a number is out of range (`maxsize`
+    goes up to 2**24, `participants` to 4096, `max_deliveries` to 2**32 - 1), if there is an
+    `on_drop` without `max_deliveries`, or if the name can be none, FileExistsError if a queue of
     the name is in use or kept, MemoryError, with the figures, if the memory is not there (OSError
     with ENOSPC, for a named queue). Unpickled, ConnectionError if the process that pickled it is
     gone, and OSError if all places for participants are taken.
@@ -70,9 +88,16 @@ class TreeQueue(Generic[T]):
         keep: bool = False,
         participants: int = 256,
         populate: bool = False,
+        max_deliveries: int | None = None,
+        on_drop: Callable[[T, ItemInfo], object] | TreeQueue[T] | None = None,
     ) -> None: ...
     @classmethod
-    def attach(cls, name: str) -> Self:
+    def attach(
+        cls,
+        name: str,
+        *,
+        on_drop: Callable[[T, ItemInfo], object] | TreeQueue[T] | None = None,
+    ) -> Self:
         """Attach to the queue of this name, made by any process of this user.
 
         What its items look like stands in the queue. Items come as the example was, their classes
@@ -80,7 +105,8 @@ class TreeQueue(Generic[T]):
 
         Raises FileNotFoundError if there is none, OSError if all its participants have died, if it
         is of another version of the format or if all places for participants are taken,
-        CorruptedError if it is damaged, and ValueError if the name can be none.
+        CorruptedError if it is damaged, ValueError if the name can be none, and TypeError or
+        SchemaError if `on_drop` does not fit.
         """
 
     @classmethod
@@ -93,11 +119,13 @@ class TreeQueue(Generic[T]):
         keep: bool = False,
         participants: int = 256,
         populate: bool = False,
+        max_deliveries: int | None = None,
+        on_drop: Callable[[T, ItemInfo], object] | TreeQueue[T] | None = None,
     ) -> Self:
         """Attach to the queue of this name, or create it if there is none.
 
         Of several processes that open one name at once, one creates and the others attach. `keep`,
-        `participants` and `populate` only count for the one that creates.
+        `participants`, `populate` and `max_deliveries` only count for the one that creates.
 
         Raises SchemaError, with both sides, if the queue that is there has other items or another
         `maxsize`, and else as `attach` and the class do.
@@ -278,6 +306,15 @@ class TreeQueue(Generic[T]):
     @property
     def maxsize(self) -> int:
         """Slots of the queue."""
+
+    @property
+    def max_deliveries(self) -> int | None:
+        """How many takers an item may kill before it is dropped; None for no limit. It is the same
+        for all processes."""
+
+    @property
+    def on_drop(self) -> Callable[[T, ItemInfo], object] | TreeQueue[T] | None:
+        """What this object hands the items to that it drops; None if nothing."""
 
     @property
     def nbytes(self) -> int:

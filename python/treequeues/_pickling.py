@@ -9,6 +9,9 @@ The handle of a named queue also has the name, for when the process that made it
 A descriptor is passed on once for a process and segment, however many objects lead to it, but each
 of their handles names it. So to the receiver its number is a hint: the first handle that is
 unpickled uses it up, and what the number leads to is checked each time.
+
+What dropped items are handed to, `on_drop`, travels as state, which is pickled after the queue: so
+it may be a method of an object that has the queue.
 """
 
 from __future__ import annotations
@@ -27,13 +30,15 @@ _PASSED: WeakKeyDictionary[Any, dict[bytes, Any]] = WeakKeyDictionary()
 
 def reduce(
     queue: TreeQueue[Any],
-) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any] | None]:
+) -> tuple[Callable[..., Any], tuple[Any, ...], Any]:
     """What `queue.__reduce__` returns. Attributes of a subclass's objects travel along."""
     pid, fd, segment, name = queue._handle()
+    attributes, on_drop = getattr(queue, "__dict__", None) or None, queue.on_drop
     return (
         rebuild,
         (type(queue), pid, fd, segment, name, _pass_on(fd, segment)),
-        getattr(queue, "__dict__", None) or None,
+        # Of a pair, pickle sets the second part's attributes one by one.
+        attributes if on_drop is None else (attributes, {"_on_drop": on_drop}),
     )
 
 

@@ -40,6 +40,8 @@ class QueueCounters:
     """Looks for dead processes."""
     deaths: int
     """Dead processes found."""
+    dropped: int
+    """Items dropped because they had killed `max_deliveries` takers. They do not count as got."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,9 @@ class QueueStats:
     """Bytes of one item's leaves."""
     nbytes: int
     """Bytes of shared memory that the queue takes in all."""
+    most_deaths: int
+    """How many takers died with that item, of all in the queue or being read, with which most have
+    died."""
     is_shut_down: bool
     """Whether `shutdown` was called, in any process."""
     counters: QueueCounters

@@ -107,6 +107,10 @@ fn write_facts(look: &Look, facts: &Facts, schema: &Schema, out: &mut dyn Write)
         "as long as its participants"
     };
     writeln!(out, "{INDENT}lives     {kept}")?;
+    if let Some(limit) = facts.max_deliveries {
+        let takers = units::plural(limit as usize, "taker");
+        writeln!(out, "{INDENT}drops     items that killed {takers}")?;
+    }
     let leaves = match schema.leaves().len() {
         1 => "1 leaf".to_owned(),
         count => format!("{count} leaves"),
@@ -152,6 +156,10 @@ fn write_slots(facts: &Facts, content: &Content, out: &mut dyn Write) -> io::Res
         table.add(vec![(*what).into(), count.to_string().into(), Cell::styled(*why, DIM)]);
     }
     table.write_rows(out)?;
+    if content.most_deaths > 0 {
+        let takers = units::plural(content.most_deaths as usize, "taker");
+        writeln!(out, "{INDENT}{takers} died with the worst item")?;
+    }
     let counted = slots.free + slots.writing + slots.ready + slots.returned + slots.reading + slots.lingering;
     if content.shut_down && counted < facts.capacity {
         writeln!(out, "{INDENT}{} out of reach: the queue was shut down at once", facts.capacity - counted)?;
@@ -185,6 +193,7 @@ fn write_counters(facts: &Facts, counters: &Totals, out: &mut dyn Write) -> io::
         ("given back", counters.give_backs, "items returned by their takers"),
         ("redelivered", counters.redeliveries, "deliveries after the first one"),
         ("deaths", counters.deaths, "participants that ended without leaving"),
+        ("dropped", counters.dropped, "items that killed too many takers"),
     ] {
         if count > 0 {
             rows.push((what, count, String::new(), why.to_owned()));

@@ -7,6 +7,7 @@
 //! nobody's, so the name of a command is a help for people and decides nothing.
 
 use std::fs;
+use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -52,6 +53,8 @@ pub struct Facts {
     pub bytes: usize,
     pub item_bytes: usize,
     pub max_participants: u32,
+    /// How many takers an item may kill before it is dropped; null for no limit.
+    pub max_deliveries: Option<u32>,
     pub created_at: String,
     pub age_seconds: f64,
     pub creator_pid: u32,
@@ -65,6 +68,8 @@ pub struct Content {
     /// Items to be had.
     pub items: usize,
     pub shut_down: bool,
+    /// How many takers died with the item with which most have died.
+    pub most_deaths: u32,
     pub slots: Slots,
     pub counters: Totals,
     pub participants: Vec<Participant>,
@@ -100,6 +105,8 @@ pub struct Totals {
     pub redeliveries: u64,
     pub sweeps: u64,
     pub deaths: u64,
+    /// Items that killed too many takers.
+    pub dropped: u64,
 }
 
 /// An attached process.
@@ -184,6 +191,7 @@ impl Facts {
             bytes: observer.nbytes(),
             item_bytes: observer.schema().item_nbytes(),
             max_participants: observer.max_participants(),
+            max_deliveries: observer.max_deliveries().map(NonZeroU32::get),
             created_at: units::moment(observer.created_at()),
             age_seconds: seconds_since(observer.created_at()),
             creator_pid: observer.creator_pid(),
@@ -202,6 +210,7 @@ impl Content {
         Self {
             items: snapshot.ready,
             shut_down: snapshot.is_shut_down,
+            most_deaths: stats.most_deaths,
             slots: Slots {
                 free: snapshot.free,
                 writing: snapshot.writing,
@@ -232,6 +241,7 @@ impl Totals {
             redeliveries: counters.redeliveries,
             sweeps: counters.sweeps,
             deaths: counters.deaths,
+            dropped: counters.dropped,
         }
     }
 }

@@ -91,12 +91,14 @@ fn slots(looks: &[Look]) -> Vec<Metric> {
     let mut attached =
         Metric::new("participants", Kind::Gauge, "Processes attached, dead ones not yet found included.");
     let mut shut_down = Metric::new("shut_down", Kind::Gauge, "1 if the queue is shut down.");
+    let mut most_deaths = Metric::new("most_deaths", Kind::Gauge, "Takers that died with the worst item.");
     for look in looks {
         let Some(content) = &look.content else { continue };
         let name = ("name", look.name.as_str());
         items.add(&[name], content.items as f64);
         attached.add(&[name], content.participants.len() as f64);
         shut_down.add(&[name], f64::from(u8::from(content.shut_down)));
+        most_deaths.add(&[name], f64::from(content.most_deaths));
         for (state, count) in [
             ("free", content.slots.free),
             ("writing", content.slots.writing),
@@ -108,13 +110,13 @@ fn slots(looks: &[Look]) -> Vec<Metric> {
             slots.add(&[name, ("state", state)], count as f64);
         }
     }
-    vec![items, slots, attached, shut_down]
+    vec![items, slots, attached, shut_down, most_deaths]
 }
 
 type Count = fn(&Totals) -> f64;
 
 fn counters(looks: &[Look]) -> Vec<Metric> {
-    let table: [(&'static str, &str, Count); 12] = [
+    let table: [(&'static str, &str, Count); 13] = [
         ("puts_total", "Items put.", |totals| totals.puts as f64),
         ("gets_total", "Items taken for good.", |totals| totals.gets as f64),
         ("full_total", "Calls that found too few free slots.", |totals| totals.full as f64),
@@ -127,6 +129,7 @@ fn counters(looks: &[Look]) -> Vec<Metric> {
         ("redeliveries_total", "Deliveries after the first one.", |totals| totals.redeliveries as f64),
         ("sweeps_total", "Looks for dead participants.", |totals| totals.sweeps as f64),
         ("deaths_total", "Dead participants found.", |totals| totals.deaths as f64),
+        ("dropped_total", "Items that killed too many takers.", |totals| totals.dropped as f64),
     ];
     let one = |(name, help, count): (_, _, Count)| {
         let mut metric = Metric::new(name, Kind::Counter, help);

@@ -10,6 +10,7 @@
 //! | `tree` | Python trees to leaves and back | yes |
 //! | `info` | what is known about an item | |
 //! | `kept` | slots that views keep, and the warnings about them | |
+//! | `on_drop` | what items that killed too many takers are handed to | |
 //! | `opened` | what the calls of an open queue do | |
 //! | `hold` | what keeps the slots of a loan | yes |
 //! | `loan` | the classes `WriteLoan` and `ReadLoan` | yes |
@@ -30,6 +31,7 @@ mod info;
 mod kept;
 #[allow(unsafe_code)]
 mod loan;
+mod on_drop;
 mod opened;
 mod outcome;
 mod queue;

@@ -9,6 +9,7 @@
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use treequeues::{
@@ -18,6 +19,7 @@ use treequeues::{
 use crate::errors;
 use crate::info;
 use crate::kept::{Awaited, Kept};
+use crate::on_drop::OnDrop;
 use crate::outcome;
 use crate::timeout::Timeout;
 use crate::tree::{SlotOf, Tree};
@@ -31,7 +33,9 @@ const DETACHED_COPY_NBYTES: usize = 1 << 20;
 #[pyclass(frozen, module = "treequeues._core", name = "_Opened")]
 pub struct Opened {
     pub queue: Queue,
-    pub tree: Tree,
+    pub tree: Arc<Tree>,
+    /// The queue's hook.
+    pub on_drop: Option<Arc<OnDrop>>,
     pub kept: Arc<Kept>,
     /// Set once the queue object is closed: calls that wait end then.
     closed: OnceLock<()>,
@@ -39,7 +43,23 @@ pub struct Opened {
 
 impl Opened {
     pub fn new(queue: Queue, tree: Tree) -> Self {
-        Self { queue, tree, kept: Arc::default(), closed: OnceLock::new() }
+        Self { queue, tree: Arc::new(tree), on_drop: None, kept: Arc::default(), closed: OnceLock::new() }
+    }
+
+    /// The same with a function, or a queue, that items which are dropped are handed to.
+    ///
+    /// # Errors
+    ///
+    /// As `OnDrop::new`.
+    pub fn with_on_drop(&self, on_drop: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let on_drop = OnDrop::new(on_drop, &self.tree, &self.queue)?;
+        Ok(Self {
+            queue: on_drop.hooked(self.queue.clone()),
+            tree: Arc::clone(&self.tree),
+            on_drop: Some(on_drop),
+            kept: Arc::default(),
+            closed: OnceLock::new(),
+        })
     }
 
     pub fn close(&self) {
@@ -268,6 +288,13 @@ impl Opened {
             interruption.is_some() || self.closed.get().is_some()
         });
         ends.unwrap_or_else(|| sleep_until_the_process_ends())
+    }
+}
+
+#[pymethods]
+impl Opened {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.on_drop.as_ref().map_or(Ok(()), |on_drop| on_drop.traverse(&visit))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use pyo3::exceptions::{PyConnectionError, PyMemoryError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyConnectionError, PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use rustix::io::Errno;
 use treequeues::{AttachError, BorrowError, Corrupted, CreateError, OpenError, ReserveError};
@@ -91,6 +91,10 @@ pub fn borrow_error(py: Python<'_>, error: BorrowError, interruption: Option<PyE
         BorrowError::Empty => errors::empty(py),
         BorrowError::ShutDown => errors::shut_down(py),
         BorrowError::Interrupted => interruption.unwrap_or_else(closed),
+        BorrowError::OnDrop(error) => match error.downcast::<PyErr>() {
+            Ok(raised) => *raised,
+            Err(error) => PyRuntimeError::new_err(error.to_string()),
+        },
         BorrowError::Corrupted(corrupted) => corrupted_error(corrupted),
         BorrowError::Attach(error) => attach_error(error),
     }

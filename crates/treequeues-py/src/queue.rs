@@ -1,9 +1,10 @@
 //! `TreeQueue` as Python sees it: arguments in, exceptions out. What its calls do is in `opened`.
-//!
 
+use std::num::NonZeroU32;
 use std::os::fd::RawFd;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple, PyType};
@@ -27,7 +28,8 @@ const REPR_LEAVES: usize = 4;
 
 /// A queue of trees of arrays, shared by processes.
 ///
-/// TreeQueue(nested_array, maxsize, *, name=None, keep=False, participants=256, populate=False)
+/// TreeQueue(nested_array, maxsize, *, name=None, keep=False, participants=256, populate=False, max_deliveries=None,
+///     on_drop=None)
 ///
 /// nested_array: an example of the items: a tree of dicts, lists, tuples, namedtuples, dataclasses, attrs classes, None
 ///     and registered nodes, whose leaves are arrays (or anything with a shape and a dtype), NumPy scalars, or Python
@@ -38,6 +40,8 @@ const REPR_LEAVES: usize = 4;
 /// keep: whether a named queue outlives its last participant, until `unlink`.
 /// participants: how many processes can be attached at a time.
 /// populate: whether each process makes its page tables for all slots when it attaches, instead of at their first use.
+/// max_deliveries: drops an item that has killed so many takers, instead of delivering it once more. None for no limit.
+/// on_drop: what this process hands such items to: a function of the tree and its ItemInfo, or a queue of the same items.
 ///
 /// Raises TypeError if a leaf cannot be carried, ValueError if a number is out of range, MemoryError, with the figures, if
 /// the memory is not there.
@@ -54,7 +58,11 @@ impl TreeQueue {
         Self { state: StateCell::fresh() }
     }
 
-    #[pyo3(signature = (nested_array, maxsize, *, name = None, keep = false, participants = None, populate = false))]
+    #[expect(clippy::too_many_arguments, reason = "keywords of Python's")]
+    #[pyo3(signature = (
+        nested_array, maxsize, *, name = None, keep = false, participants = None, populate = false,
+        max_deliveries = None, on_drop = None
+    ))]
     fn __init__(
         slf: &Bound<'_, Self>,
         nested_array: &Bound<'_, PyAny>,
@@ -63,17 +71,23 @@ impl TreeQueue {
         keep: bool,
         participants: Option<&Bound<'_, PyAny>>,
         populate: bool,
+        max_deliveries: Option<&Bound<'_, PyAny>>,
+        on_drop: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = slf.py();
         let capacity = count("maxsize", maxsize, NOTHING_IS_UNBOUNDED)?;
-        let options = CreateOptions { participants: places(participants)?, populate, keep };
+        let max_deliveries = deaths("max_deliveries", max_deliveries)?;
+        if max_deliveries.is_none() && given(on_drop).is_some() {
+            return Err(PyValueError::new_err("on_drop is never called without max_deliveries"));
+        }
+        let options = CreateOptions { participants: places(participants)?, populate, keep, max_deliveries };
         let tree = Tree::from_example(py, nested_array)?;
         let schema = tree.schema().clone();
         let queue = py.detach(|| match &name {
             None => Queue::create_with(schema, capacity, options),
             Some(name) => Queue::create_named(name, schema, capacity, options),
         });
-        Self::begin(slf, Opened::new(queue.map_err(outcome::create_error)?, tree))
+        Self::begin(slf, with_hook(Opened::new(queue.map_err(outcome::create_error)?, tree), on_drop)?)
     }
 
     /// Attach to the queue of this name, made by any process of this user. What its items look like stands in the queue.
@@ -81,17 +95,26 @@ impl TreeQueue {
     /// Raises FileNotFoundError if there is none, OSError if all its participants have died, if it is of another version, or
     /// if all places for participants are taken, CorruptedError if it is damaged, and ValueError if it can be no name.
     #[classmethod]
-    fn attach<'py>(cls: &Bound<'py, PyType>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (name, *, on_drop = None))]
+    fn attach<'py>(
+        cls: &Bound<'py, PyType>,
+        name: &str,
+        on_drop: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = cls.py();
         let queue = py.detach(|| Queue::attach(name)).map_err(outcome::attach_error)?;
         let tree = Tree::from_schema(py, queue.schema().as_ref().clone())?;
-        Self::new_object(cls, Opened::new(queue, tree))
+        Self::new_object(cls, with_hook(Opened::new(queue, tree), on_drop)?)
     }
 
     /// Attach to the queue of this name, or create it if there is none. Raises SchemaError, with both sides, if the queue that
     /// is there has other items or another maxsize, and else as `attach` and the class do.
     #[classmethod]
-    #[pyo3(signature = (name, nested_array, maxsize, *, keep = false, participants = None, populate = false))]
+    #[expect(clippy::too_many_arguments, reason = "keywords of Python's")]
+    #[pyo3(signature = (
+        name, nested_array, maxsize, *, keep = false, participants = None, populate = false, max_deliveries = None,
+        on_drop = None
+    ))]
     fn open<'py>(
         cls: &Bound<'py, PyType>,
         name: &str,
@@ -100,15 +123,18 @@ impl TreeQueue {
         keep: bool,
         participants: Option<&Bound<'py, PyAny>>,
         populate: bool,
+        max_deliveries: Option<&Bound<'py, PyAny>>,
+        on_drop: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = cls.py();
         let capacity = count("maxsize", maxsize, NOTHING_IS_UNBOUNDED)?;
-        let options = CreateOptions { participants: places(participants)?, populate, keep };
+        let max_deliveries = deaths("max_deliveries", max_deliveries)?;
+        let options = CreateOptions { participants: places(participants)?, populate, keep, max_deliveries };
         let tree = Tree::from_example(py, nested_array)?;
         let schema = tree.schema().clone();
         let queue =
             py.detach(|| Queue::open(name, schema, capacity, options)).map_err(outcome::open_error)?;
-        Self::new_object(cls, Opened::new(queue, tree))
+        Self::new_object(cls, with_hook(Opened::new(queue, tree), on_drop)?)
     }
 
     /// Take the queue's name away: no other process finds it any more, and those that are attached go on.
@@ -387,6 +413,26 @@ impl TreeQueue {
         Ok(self.opened(py)?.get().queue.capacity())
     }
 
+    /// How many takers an item may kill before it is dropped; None for no limit.
+    #[getter]
+    fn max_deliveries(&self, py: Python<'_>) -> PyResult<Option<u32>> {
+        Ok(self.opened(py)?.get().queue.max_deliveries().map(NonZeroU32::get))
+    }
+
+    /// What this object hands dropped items to; None if nothing.
+    #[getter]
+    fn on_drop<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.opened(py)?.get().on_drop.as_ref().map(|on_drop| on_drop.target(py)))
+    }
+
+    /// What unpickling sets, before anybody else has the object.
+    #[setter(_on_drop)]
+    fn restore_on_drop(&self, py: Python<'_>, on_drop: &Bound<'_, PyAny>) -> PyResult<()> {
+        let opened = self.opened(py)?.get().with_on_drop(on_drop)?;
+        drop(self.state.replace(py, State::Open(Py::new(py, opened)?)));
+        Ok(())
+    }
+
     /// Bytes of shared memory that the queue takes in all.
     #[getter]
     fn nbytes(&self, py: Python<'_>) -> PyResult<usize> {
@@ -450,6 +496,15 @@ impl TreeQueue {
         }
     }
 
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.state.traverse(&visit)
+    }
+
+    /// For a queue whose `on_drop` leads back to it: it closes, as one does that dies.
+    fn __clear__(&self) {
+        Python::attach(|py| drop(self.state.replace(py, State::Closed)));
+    }
+
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let name = slf.get_type().name()?;
         let opened = match slf.get().state.get(slf.py()) {
@@ -494,7 +549,7 @@ impl TreeQueue {
     }
 
     #[inline]
-    fn opened(&self, py: Python<'_>) -> PyResult<Py<Opened>> {
+    pub fn opened(&self, py: Python<'_>) -> PyResult<Py<Opened>> {
         match self.state.get(py) {
             State::Open(opened) => Ok(opened),
             State::Closed => Err(outcome::closed()),
@@ -505,6 +560,23 @@ impl TreeQueue {
     fn snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
         self.opened(py)?.get().queue.snapshot().map_err(outcome::attach_error)
     }
+}
+
+/// The queue with its hook, if there is one.
+fn with_hook(opened: Opened, on_drop: Option<&Bound<'_, PyAny>>) -> PyResult<Opened> {
+    match given(on_drop) {
+        None => Ok(opened),
+        Some(on_drop) => opened.with_on_drop(on_drop),
+    }
+}
+
+/// A number of deaths: at least one.
+fn deaths(name: &str, number: Option<&Bound<'_, PyAny>>) -> PyResult<Option<NonZeroU32>> {
+    let Some(number) = given(number) else { return Ok(None) };
+    let number = count(name, number, "")?;
+    let number = u32::try_from(number)
+        .map_err(|_| PyValueError::new_err(format!("{name} must be at most {}, got {number}", u32::MAX)))?;
+    Ok(NonZeroU32::new(number))
 }
 
 /// How many processes can be attached at a time.

@@ -9,6 +9,7 @@
 
 use std::cell::UnsafeCell;
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::opened::Opened;
@@ -40,6 +41,15 @@ impl StateCell {
             State::Fresh => State::Fresh,
             State::Open(opened) => State::Open(opened.clone_ref(py)),
             State::Closed => State::Closed,
+        }
+    }
+
+    /// What the cyclic garbage collector asks.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: S1 and S2: a collection runs in a thread that is attached.
+        match unsafe { &*self.0.get() } {
+            State::Open(opened) => visit.call(opened),
+            State::Fresh | State::Closed => Ok(()),
         }
     }
 

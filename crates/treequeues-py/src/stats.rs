@@ -28,6 +28,7 @@ pub fn to_python<'py>(py: Python<'py>, queue: &Queue) -> PyResult<Bound<'py, PyA
     fields.set_item("participants", stats.snapshot.participants)?;
     fields.set_item("item_nbytes", item_nbytes)?;
     fields.set_item("nbytes", queue.nbytes())?;
+    fields.set_item("most_deaths", stats.most_deaths)?;
     fields.set_item("is_shut_down", stats.snapshot.is_shut_down)?;
     fields.set_item("counters", counters(&classes, &stats.counters, item_nbytes)?)?;
     fields.set_item("by_participant", PyTuple::new(py, by_participant)?)?;
@@ -75,5 +76,6 @@ fn counters<'py>(
     fields.set_item("redeliveries", counters.redeliveries)?;
     fields.set_item("sweeps", counters.sweeps)?;
     fields.set_item("deaths", counters.deaths)?;
+    fields.set_item("dropped", counters.dropped)?;
     classes.getattr("QueueCounters")?.call((), Some(&fields))
 }

@@ -119,17 +119,50 @@ impl Attached {
         Ok(Some(claims))
     }
 
-    /// Claims the oldest items if enough are there now.
-    pub(crate) fn try_borrow_batch(&self, size: BatchSize) -> Result<Option<Vec<Claim>>, BorrowError> {
+    /// Claims the oldest items if enough are there now. Items that are over the limit of deaths go to `drop_item`, whose failure
+    /// is that of the call.
+    pub(crate) fn try_borrow_batch(
+        &self,
+        size: BatchSize,
+        drop_item: impl Fn(Claim) -> Result<(), BorrowError>,
+    ) -> Result<Option<Vec<Claim>>, BorrowError> {
         // One turn for the whole call: what it counted, it must also find.
         let everywhere = self.take_turn_to_look();
+        loop {
+            match self.try_claim_items(size, everywhere)? {
+                Claimed::Enough(claims) => {
+                    for claim in &claims {
+                        // None is over the limit.
+                        self.count_delivery(claim);
+                    }
+                    return Ok(Some(claims));
+                }
+                Claimed::TooFew => return Ok(None),
+                // Each round takes an item away, so there are no more rounds than items.
+                Claimed::ToDrop(claim) => {
+                    self.count_delivery(&claim);
+                    drop_item(claim)?;
+                }
+            }
+        }
+    }
+
+    fn try_claim_items(&self, size: BatchSize, everywhere: bool) -> Result<Claimed, BorrowError> {
         if self.ring().count_items(size.min, everywhere) < size.min {
             self.refuse_if_drained(size.min)?;
-            return Ok(None);
+            return Ok(Claimed::TooFew);
         }
         let mut claims = size.room();
         while claims.len() < size.max {
             match self.try_borrow_where(|| everywhere, |slot| size.accepts(&claims, slot)) {
+                Ok(Some(claim)) if self.is_over_limit(&claim) => {
+                    // A hook may wait: nothing but this item is held meanwhile (T1).
+                    if let Err(error) = self.put_back_all(claims) {
+                        self.put_back(claim)?;
+                        return Err(error.into());
+                    }
+                    return Ok(Claimed::ToDrop(claim));
+                }
                 Ok(Some(claim)) => claims.push(claim),
                 Ok(None) => break,
                 Err(error) => {
@@ -140,12 +173,9 @@ impl Attached {
         }
         if claims.len() < size.enough() {
             self.put_back_all(claims)?;
-            return Ok(None);
+            return Ok(Claimed::TooFew);
         }
-        for claim in &claims {
-            self.count_delivery(claim);
-        }
-        Ok(Some(claims))
+        Ok(Claimed::Enough(claims))
     }
 
     /// For a call that does not wait: claims slots if a sweep frees them.
@@ -158,9 +188,13 @@ impl Attached {
 
     /// For a call that does not wait: claims items if a sweep returns them.
     #[cold]
-    pub(crate) fn borrow_batch_after_sweep(&self, size: BatchSize) -> Result<Vec<Claim>, BorrowError> {
+    pub(crate) fn borrow_batch_after_sweep(
+        &self,
+        size: BatchSize,
+        drop_item: impl Fn(Claim) -> Result<(), BorrowError>,
+    ) -> Result<Vec<Claim>, BorrowError> {
         self.count(Counter::Empty, 1);
-        let claims = if self.sweep_for_failing()? { self.try_borrow_batch(size)? } else { None };
+        let claims = if self.sweep_for_failing()? { self.try_borrow_batch(size, drop_item)? } else { None };
         claims.ok_or(BorrowError::Empty)
     }
 
@@ -195,6 +229,7 @@ impl Attached {
         &self,
         size: BatchSize,
         mut wait: Wait<'_>,
+        drop_item: impl Fn(Claim) -> Result<(), BorrowError> + Copy,
     ) -> Result<Vec<Claim>, BorrowError> {
         let waiting = self.waiting_for_items(&wait);
         let items = || self.ring().count_items(size.min, false);
@@ -205,7 +240,7 @@ impl Attached {
             available: || self.ring().any_item(),
             before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |was_woken| pace.next(was_woken, items(), self.ring()),
-            attempt: || self.try_borrow_batch(size),
+            attempt: || self.try_borrow_batch(size, drop_item),
         };
         match wait_for(self.not_empty(), self.consumers(), &mut wait, goal)? {
             Waited::Got(claims) => Ok(claims),
@@ -224,6 +259,14 @@ impl Attached {
         claims.sort_unstable_by_key(|claim| claim.ticket);
         claims.into_iter().map(|claim| self.put_back(claim)).fold(Ok(()), Result::and)
     }
+}
+
+/// What one round of a borrow came to.
+enum Claimed {
+    Enough(Vec<Claim>),
+    TooFew,
+    /// An item over the limit of deaths, and nothing else: what was claimed before it was put back.
+    ToDrop(Claim),
 }
 
 /// How fast the slots that a call waits for become ready, guessed from what it sees between its attempts.

@@ -33,6 +33,7 @@ pub(crate) enum Counter {
     Redeliveries = 9,
     Sweeps = 10,
     Deaths = 11,
+    Dropped = 12,
 }
 
 /// What a participant, or all of them, have done.
@@ -62,6 +63,8 @@ pub struct Counters {
     pub sweeps: u64,
     /// Dead participants found.
     pub deaths: u64,
+    /// Items dropped because they had killed as many takers as the queue allows: neither delivered then, nor got.
+    pub dropped: u64,
 }
 
 impl Counters {
@@ -88,6 +91,7 @@ impl Counters {
             redeliveries: of(Counter::Redeliveries),
             sweeps: of(Counter::Sweeps),
             deaths: of(Counter::Deaths),
+            dropped: of(Counter::Dropped),
         }
     }
 }

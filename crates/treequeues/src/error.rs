@@ -1,5 +1,6 @@
 //! What can go wrong, one small enum an operation.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -219,6 +220,9 @@ pub enum ReserveError {
 /// Why no item was borrowed.
 #[derive(Debug, thiserror::Error)]
 pub enum BorrowError {
+    /// An item was to be dropped, and the hook that it was handed to failed: see `Queue::on_drop`. It was given back.
+    #[error("an item that is to be dropped was not handed over: {0}")]
+    OnDrop(#[source] Box<dyn Error + Send + Sync>),
     /// No item came in time.
     #[error("the queue is empty")]
     Empty,

@@ -1,4 +1,4 @@
-//! The segment's format, version 2: what lies where in the one mapped region of a queue.
+//! The segment's format, version 3: what lies where in the one mapped region of a queue.
 //!
 //! ```text
 //!  offset            size             content
@@ -33,7 +33,7 @@ use crate::sync::{AtomicU32, AtomicU64};
 /// The first bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"TREEQ\r\n\x1a";
 /// This format's version: any change of a byte's meaning is a new one.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// F1 to F4. Plain bytes: copied out of the mapping before a field is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +55,11 @@ pub(crate) struct Header {
     pub(crate) participants: u32,
     /// `FLAG_*`.
     pub(crate) flags: u32,
+    /// An item that has killed so many takers is dropped by the next one; 0 for no limit.
+    pub(crate) max_deliveries: u32,
     /// The name, padded with zeros; all zero for an anonymous segment.
     pub(crate) name: [u8; NAME_NBYTES],
-    pub(crate) reserved: [u8; 60],
+    pub(crate) reserved: [u8; 56],
     pub(crate) checksum: u64,
 }
 
@@ -138,7 +140,7 @@ pub(crate) struct Entry {
 }
 
 /// Counters of an entry.
-pub(crate) const COUNTERS: usize = 12;
+pub(crate) const COUNTERS: usize = 13;
 /// The first of them, which the registering thread counts apart: it needs no locked instructions.
 pub(crate) const COUNTERS_OF_THREADS: usize = 2;
 
@@ -153,13 +155,19 @@ pub(crate) struct Slot {
     /// CLOCK_REALTIME in nanoseconds at the commit.
     pub(crate) put_time_ns: AtomicU64,
     pub(crate) producer_pid: AtomicU32,
-    /// Borrows of this item so far.
+    /// Borrows of this item so far. Written by the slot's holder alone: 0 before the commit, one more after each claim.
     pub(crate) delivery_count: AtomicU32,
     /// While the slot is held: who began that, the owner's bits of the state word above 32 bits for one of its threads. Said
     /// after the claim and unsaid before its end: else 0, or what a dead one left.
     pub(crate) holder: AtomicU64,
     /// CLOCK_MONOTONIC_COARSE in nanoseconds when a loan of the slot began; 0 in a put or a get. For people.
     pub(crate) held_since_ns: AtomicU64,
+    /// Deliveries of this item that ended by giving it back. Written by the slot's holder alone: 0 before the commit, one more
+    /// before the compare-and-swap that gives back. `delivery_count - give_backs` is how many takers died with the item, the
+    /// present one included while there is one. Who is killed between a claim and its count, or between a count and its
+    /// compare-and-swap, is not counted: a death too few, never one too many.
+    pub(crate) give_backs: AtomicU32,
+    pub(crate) reserved: AtomicU32,
 }
 
 #[cfg(any(loom, test))]
@@ -192,6 +200,8 @@ impl Slot {
             delivery_count: AtomicU32::new(0),
             holder: AtomicU64::new(0),
             held_since_ns: AtomicU64::new(0),
+            give_backs: AtomicU32::new(0),
+            reserved: AtomicU32::new(0),
         }
     }
 }

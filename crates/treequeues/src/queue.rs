@@ -1,8 +1,12 @@
 //! The queue: one process's access to a segment, and the verbs reserve, commit, borrow, release.
 //!
-//! What a process does to a segment is in `attached`; this is the public face of it.
+//! What a process does to a segment is in `attached`; this is the public face of it. `dropping` is about items that killed too
+//! many takers.
+
+mod dropping;
 
 use std::fs::OpenOptions;
+use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, OnceLock};
@@ -17,6 +21,7 @@ use crate::name::QueueName;
 use crate::schema::{Schema, SchemaDifference};
 use crate::segment::{CreateOptions, Segment, SegmentId};
 use crate::wait::Wait;
+use dropping::OnDrop;
 
 /// A queue of trees of arrays, shared by processes.
 ///
@@ -43,6 +48,8 @@ pub struct Queue {
     attached: Arc<Attached>,
     /// What `attached` is replaced by in a forked child (`attached` A2).
     after_fork: OnceLock<Box<Queue>>,
+    /// Of this object and its clones, in forked children too.
+    on_drop: Option<OnDrop>,
 }
 
 /// What another process needs to attach to an anonymous queue, while the process that it names lives and has it open.
@@ -158,7 +165,8 @@ impl Queue {
     /// # Errors
     /// If the capacity is out of range.
     pub fn create_local(schema: Schema, capacity: u64) -> Result<Self, CreateError> {
-        Attached::create(|| Segment::create_on_heap(schema, capacity, 1)).map(Self::new)
+        let options = CreateOptions { participants: 1, ..CreateOptions::default() };
+        Attached::create(|| Segment::create_on_heap(schema, capacity, options)).map(Self::new)
     }
 
     /// Attaches to the segment behind `fd`, which must be the one named `id` if given.
@@ -260,20 +268,23 @@ impl Queue {
     #[inline(always)] // A few instructions where nobody is in the way.
     pub fn try_borrow(&self) -> Result<ReadLoan<'_>, BorrowError> {
         let attached = self.attached()?;
-        let claim = attached.try_borrow()?.map_or_else(|| attached.borrow_after_sweep(), Ok)?;
+        let drop_item = |claim| self.drop_item(attached, claim);
+        let claim =
+            attached.try_borrow(drop_item)?.map_or_else(|| attached.borrow_after_sweep(drop_item), Ok)?;
         Ok(ReadLoan::new(attached, claim))
     }
 
     /// Waits for an item as long as `wait` says.
     ///
     /// # Errors
-    /// `Empty` when none came in time, `ShutDown` when the queue is shut down and drained, `Interrupted`, or a damaged
-    /// segment.
+    /// `Empty` when none came in time, `ShutDown` when the queue is shut down and drained, `Interrupted`, `OnDrop`, or a
+    /// damaged segment.
     #[inline(always)] // A few instructions where nobody is in the way.
     pub fn borrow_with(&self, wait: Wait<'_>) -> Result<ReadLoan<'_>, BorrowError> {
         let attached = self.attached()?;
-        let first = if wait.has_tried() { None } else { attached.try_borrow()? };
-        let claim = first.map_or_else(|| attached.borrow_slowly(wait), Ok)?;
+        let drop_item = |claim| self.drop_item(attached, claim);
+        let first = if wait.has_tried() { None } else { attached.try_borrow(drop_item)? };
+        let claim = first.map_or_else(|| attached.borrow_slowly(wait, drop_item), Ok)?;
         Ok(ReadLoan::new(attached, claim))
     }
 
@@ -310,8 +321,9 @@ impl Queue {
     #[inline(always)] // A few instructions where nobody is in the way.
     pub fn borrow_briefly_with(&self, wait: Wait<'_>) -> Result<ReadLoan<'_>, BorrowError> {
         let attached = self.attached()?;
-        let first = if wait.has_tried() { None } else { attached.try_borrow()? };
-        let claim = first.map_or_else(|| attached.borrow_slowly(wait), Ok)?;
+        let drop_item = |claim| self.drop_item(attached, claim);
+        let first = if wait.has_tried() { None } else { attached.try_borrow(drop_item)? };
+        let claim = first.map_or_else(|| attached.borrow_slowly(wait, drop_item), Ok)?;
         Ok(ReadLoan::brief(attached, claim))
     }
 
@@ -322,7 +334,9 @@ impl Queue {
     #[inline(always)] // A few instructions where nobody is in the way.
     pub fn try_borrow_briefly(&self) -> Result<ReadLoan<'_>, BorrowError> {
         let attached = self.attached()?;
-        let claim = attached.try_borrow()?.map_or_else(|| attached.borrow_after_sweep(), Ok)?;
+        let drop_item = |claim| self.drop_item(attached, claim);
+        let claim =
+            attached.try_borrow(drop_item)?.map_or_else(|| attached.borrow_after_sweep(drop_item), Ok)?;
         Ok(ReadLoan::brief(attached, claim))
     }
 
@@ -370,8 +384,9 @@ impl Queue {
     pub fn try_borrow_batch(&self, size: BatchSize) -> Result<ReadBatch<'_>, BorrowError> {
         let attached = self.attached()?;
         self.check(size);
-        let claims =
-            attached.try_borrow_batch(size)?.map_or_else(|| attached.borrow_batch_after_sweep(size), Ok)?;
+        let drop_item = |claim| self.drop_item(attached, claim);
+        let first = attached.try_borrow_batch(size, drop_item)?;
+        let claims = first.map_or_else(|| attached.borrow_batch_after_sweep(size, drop_item), Ok)?;
         Ok(ReadBatch::new(attached, claims))
     }
 
@@ -395,15 +410,16 @@ impl Queue {
     ///
     /// # Errors
     /// `Empty` when not enough came in time, `ShutDown` when the queue is shut down and fewer are left than wanted,
-    /// `Interrupted`, or a damaged segment.
+    /// `Interrupted`, `OnDrop`, or a damaged segment.
     ///
     /// # Panics
     /// If the batch is larger than the queue's capacity.
     pub fn borrow_batch_with(&self, size: BatchSize, wait: Wait<'_>) -> Result<ReadBatch<'_>, BorrowError> {
         let attached = self.attached()?;
         self.check(size);
-        let first = if wait.has_tried() { None } else { attached.try_borrow_batch(size)? };
-        let claims = first.map_or_else(|| attached.borrow_batch_slowly(size, wait), Ok)?;
+        let drop_item = |claim| self.drop_item(attached, claim);
+        let first = if wait.has_tried() { None } else { attached.try_borrow_batch(size, drop_item)? };
+        let claims = first.map_or_else(|| attached.borrow_batch_slowly(size, wait, drop_item), Ok)?;
         Ok(ReadBatch::new(attached, claims))
     }
 
@@ -459,6 +475,11 @@ impl Queue {
         self.attached.segment().layout().capacity
     }
 
+    /// How many takers an item may kill before it is dropped; `None` for no limit. See [`CreateOptions::max_deliveries`].
+    pub fn max_deliveries(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.attached.segment().max_deliveries())
+    }
+
     /// Bytes of the whole segment.
     pub fn nbytes(&self) -> usize {
         self.attached.segment().layout().total_nbytes
@@ -476,7 +497,7 @@ impl Queue {
     }
 
     fn new(attached: Arc<Attached>) -> Self {
-        Self { attached, after_fork: OnceLock::new() }
+        Self { attached, after_fork: OnceLock::new(), on_drop: None }
     }
 
     /// This process's attachment: in a forked child, one of its own.
@@ -507,7 +528,8 @@ impl Queue {
 impl Clone for Queue {
     fn clone(&self) -> Self {
         let newest = self.after_fork.get().filter(|_| !self.attached.is_this_process());
-        newest.map_or_else(|| Self::new(Arc::clone(&self.attached)), |queue| Self::clone(queue))
+        let clone = newest.map_or_else(|| Self::new(Arc::clone(&self.attached)), |queue| Self::clone(queue));
+        Self { on_drop: self.on_drop.clone(), ..clone }
     }
 }
 
@@ -516,7 +538,13 @@ impl Clone for Queue {
 impl Queue {
     /// A queue on the heap with room for several participants.
     pub(crate) fn create_crowded(schema: Schema, capacity: u64, participants: u64) -> Self {
-        let attached = Attached::create(|| Segment::create_on_heap(schema, capacity, participants));
+        let options = CreateOptions { participants, ..CreateOptions::default() };
+        Self::create_crowded_with(schema, capacity, options)
+    }
+
+    /// The same with options.
+    pub(crate) fn create_crowded_with(schema: Schema, capacity: u64, options: CreateOptions) -> Self {
+        let attached = Attached::create(|| Segment::create_on_heap(schema, capacity, options));
         attached.map(Self::new).map_err(|error: CreateError| error).expect("small")
     }
 
@@ -529,6 +557,11 @@ impl Queue {
     /// What a daemonizing library does that closes all descriptors and opens others.
     pub(crate) fn put_another_file_in_the_place_of_its_locks(&self) {
         self.attached.participant().locks().replace_by(&std::fs::File::open("/dev/null").expect("there"));
+    }
+
+    /// The attachment, for calls that are to be killed half-way.
+    pub(crate) fn attachment(&self) -> &Arc<Attached> {
+        &self.attached
     }
 
     /// What a SIGKILL of this participant leaves.

@@ -1,12 +1,13 @@
 //! Queues of one Rust type.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::error::{BorrowError, Corrupted, CreateError, OpenError, ReserveError};
-use crate::loan::{LeafError, ReadLoan, WriteLoan};
+use crate::loan::{ItemInfo, LeafError, ReadLoan, WriteLoan};
 use crate::queue::Queue;
 use crate::schema::{DifferenceRow, Schema, SchemaDifference};
 use crate::segment::CreateOptions;
@@ -164,6 +165,45 @@ impl<T: Tree> TypedQueue<T> {
     pub fn over(queue: Queue) -> Result<Self, OtherItems> {
         let order = match_leaves(&T::schema(), queue.schema()).map_err(OtherItems)?;
         Ok(Self { queue, order, items: PhantomData })
+    }
+
+    /// The same queue, whose pops hand each item that they drop to `hook` first, as [`Queue::on_drop`] does: a copy of it, and
+    /// what the queue knows about it.
+    ///
+    /// ```
+    /// use std::num::NonZeroU32;
+    /// use treequeues::{CreateOptions, Tree, TypedQueue};
+    ///
+    /// #[derive(Tree, Debug)]
+    /// struct Sample {
+    ///     position: [f32; 3],
+    /// }
+    ///
+    /// # let name = &format!("on-drop-example-{}", std::process::id());
+    /// let options = CreateOptions { max_deliveries: NonZeroU32::new(3), ..CreateOptions::default() };
+    /// let samples = TypedQueue::<Sample>::create_named(name, 8, options)?.on_drop(|sample, info| {
+    ///     eprintln!("{sample:?} of process {} killed three takers", info.producer_pid);
+    ///     Ok(())
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// An item whose bytes are no value of the type is not dropped: the pop fails by [`BorrowError::OnDrop`], and it comes again.
+    /// A type too large for the stack has [`Queue::on_drop`], before the queue is wrapped.
+    #[must_use]
+    pub fn on_drop(
+        self,
+        hook: impl Fn(T, ItemInfo) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
+    ) -> Self {
+        let order = Arc::clone(&self.order);
+        let queue = self.queue.on_drop(move |loan| {
+            let mut item = T::ZERO;
+            let mut leaves = LeafReader::new(loan, &order);
+            item.read_from(&mut leaves)?;
+            leaves.finish();
+            hook(item, loan.info())
+        });
+        Self { queue, ..self }
     }
 
     /// Copies an item in, once there is a free slot, however long that takes.

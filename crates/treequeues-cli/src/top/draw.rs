@@ -264,6 +264,7 @@ fn detail_lines(queue: &Queue, scene: Scene<'_>, width: usize, height: usize) ->
     }
     let Some(content) = &queue.look.content else { return lines };
     lines.push(slots_line(content));
+    lines.extend(killers_line(content, queue.look.facts.as_ref().and_then(|facts| facts.max_deliveries)));
     lines.push(Line::default());
     let left = height.saturating_sub(lines.len());
     let held_lines = (content.held.len() + 2).min(MIN_HELD_LINES);
@@ -302,6 +303,20 @@ fn slots_line(content: &Content) -> Line<'static> {
         count => format!("; {} since it was created", units::plural(count as usize, "death")),
     };
     Line::from(format!("slots: {}{deaths}", text.join(", ")))
+}
+
+/// What is known of items that kill their takers, if there are any.
+fn killers_line(content: &Content, limit: Option<u32>) -> Option<Line<'static>> {
+    let mut parts = Vec::new();
+    if content.most_deaths > 0 {
+        let takers = units::plural(content.most_deaths as usize, "taker");
+        let of = limit.map_or(String::new(), |limit| format!(", dropped after {limit}"));
+        parts.push(format!("{takers} died with the worst item{of}"));
+    }
+    if content.counters.dropped > 0 {
+        parts.push(format!("{} dropped", units::plural(content.counters.dropped as usize, "item")));
+    }
+    (!parts.is_empty()).then(|| Line::from(format!("killers: {}", parts.join("; "))))
 }
 
 fn held_line(held: &crate::look::Held) -> Line<'static> {

@@ -14,6 +14,7 @@ pub fn look(name: &str, id: u32, items: usize) -> TestLook {
         bytes: 100_000,
         item_bytes: 1000,
         max_participants: 256,
+        max_deliveries: None,
         created_at: "2026-01-02T03:04:05Z".into(),
         age_seconds: 75.0,
         creator_pid: 4000,
@@ -22,6 +23,7 @@ pub fn look(name: &str, id: u32, items: usize) -> TestLook {
     let content = Content {
         items,
         shut_down: false,
+        most_deaths: 0,
         slots: Slots { free: 64 - items, ready: items, ..Slots::default() },
         counters: Totals::default(),
         participants: Vec::new(),
@@ -61,6 +63,14 @@ impl TestLook {
         content.counters.puts += who.counters.puts;
         content.counters.gets += who.counters.gets;
         content.participants.push(who);
+        self
+    }
+
+    /// The same, where an item may kill `limit` takers, the worst one has killed so many, and so many were dropped.
+    pub fn killing(mut self, limit: u32, most_deaths: u32, dropped: u64) -> Self {
+        self.look.facts.as_mut().expect("there are some").max_deliveries = Some(limit);
+        let content = self.look.content.as_mut().expect("there is one");
+        (content.most_deaths, content.counters.dropped) = (most_deaths, dropped);
         self
     }
 

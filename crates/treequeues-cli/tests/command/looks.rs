@@ -58,7 +58,9 @@ fn the_fields_of_a_listing_are_stable() {
         "item_bytes",
         "items",
         "kept",
+        "max_deliveries",
         "max_participants",
+        "most_deaths",
         "name",
         "participants",
         "shut_down",
@@ -127,7 +129,10 @@ fn inspect_tells_who_died() {
         (&json!("stale"), &json!(false), &json!(1))
     );
     assert!(who["command"].is_null(), "a number that is somebody else's by now, perhaps");
-    assert!(folder.text(&["inspect", "actors"]).contains("dead"));
+    assert_eq!((&report["most_deaths"], &report["counters"]["dropped"]), (&json!(1), &json!(0)));
+    assert!(report["max_deliveries"].is_null(), "there is no limit");
+    let text = folder.text(&["inspect", "actors"]);
+    assert!(text.contains("dead") && text.contains("1 taker died with the worst item"), "{text}");
 }
 
 #[test]
@@ -152,6 +157,8 @@ fn prometheus_reads_all_queues_or_one() {
     assert_eq!(value("treequeues_slots", &[("name", "actors"), ("state", "reading")]), 1.0);
     assert_eq!(value("treequeues_state", &[("name", "crashed"), ("state", "stale")]), 1.0);
     assert_eq!(value("treequeues_state", &[("name", "notes"), ("state", "foreign")]), 1.0);
+    assert_eq!(value("treequeues_most_deaths", &[("name", "actors")]), 0.0);
+    assert_eq!(value("treequeues_dropped_total", &[("name", "actors")]), 0.0);
     assert_eq!(value("treequeues_participant_alive", &[("name", "crashed")]), 0.0);
     assert_eq!(value("treequeues_participant_slots", &[("name", "actors"), ("for", "reading")]), 1.0);
     let one = exposition::parse(&folder.text(&["inspect", "crashed", "--prometheus"])).expect("valid");

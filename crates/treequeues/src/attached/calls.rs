@@ -68,14 +68,20 @@ impl Attached {
         Ok(Some(claim))
     }
 
-    /// Claims the oldest item if there is one now.
+    /// Claims the oldest item if there is one now. Items that are over the limit of deaths go to `drop_item`, whose failure is
+    /// that of the call.
     #[inline(always)] // As for `Ring::reserve`.
-    pub(crate) fn try_borrow(&self) -> Result<Option<Claim>, BorrowError> {
+    pub(crate) fn try_borrow(
+        &self,
+        drop_item: impl Fn(Claim) -> Result<(), BorrowError>,
+    ) -> Result<Option<Claim>, BorrowError> {
         let claim = self.try_borrow_where(|| self.take_turn_to_look(), |_| true)?;
         match &claim {
-            Some(claim) => {
-                self.count_delivery(claim);
-                let next = claim.slot + 1;
+            Some(delivered) => {
+                if !self.count_delivery(delivered) {
+                    return claim.map_or(Ok(None), |claim| self.drop_and_go_on(claim, drop_item));
+                }
+                let next = delivered.slot + 1;
                 self.segment.prefetch(if next == self.segment.layout().capacity { 0 } else { next });
             }
             None => self.refuse_if_drained(1)?,
@@ -123,17 +129,6 @@ impl Attached {
         }
     }
 
-    #[inline]
-    pub(crate) fn count_delivery(&self, claim: &Claim) {
-        let deliveries = &self.slot(claim).delivery_count;
-        // Relaxed: only the slot's holder touches it.
-        let before = deliveries.load(Ordering::Relaxed);
-        deliveries.store(before.saturating_add(1), Ordering::Relaxed);
-        if before > 0 {
-            self.count(Counter::Redeliveries, 1);
-        }
-    }
-
     /// For a call that does not wait: claims a slot if a sweep frees one.
     #[cold]
     pub(crate) fn reserve_after_sweep(&self) -> Result<Claim, ReserveError> {
@@ -144,9 +139,12 @@ impl Attached {
 
     /// For a call that does not wait: claims an item if a sweep returns one.
     #[cold]
-    pub(crate) fn borrow_after_sweep(&self) -> Result<Claim, BorrowError> {
+    pub(crate) fn borrow_after_sweep(
+        &self,
+        drop_item: impl Fn(Claim) -> Result<(), BorrowError>,
+    ) -> Result<Claim, BorrowError> {
         self.count(Counter::Empty, 1);
-        let claim = if self.sweep_for_failing()? { self.try_borrow()? } else { None };
+        let claim = if self.sweep_for_failing()? { self.try_borrow(drop_item)? } else { None };
         claim.ok_or(BorrowError::Empty)
     }
 
@@ -171,7 +169,11 @@ impl Attached {
 
     /// Waits for an item.
     #[cold]
-    pub(crate) fn borrow_slowly(&self, mut wait: Wait<'_>) -> Result<Claim, BorrowError> {
+    pub(crate) fn borrow_slowly(
+        &self,
+        mut wait: Wait<'_>,
+        drop_item: impl Fn(Claim) -> Result<(), BorrowError> + Copy,
+    ) -> Result<Claim, BorrowError> {
         let waiting = self.waiting_for_items(&wait);
         let goal = Goal {
             plenty: || self.ring().may_borrow() || self.is_shut_down(),
@@ -179,7 +181,7 @@ impl Attached {
             available: || self.ring().any_item(),
             before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |_| Next::Sleep,
-            attempt: || self.try_borrow(),
+            attempt: || self.try_borrow(drop_item),
         };
         match wait_for(self.not_empty(), &self.consumers, &mut wait, goal)? {
             Waited::Got(claim) => Ok(claim),
@@ -215,6 +217,7 @@ impl Attached {
         slot.put_time_ns.store(realtime_ns(), Ordering::Relaxed);
         slot.producer_pid.store(self.participant.pid(), Ordering::Relaxed);
         slot.delivery_count.store(0, Ordering::Relaxed);
+        slot.give_backs.store(0, Ordering::Relaxed);
         self.ring().commit(claim)?;
         self.count_one(Counter::Puts);
         self.not_empty().notify_one();
@@ -233,12 +236,6 @@ impl Attached {
         self.ring().release(claim)?;
         self.count_one(Counter::Gets);
         self.slot_became_free();
-        Ok(())
-    }
-
-    pub(crate) fn give_back(&self, claim: Claim) -> Result<(), Corrupted> {
-        self.put_back(claim)?;
-        self.count(Counter::GiveBacks, 1);
         Ok(())
     }
 
@@ -296,7 +293,7 @@ impl Attached {
         self.segment.control().not_full.shutdown.load(Ordering::SeqCst)
     }
 
-    fn slot_became_free(&self) {
+    pub(super) fn slot_became_free(&self) {
         self.not_full().notify_one();
         self.wake_drains();
     }

@@ -5,6 +5,7 @@
 //! | `mod` | how a process comes to be attached, once, and leaves |
 //! | `named` | the same by a name |
 //! | `calls` | what the threads of the process do: reserve and borrow, wait, end what they began |
+//! | `deliveries` | how often an item was taken, who died with it, and the end of one that killed too many |
 //! | `holds` | who began a hold, and what is counted |
 //!
 //! A1. A process attaches to a segment once: every `Queue` on it shares one `Attached`, so its threads are one
@@ -15,6 +16,7 @@
 //! A3. A call that fails keeps no slot.
 
 mod calls;
+mod deliveries;
 mod holds;
 mod named;
 

@@ -207,6 +207,11 @@ impl<'q> ReadLoan<'q> {
         end(self.attached, self.claim.take(), Attached::release)
     }
 
+    /// Ends an item that killed too many takers.
+    pub(crate) fn drop_item(mut self) -> Result<(), Corrupted> {
+        end(self.attached, self.claim.take(), Attached::drop_item)
+    }
+
     /// Puts the item back: it comes first again.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Looks from outside, at a queue that has a name.
 
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -95,6 +96,11 @@ impl Observer {
     /// How many processes can be attached at a time.
     pub fn max_participants(&self) -> u32 {
         self.preamble.layout.participants
+    }
+
+    /// How many takers an item may kill before it is dropped; `None` for no limit.
+    pub fn max_deliveries(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.preamble.header.max_deliveries)
     }
 
     /// The random name of the segment.

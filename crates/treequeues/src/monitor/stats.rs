@@ -30,6 +30,8 @@ pub struct Stats {
     pub participants: Vec<ParticipantStats>,
     /// Slots that somebody holds, by their number; at most 4096 of them.
     pub held: Vec<HeldSlot>,
+    /// How many takers died with that item, of all items in the queue or being read, with which most have died.
+    pub most_deaths: u32,
 }
 
 /// One participant.
@@ -154,7 +156,7 @@ impl Tally {
         }
         let snapshot = Snapshot { participants: participants.len(), ..Snapshot::default() };
         let counters = Counters::from_array(totals);
-        let stats = Stats { snapshot, counters, participants, held: Vec::new() };
+        let stats = Stats { snapshot, counters, participants, held: Vec::new(), most_deaths: 0 };
         Ok(Self { stats, id_bits, places, next_slot: 0, now_ns: monotonic_coarse_ns() })
     }
 
@@ -163,19 +165,22 @@ impl Tally {
         let slot = self.next_slot;
         self.next_slot += 1;
         let word = Word(values.state);
-        let what_for = match self.stats.snapshot.count(word)? {
+        let phase = self.stats.snapshot.count(word)?;
+        let id = word.owner().id(self.id_bits);
+        let place = self.places.get(id as usize).copied().flatten();
+        let holder = place.filter(|(_, owner)| *owner == word.owner()).map(|(index, _)| index);
+        let is_reader_dead = holder.is_some_and(|index| !self.stats.participants[index].is_alive);
+        self.stats.most_deaths = self.stats.most_deaths.max(deaths(phase, values, is_reader_dead));
+        let what_for = match phase {
             Phase::Free | Phase::Ready | Phase::Returned => return Ok(()),
             Phase::Writing | Phase::Late => WhatFor::Writing,
             Phase::Reading => WhatFor::Reading,
             Phase::Lingering => WhatFor::Lingering,
         };
-        let id = word.owner().id(self.id_bits);
         let held_for = (values.held_since_ns > 0)
             .then(|| Duration::from_nanos(self.now_ns.saturating_sub(values.held_since_ns)));
-        if let Some(Some((index, owner))) = self.places.get(id as usize)
-            && *owner == word.owner()
-        {
-            let participant = &mut self.stats.participants[*index];
+        if let Some(index) = holder {
+            let participant = &mut self.stats.participants[index];
             match what_for {
                 WhatFor::Writing => participant.writing += 1,
                 WhatFor::Reading => participant.reading += 1,
@@ -193,5 +198,15 @@ impl Tally {
     pub(super) fn finish(mut self, shutdown_flag: u32) -> Stats {
         self.stats.snapshot.apply_shutdown(shutdown_flag);
         self.stats
+    }
+}
+
+/// How many takers died with a slot's item, who reads it included if that one is dead; none where there is no item.
+fn deaths(phase: Phase, values: &SlotValues, is_reader_dead: bool) -> u32 {
+    let died_or_has_it = values.delivery_count.saturating_sub(values.give_backs);
+    match phase {
+        Phase::Ready | Phase::Returned => died_or_has_it,
+        Phase::Reading => died_or_has_it.saturating_sub(u32::from(!is_reader_dead)),
+        Phase::Free | Phase::Writing | Phase::Late | Phase::Lingering => 0,
     }
 }

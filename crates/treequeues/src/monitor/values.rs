@@ -28,6 +28,7 @@ pub(super) struct SlotValues {
     pub(super) producer_pid: u32,
     pub(super) delivery_count: u32,
     pub(super) held_since_ns: u64,
+    pub(super) give_backs: u32,
 }
 
 impl EntryValues {
@@ -67,6 +68,7 @@ impl SlotValues {
             producer_pid: load_u32(&slot.producer_pid),
             delivery_count: load_u32(&slot.delivery_count),
             held_since_ns: load(&slot.held_since_ns),
+            give_backs: load_u32(&slot.give_backs),
         }
     }
 
@@ -79,6 +81,7 @@ impl SlotValues {
             producer_pid: u32_at(bytes, offset_of!(Slot, producer_pid)),
             delivery_count: u32_at(bytes, offset_of!(Slot, delivery_count)),
             held_since_ns: u64_at(bytes, offset_of!(Slot, held_since_ns)),
+            give_backs: u32_at(bytes, offset_of!(Slot, give_backs)),
         }
     }
 }

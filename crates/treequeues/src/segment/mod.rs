@@ -15,6 +15,7 @@ mod heap;
 mod memfd;
 mod named;
 
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub(crate) struct Segment {
     id: SegmentId,
     /// `FLAG_*`.
     flags: u32,
+    /// 0 for no limit.
+    max_deliveries: u32,
     name: Option<QueueName>,
     backing: Backing,
 }
@@ -61,11 +64,22 @@ pub struct CreateOptions {
     pub populate: bool,
     /// Whether a named queue outlives all its participants, until its name is unlinked. An anonymous one cannot.
     pub keep: bool,
+    /// Drops an item that has killed so many takers, instead of delivering it once more: its next taker, whoever that is, drops
+    /// it and goes on to the next item. `None` for no limit. What counts are takers that died, or ended, with the item in
+    /// hand; giving it back does not. An item of a batch counts the death of the batch's taker as each of the others does.
+    ///
+    /// The limit holds for all participants. [`Queue::on_drop`](crate::Queue::on_drop) hands the items over.
+    pub max_deliveries: Option<NonZeroU32>,
 }
 
 impl Default for CreateOptions {
     fn default() -> Self {
-        Self { participants: u64::from(DEFAULT_PARTICIPANTS), populate: false, keep: false }
+        Self {
+            participants: u64::from(DEFAULT_PARTICIPANTS),
+            populate: false,
+            keep: false,
+            max_deliveries: None,
+        }
     }
 }
 
@@ -105,9 +119,8 @@ impl Segment {
     pub(crate) fn create_on_heap(
         schema: Schema,
         capacity: u64,
-        participants: u64,
+        options: CreateOptions,
     ) -> Result<Self, CreateError> {
-        let options = CreateOptions { participants, ..CreateOptions::default() };
         Self::create_in(schema, capacity, options, None, |layout, item_nbytes| {
             let heap = Heap::new(layout).ok_or(CreateError::Memory {
                 needed_bytes: layout.total_nbytes as u64,
@@ -129,7 +142,8 @@ impl Segment {
         let base = file::map_shared(&fd, layout.total_nbytes, header.flags & FLAG_POPULATE != 0)
             .map_err(system("map the segment"))?;
         let (schema, backing) = (Arc::new(schema), Backing::File(fd, identity));
-        Ok(Self { base, layout, schema, id: header.id, flags: header.flags, name, backing })
+        let Header { id, flags, max_deliveries, .. } = header;
+        Ok(Self { base, layout, schema, id, flags, max_deliveries, name, backing })
     }
 
     /// Maps the same segment once more: for a forked child, whose inherited mapping became private.
@@ -148,7 +162,8 @@ impl Segment {
             Backing::Heap(heap) => (heap.base(), Backing::Heap(Arc::clone(heap))),
         };
         let (layout, schema, name) = (self.layout.clone(), Arc::clone(&self.schema), self.name.clone());
-        Ok(Self { base, layout, schema, id: self.id, flags: self.flags, name, backing })
+        let Self { id, flags, max_deliveries, .. } = *self;
+        Ok(Self { base, layout, schema, id, flags, max_deliveries, name, backing })
     }
 
     pub(crate) fn schema(&self) -> &Arc<Schema> {
@@ -171,6 +186,12 @@ impl Segment {
     /// Whether the name outlives the participants.
     pub(crate) fn is_kept(&self) -> bool {
         self.flags & FLAG_KEEP != 0
+    }
+
+    /// How many takers an item may kill before it is dropped; 0 for no limit.
+    #[inline]
+    pub(crate) fn max_deliveries(&self) -> u32 {
+        self.max_deliveries
     }
 
     /// The segment's descriptor; none on the heap.
@@ -264,7 +285,8 @@ impl Segment {
         name: Option<QueueName>,
         reserve: impl FnOnce(&Layout, usize) -> Result<(NonNull<u8>, Backing), CreateError>,
     ) -> Result<Self, CreateError> {
-        let CreateOptions { participants, populate, keep } = options;
+        let CreateOptions { participants, populate, keep, max_deliveries } = options;
+        let max_deliveries = max_deliveries.map_or(0, NonZeroU32::get);
         let json = schema.to_json();
         let item_nbytes = schema.item_nbytes();
         let layout =
@@ -291,8 +313,9 @@ impl Segment {
             creator_pid: std::process::id(),
             participants: layout.participants,
             flags,
+            max_deliveries,
             name: name.as_ref().map_or([0; NAME_NBYTES], QueueName::padded),
-            reserved: [0; 60],
+            reserved: [0; 56],
             checksum: 0,
         }
         .with_checksum();
@@ -301,7 +324,7 @@ impl Segment {
         let schema_place = base.as_ptr().wrapping_add(layout.schema_offset);
         // SAFETY: S1, L1 and L2: `schema_nbytes` bytes of the fresh region; the JSON lies elsewhere.
         unsafe { std::ptr::copy_nonoverlapping(json.as_ptr(), schema_place, json.len()) };
-        Ok(Self { base, layout, schema: Arc::new(schema), id, flags, name, backing })
+        Ok(Self { base, layout, schema: Arc::new(schema), id, flags, max_deliveries, name, backing })
     }
 }
 
@@ -398,6 +421,7 @@ impl Header {
             .iter()
             .flat_map(|number| number.to_le_bytes())
             .chain(self.flags.to_le_bytes())
+            .chain(self.max_deliveries.to_le_bytes())
             .chain(self.name)
             .chain(self.reserved)
             .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

@@ -9,6 +9,7 @@
 //! | `crowds` | batches in threads: they wait without burning a processor, and hinder nobody |
 //! | `holds` | loans without a lifetime: states, drops, drains that wait for them |
 //! | `damage` | words and cursors that contradict each other are errors |
+//! | `dropping` | items that kill their takers: counted, handed over, dropped; and deaths between any two accesses of that |
 //! | `death` | whole queues: participants that die, and what the others find |
 //! | `interleave` | all interleavings of two and three threads, under `loom`, abandoned claims included |
 //!
@@ -26,6 +27,8 @@ mod crowds;
 mod damage;
 #[cfg(not(loom))]
 mod death;
+#[cfg(not(loom))]
+mod dropping;
 #[cfg(not(loom))]
 mod holds;
 #[cfg(loom)]

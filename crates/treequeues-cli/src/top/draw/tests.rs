@@ -112,6 +112,23 @@ fn screen_with_details() {
 }
 
 #[test]
+fn details_tell_of_items_that_kill() {
+    let line = |limit, most_deaths, dropped| {
+        let mut model = Model::new(true);
+        let look = look("a", 1, 1).killing(limit, most_deaths, dropped).look;
+        model.update(Duration::ZERO, vec![look]);
+        let text = text(&model, SMALL);
+        text.lines().find(|line| line.starts_with("killers: ")).map(str::to_owned)
+    };
+    assert_eq!(line(3, 0, 0), None);
+    let text = "killers: 2 takers died with the worst item, dropped after 3";
+    assert_eq!(line(3, 2, 0).as_deref(), Some(text));
+    assert_eq!(line(3, 0, 1).as_deref(), Some("killers: 1 item dropped"));
+    let text = "killers: 1 taker died with the worst item, dropped after 3; 12 items dropped";
+    assert_eq!(line(3, 1, 12).as_deref(), Some(text));
+}
+
+#[test]
 fn screen_with_help() {
     let mut model = scene();
     model.has_help = true;
