@@ -120,6 +120,19 @@ fn the_next_item_of_the_slot_has_killed_nobody() {
 }
 
 #[test]
+fn what_was_given_back_from_a_slot_before_does_not_count_for_its_next_item() {
+    let queue = Queue::create_crowded_with(schema(), 1, options(2));
+    put(&queue, 1);
+    for _ in 0..5 {
+        queue.try_borrow().expect("an item").give_back().expect("sound");
+    }
+    assert_eq!(get(&queue), Some(1));
+    put(&queue, 2);
+    assert_eq!([kill_a_taker(&queue), kill_a_taker(&queue)], [2, 2]);
+    assert_eq!((get(&queue), dropped(&queue)), (None, 1));
+}
+
+#[test]
 fn giving_back_is_no_death() {
     let queue = queue(1, [1, 2]);
     for _ in 0..10 {
@@ -273,18 +286,48 @@ fn a_hook_that_panics_gives_the_item_back() {
 
 #[test]
 fn an_item_that_kills_the_one_who_drops_it_is_dropped_without_a_hook() {
-    let heir = Heir::default();
-    let queue = heir.of(queue(2, [1, 2]));
-    kill_a_taker(&queue);
-    kill_a_taker(&queue);
-    let dropper = queue.join().expect("a place");
-    let dies = dropper.attachment().try_borrow(|_| Err(BorrowError::Interrupted));
-    assert!(matches!(dies, Err(BorrowError::Interrupted)), "it was about to drop the item");
-    dropper.die();
-    queue.sweep().expect("sound");
-    assert_eq!(most_deaths(&queue), 3);
-    assert_eq!((drain(&queue), heir.got(), dropped(&queue)), (vec![2], vec![], 1));
-    assert_whole(&queue);
+    let deaths: [fn(&Queue) -> Result<(), BorrowError>; 2] = [
+        |queue| queue.attachment().try_borrow(|_| Err(BorrowError::Interrupted)).map(drop),
+        |queue| {
+            let size = BatchSize::exactly(2);
+            queue.attachment().try_borrow_batch(size, |_| Err(BorrowError::Interrupted)).map(drop)
+        },
+    ];
+    for die_dropping in deaths {
+        let heir = Heir::default();
+        let queue = heir.of(queue(2, [1, 2]));
+        kill_a_taker(&queue);
+        kill_a_taker(&queue);
+        let dropper = queue.join().expect("a place");
+        let dies = die_dropping(&dropper);
+        assert!(matches!(dies, Err(BorrowError::Interrupted)), "it was about to drop the item");
+        dropper.die();
+        queue.sweep().expect("sound");
+        assert_eq!(most_deaths(&queue), 3);
+        assert_eq!((drain(&queue), heir.got(), dropped(&queue)), (vec![2], vec![], 1));
+        assert_whole(&queue);
+    }
+}
+
+#[test]
+fn a_batch_holds_nothing_but_the_item_while_a_hook_runs() {
+    let plain = queue(1, 1..=4);
+    let taker = plain.join().expect("a place");
+    let (first, second) = (taker.try_borrow().expect("an item"), taker.try_borrow().expect("an item"));
+    first.give_back().expect("sound");
+    std::mem::forget(second);
+    taker.die();
+    plain.sweep().expect("sound");
+    let inside = plain.clone();
+    let queue = plain.on_drop(move |item| {
+        assert_eq!(item.leaf_bytes(0)[0], 2);
+        assert_eq!(inside.snapshot()?.reading, 1);
+        assert_eq!(get(&inside), Some(1), "it was claimed before the bad one, and is back");
+        Ok(())
+    });
+    let batch = queue.try_borrow_batch(BatchSize::between(1, 4)).expect("two are left");
+    assert_eq!(values(&batch), [3, 4]);
+    assert_eq!(dropped(&queue), 1);
 }
 
 #[test]
