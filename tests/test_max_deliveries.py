@@ -278,6 +278,29 @@ def test_on_drop_may_use_the_queue():
         assert_whole(queue)
 
 
+def test_a_child_that_on_drop_forks_has_no_part_in_the_call():
+    parent = os.getpid()
+
+    def on_drop(tree, info):
+        if os.fork() == 0:
+            return
+        _, status = os.wait()
+        assert status == 0
+
+    with queue_of([0, 1], on_drop=on_drop) as queue:
+        die_with_an_item(queue)
+        status = 1
+        try:
+            assert queue.get()["step"] == 1
+        except RuntimeError as error:
+            status = int("forked by the hook" not in str(error))
+        finally:
+            if os.getpid() != parent:
+                os._exit(status)
+        assert counts(queue) == (1, 0, 0)
+        assert_whole(queue)
+
+
 def test_on_drop_may_close_the_queue():
     with queue_of([0, 1], on_drop=lambda tree, info: queue.close()) as queue:
         die_with_an_item(queue)

@@ -9,7 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple, PyType};
 use treequeues::schema::{LeafKind, Node};
-use treequeues::{BatchSize, CreateOptions, DEFAULT_PARTICIPANTS, Handle, Queue, SegmentId, Snapshot};
+use treequeues::{BatchSize, CreateOptions, Handle, Queue, SegmentId, Snapshot};
 
 use crate::attach::attach_passed;
 use crate::errors;
@@ -18,7 +18,7 @@ use crate::opened::Opened;
 use crate::outcome;
 use crate::state::{State, StateCell};
 use crate::stats;
-use crate::timeout::{Timeout, count};
+use crate::timeout::{Timeout, count, deaths, places};
 use crate::tree::Tree;
 
 /// What a `maxsize` of 0 means to `multiprocessing.Queue`, and cannot mean here.
@@ -568,21 +568,6 @@ fn with_hook(opened: Opened, on_drop: Option<&Bound<'_, PyAny>>) -> PyResult<Ope
         None => Ok(opened),
         Some(on_drop) => opened.with_on_drop(on_drop),
     }
-}
-
-/// A number of deaths: at least one.
-fn deaths(name: &str, number: Option<&Bound<'_, PyAny>>) -> PyResult<Option<NonZeroU32>> {
-    let Some(number) = given(number) else { return Ok(None) };
-    let number = count(name, number, "")?;
-    let number = u32::try_from(number)
-        .map_err(|_| PyValueError::new_err(format!("{name} must be at most {}, got {number}", u32::MAX)))?;
-    Ok(NonZeroU32::new(number))
-}
-
-/// How many processes can be attached at a time.
-fn places(participants: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
-    participants
-        .map_or(Ok(u64::from(DEFAULT_PARTICIPANTS)), |participants| count("participants", participants, ""))
 }
 
 /// The very queue of a handle, by its name, where the process that made the handle cannot be reached.

@@ -1,12 +1,13 @@
 //! Numbers that users give: how long a call may wait, and counts.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt};
-use treequeues::Wait;
+use treequeues::{DEFAULT_PARTICIPANTS, Wait};
 
 /// How long a call may wait.
 #[derive(Clone, Copy)]
@@ -60,4 +61,18 @@ pub fn count(name: &str, value: &Bound<'_, PyAny>, why: &str) -> PyResult<u64> {
         return Err(PyValueError::new_err(format!("{name} must be at least 1, got {index}{why}")));
     }
     Ok(index.extract().unwrap_or(u64::MAX))
+}
+
+/// A number of deaths: at least one.
+pub fn deaths(name: &str, number: Option<&Bound<'_, PyAny>>) -> PyResult<Option<NonZeroU32>> {
+    let Some(number) = number.filter(|number| !number.is_none()) else { return Ok(None) };
+    let counted = u32::try_from(count(name, number, "")?)
+        .map_err(|_| PyValueError::new_err(format!("{name} must be at most {}, got {number}", u32::MAX)))?;
+    Ok(NonZeroU32::new(counted))
+}
+
+/// How many processes can be attached at a time.
+pub fn places(participants: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
+    participants
+        .map_or(Ok(u64::from(DEFAULT_PARTICIPANTS)), |participants| count("participants", participants, ""))
 }

@@ -54,11 +54,17 @@ impl Queue {
     pub(super) fn drop_item(&self, attached: &Arc<Attached>, claim: Claim) -> Result<(), BorrowError> {
         let hook = self.on_drop.as_ref().filter(|_| attached.is_at_limit(&claim));
         let loan = ReadLoan::new(attached, claim);
-        if let Some(OnDrop(hook)) = hook
-            && let Err(error) = hook(&loan)
-        {
-            loan.give_back()?;
-            return Err(BorrowError::OnDrop(error));
+        if let Some(OnDrop(hook)) = hook {
+            if let Err(error) = hook(&loan) {
+                loan.give_back()?;
+                return Err(BorrowError::OnDrop(error));
+            }
+            if !attached.is_this_process() {
+                // The hook forked, and returned in the child too: the call, and the item, are the parent's.
+                return Err(BorrowError::OnDrop(
+                    "this process was forked by the hook, in the middle of a call".into(),
+                ));
+            }
         }
         Ok(loan.drop_item()?)
     }
