@@ -15,6 +15,8 @@ const CAPACITY: u64 = 4;
 /// More accesses than a call on these small rings makes.
 const MANY_STEPS: u32 = 500;
 
+type Call = fn(&Queue) -> Result<(), BorrowError>;
+
 fn options(max_deliveries: u32) -> CreateOptions {
     let max_deliveries = NonZeroU32::new(max_deliveries);
     CreateOptions { participants: 4, max_deliveries, ..CreateOptions::default() }
@@ -249,7 +251,7 @@ fn a_hook_gets_the_item_once_while_its_slot_is_held() {
 
 #[test]
 fn a_hook_that_fails_gives_the_item_back_and_fails_the_call() {
-    let calls: [fn(&Queue) -> Result<(), BorrowError>; 4] = [
+    let calls: [Call; 4] = [
         |queue| queue.try_borrow().map(drop),
         |queue| queue.borrow_with(Wait::at_most(WATCHDOG)).map(drop),
         |queue| queue.try_borrow_batch(BatchSize::exactly(2)).map(drop),
@@ -286,7 +288,7 @@ fn a_hook_that_panics_gives_the_item_back() {
 
 #[test]
 fn an_item_that_kills_the_one_who_drops_it_is_dropped_without_a_hook() {
-    let deaths: [fn(&Queue) -> Result<(), BorrowError>; 2] = [
+    let deaths: [Call; 2] = [
         |queue| queue.attachment().try_borrow(|_| Err(BorrowError::Interrupted)).map(drop),
         |queue| {
             let size = BatchSize::exactly(2);
