@@ -15,6 +15,7 @@ pub fn create_error(error: CreateError) -> PyErr {
         CreateError::Capacity { .. }
         | CreateError::Participants { .. }
         | CreateError::Name(_)
+        | CreateError::SchemaTooLong { .. }
         | CreateError::KeepWithoutName => PyValueError::new_err(error.to_string()),
         CreateError::Space { .. } => numbered(Errno::NOSPC, error.to_string()),
         CreateError::Exists { .. } => numbered(Errno::EXIST, error.to_string()),
@@ -37,10 +38,11 @@ pub fn attach_error(error: AttachError) -> PyErr {
     match error {
         AttachError::Name(_) => PyValueError::new_err(message),
         AttachError::NotFound { .. } => numbered(Errno::NOENT, message),
-        AttachError::Corrupted(_) | AttachError::Schema(_) => errors::corrupted_error(message),
+        AttachError::Corrupted(_) => errors::corrupted_error(message),
         AttachError::System { source, .. } => system_error(message, &source),
         AttachError::Foreign(_)
         | AttachError::OtherVersion { .. }
+        | AttachError::OtherName { .. }
         | AttachError::Stale { .. }
         | AttachError::ChangingHands { .. }
         | AttachError::At { .. }

@@ -1,16 +1,15 @@
 //! What can go wrong, one small enum an operation.
 
+mod corrupted;
+
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use crate::name::{BadName, QueueName};
-use crate::schema::{SchemaDifference, SchemaError};
+pub use corrupted::{Corrupted, Damage};
 
-/// Shared memory that does not hold what the protocol can have written there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the segment is corrupted: {0}")]
-pub struct Corrupted(pub &'static str);
+use crate::name::{BadName, QueueName};
+use crate::schema::SchemaDifference;
 
 /// Why a queue could not be created.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +92,12 @@ pub enum CreateError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The schema, which stands in the segment, has a bounded length.
+    #[error("the schema takes {nbytes} bytes as text, and must take at most {max}; use shorter keys, or fewer leaves", max = crate::layout::MAX_SCHEMA_NBYTES)]
+    SchemaTooLong {
+        /// Bytes of its JSON.
+        nbytes: usize,
+    },
     /// The queue's own first participant could not be registered.
     #[error(transparent)]
     Attach(#[from] AttachError),
@@ -110,12 +115,18 @@ pub enum AttachError {
         /// The segment's version.
         found: u32,
     },
-    /// The header or the table of participants is damaged.
+    /// The header, the schema or a state word is damaged.
     #[error(transparent)]
     Corrupted(#[from] Corrupted),
-    /// The schema in the header does not parse.
-    #[error("the segment is corrupted: its schema: {0}")]
-    Schema(#[from] SchemaError),
+    /// The file was made under another name.
+    #[error(
+        "it is the file of the queue named {found:?}, copied or renamed, and a queue's file never gets another name; \
+         rename it back, or remove it"
+    )]
+    OtherName {
+        /// The name that the queue was created with.
+        found: QueueName,
+    },
     /// No entry is free.
     #[error("all {limit} places for participants are taken; create the queue with a larger `participants=`")]
     TableFull {

@@ -13,6 +13,9 @@ pub const MAX_CAPACITY: u64 = 1 << 24;
 pub const MAX_PARTICIPANTS: u32 = 1 << 12;
 /// How many processes can share a queue unless its creator says otherwise.
 pub const DEFAULT_PARTICIPANTS: u32 = 256;
+/// The longest schema as text: twice what the most leaves take with ordinary keys. Who attaches reads it whole, and believes no
+/// header that asks for more.
+pub(crate) const MAX_SCHEMA_NBYTES: usize = 1 << 28;
 /// Segments come in whole pages of this size.
 pub(crate) const PAGE_NBYTES: usize = 4096;
 
@@ -48,6 +51,7 @@ pub(crate) struct Layout {
 pub(crate) enum LayoutError {
     Capacity,
     Participants,
+    SchemaTooLong,
     TooLarge,
 }
 
@@ -63,6 +67,9 @@ impl Layout {
         }
         if !(1..=u64::from(MAX_PARTICIPANTS)).contains(&participants) {
             return Err(LayoutError::Participants);
+        }
+        if schema_nbytes > MAX_SCHEMA_NBYTES {
+            return Err(LayoutError::SchemaTooLong);
         }
         Self::place(schema.leaves(), schema_nbytes, capacity as usize, participants as u32)
             .ok_or(LayoutError::TooLarge)
@@ -216,6 +223,8 @@ mod tests {
         assert_eq!(refused(1, 0), LayoutError::Participants);
         assert_eq!(refused(1, u64::from(MAX_PARTICIPANTS) + 1), LayoutError::Participants);
         assert_eq!(refused(MAX_CAPACITY, 1), LayoutError::TooLarge);
+        let too_long = Layout::new(&schema, MAX_SCHEMA_NBYTES + 1, 1, 1);
+        assert_eq!(too_long, Err(LayoutError::SchemaTooLong));
     }
 
     #[test]

@@ -120,7 +120,7 @@ mod tests;
 pub use batch::BatchSize;
 pub use counters::Counters;
 pub use dtype::{Dtype, Element};
-pub use error::{AttachError, BorrowError, Corrupted, CreateError, OpenError, ReserveError};
+pub use error::{AttachError, BorrowError, Corrupted, CreateError, Damage, OpenError, ReserveError};
 pub use layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS};
 #[cfg(not(loom))]
 pub use loan::{Hold, ItemInfo, LeafError, LeafIndex, ReadBatch, ReadLoan, WriteBatch, WriteLoan};

@@ -8,7 +8,7 @@
 //! | somebody has a lock on | live | attaches | exists | attaches | leaves it |
 //! | nobody has a lock on | stale | refuses | replaces | replaces | removes it |
 //! | nobody has a lock on, and is to be kept | idle | attaches | exists | attaches | leaves it |
-//! | is no queue, or unsafe | foreign | refuses | refuses | refuses | leaves it |
+//! | is no queue, or unsafe, or was made under another name | foreign | refuses | refuses | refuses | leaves it |
 //! | is a damaged queue, or of another version, and nobody has a lock on | broken | refuses | replaces | replaces | removes it |
 //!
 //! M1. A file gets its name when it is whole and its creator is registered. It never gets another one.
@@ -93,7 +93,7 @@ pub fn names() -> io::Result<Vec<QueueName>> {
 pub fn name_state(name: &QueueName) -> Result<Option<NameState>, AttachError> {
     let Some(directory) = open_directory()? else { return Ok(None) };
     Ok(match directory.file(name) {
-        Ok(Some(file)) => Some(state_of(&file)?),
+        Ok(Some(file)) => Some(state_of(&file, name)?),
         Ok(None) => None,
         Err(error) => Some(NameState::Foreign(error)),
     })
@@ -109,7 +109,7 @@ pub fn remove_name(name: &QueueName, idle: bool) -> Result<bool, AttachError> {
     let rounds = Rounds::begin();
     loop {
         let Some(file) = directory.file(name)? else { return Ok(false) };
-        let is_removable = match state_of(&file)? {
+        let is_removable = match state_of(&file, name)? {
             NameState::Stale | NameState::Broken(_) => true,
             NameState::Idle => idle,
             NameState::Live | NameState::Foreign(_) => false,
@@ -133,7 +133,7 @@ pub(crate) fn find(name: &QueueName) -> Result<OwnedFd, AttachError> {
     let mut seemed_stale = false;
     loop {
         let file = directory.file(name).map_err(at)?.ok_or_else(not_found)?;
-        match state_of(&file).map_err(at)? {
+        match state_of(&file, name).map_err(at)? {
             NameState::Live | NameState::Idle => return Ok(file),
             NameState::Broken(error) | NameState::Foreign(error) => return Err(at(error)),
             // So it also seems for a moment while its last participant leaves (M4).
@@ -153,6 +153,7 @@ pub(crate) fn look_at(name: &QueueName) -> Result<(OwnedFd, Preamble), AttachErr
     let at = |error| AttachError::At { path: directory.path_of(name), error: Box::new(error) };
     let file = directory.file(name).map_err(at)?.ok_or_else(not_found)?;
     let preamble = Preamble::read(&file).map_err(at)?;
+    check_name(&preamble, name).map_err(at)?;
     Ok((file, preamble))
 }
 
@@ -171,7 +172,7 @@ pub(crate) fn make_room(directory: &Directory, name: &QueueName) -> Result<(), C
     let rounds = Rounds::begin();
     loop {
         let Some(file) = directory.file(name).map_err(at)? else { return Ok(()) };
-        match state_of(&file).map_err(at)? {
+        match state_of(&file, name).map_err(at)? {
             NameState::Live | NameState::Idle => return Err(CreateError::Exists { name: name.clone() }),
             NameState::Foreign(error) => return Err(at(error).into()),
             NameState::Stale | NameState::Broken(_) => {}
@@ -253,8 +254,8 @@ fn remove_if_still(directory: &Directory, name: &QueueName, file: Option<FileIde
     Ok(true)
 }
 
-/// What a file is, once nobody has all its bytes (M5).
-pub(crate) fn state_of(file: &OwnedFd) -> Result<NameState, AttachError> {
+/// What a file is that was found under this name, once nobody has all its bytes (M5).
+pub(crate) fn state_of(file: &OwnedFd, name: &QueueName) -> Result<NameState, AttachError> {
     let rounds = Instant::now();
     let is_live = loop {
         let found = holders(file.as_fd()).map_err(|source| AttachError::System {
@@ -269,7 +270,8 @@ pub(crate) fn state_of(file: &OwnedFd) -> Result<NameState, AttachError> {
             Holders::Remover => thread::sleep(PAUSE),
         }
     };
-    Ok(match (Preamble::read(file), is_live) {
+    let preamble = Preamble::read(file).and_then(|found| check_name(&found, name).map(|()| found));
+    Ok(match (preamble, is_live) {
         (Ok(_), true) => NameState::Live,
         (Ok(found), false) if found.header.flags & FLAG_KEEP != 0 => NameState::Idle,
         (Ok(_), false) => NameState::Stale,
@@ -280,7 +282,16 @@ pub(crate) fn state_of(file: &OwnedFd) -> Result<NameState, AttachError> {
 
 /// Whether an error says that a file is a queue, if not one that can be used.
 fn is_of_a_queue(error: &AttachError) -> bool {
-    matches!(error, AttachError::Corrupted(_) | AttachError::Schema(_) | AttachError::OtherVersion { .. })
+    matches!(error, AttachError::Corrupted(_) | AttachError::OtherVersion { .. })
+}
+
+/// Refuses a file that was made under another name (M1): who attaches to it would not know the queue's own from its copy, and
+/// the last to leave would look for the wrong name.
+fn check_name(found: &Preamble, name: &QueueName) -> Result<(), AttachError> {
+    match &found.name {
+        Some(other) if other != name => Err(AttachError::OtherName { found: other.clone() }),
+        _ => Ok(()),
+    }
 }
 
 fn open_directory() -> Result<Option<Directory>, AttachError> {

@@ -119,14 +119,20 @@ impl Word {
     }
 }
 
+impl std::fmt::Display for Word {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (reach, owner) = (self.0 >> REACH_SHIFT, self.owner().0);
+        match self.phase() {
+            Some(phase) if phase.is_held() => write!(f, "{phase:?}(owner {owner:#x}, reach {reach})"),
+            Some(phase) => write!(f, "{phase:?}(reach {reach})"),
+            None => write!(f, "{:#018x}, which has no meaning", self.0),
+        }
+    }
+}
+
 impl std::fmt::Debug for Word {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.phase() {
-            Some(phase) => {
-                write!(f, "{phase:?}(owner {:#x}, reach {})", self.owner().0, self.0 >> REACH_SHIFT)
-            }
-            None => write!(f, "meaningless state word {:#018x}", self.0),
-        }
+        std::fmt::Display::fmt(self, f)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Attached;
 use crate::clock::{monotonic_ns, realtime_ns};
 use crate::counters::Counter;
-use crate::error::{AttachError, BorrowError, Corrupted, ReserveError};
+use crate::error::{AttachError, BorrowError, Corrupted, Damage, ReserveError};
 use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE, Slot};
 use crate::ring::Claim;
 use crate::sweep;
@@ -390,6 +390,6 @@ fn shut_down_how(flag: u32) -> Result<Shutdown, Corrupted> {
     match flag {
         SHUTDOWN_DRAIN => Ok(Shutdown::Drain),
         SHUTDOWN_IMMEDIATE => Ok(Shutdown::Immediate),
-        _ => Err(Corrupted("the shutdown flag has no meaning")),
+        _ => Err(Damage::ShutdownFlag { found: flag }.into()),
     }
 }

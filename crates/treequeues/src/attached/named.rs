@@ -8,7 +8,7 @@ use crate::fork;
 use crate::name::QueueName;
 use crate::names::{self, Rounds};
 use crate::schema::Schema;
-use crate::segment::{CreateOptions, Directory, Preamble, Segment, has_name};
+use crate::segment::{CreateOptions, Directory, FileIdentity, Preamble, Segment, has_name};
 
 impl Attached {
     /// Makes the segment of a named queue, registers this process in it, and gives it its name.
@@ -40,6 +40,11 @@ impl Attached {
                 // Else it came too late (`names` M3).
                 Ok(attached) => {
                     let attached = attached.expect("there is a segment to attach to");
+                    if attached.segment.identity() != FileIdentity::of(&*file).ok() {
+                        return Err(AttachError::Foreign(
+                            "it is a copy of a queue's file that this process has open",
+                        ));
+                    }
                     if names::is_still_named(&attached.segment) {
                         return Ok(attached);
                     }

@@ -133,7 +133,7 @@ impl Observer {
     /// # Errors
     /// If the system refuses to tell.
     pub fn state(&self) -> Result<NameState, AttachError> {
-        names::state_of(&self.file)
+        names::state_of(&self.file, &self.name)
     }
 
     /// What is in the queue now, what was done to it, and who holds what.
@@ -154,7 +154,7 @@ impl Observer {
             }
         }
         let control = self.read(control_offset, size_of::<Control>())?;
-        Ok(tally.finish(shutdown_flag(&control)))
+        Ok(tally.finish(shutdown_flag(&control))?)
     }
 
     /// The oldest item, as it is now: it stays in the queue. `None` if there is none, or if others were faster each time.

@@ -1,8 +1,9 @@
 //! How many slots are in which state: one quick look.
 
-use crate::error::Corrupted;
-use crate::format::{SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE};
+use crate::error::{Corrupted, Damage};
+use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE};
 use crate::liveness::EntryState;
+use crate::ring::phase_of;
 use crate::segment::Segment;
 use crate::sync::Ordering;
 use crate::word::{Phase, Word};
@@ -32,18 +33,18 @@ pub struct Snapshot {
 impl Snapshot {
     pub(crate) fn take(segment: &Segment) -> Result<Self, Corrupted> {
         let mut snapshot = Self::default();
-        for word in segment.ring().words() {
-            snapshot.count(word)?;
+        for (slot, word) in segment.ring().words().enumerate() {
+            snapshot.count(slot, word)?;
         }
         snapshot.participants = segment.entries().iter().filter(|entry| EntryState::load(entry).used).count();
         // Relaxed: one more look among many.
-        snapshot.apply_shutdown(segment.control().not_full.shutdown.load(Ordering::Relaxed));
+        snapshot.apply_shutdown(segment.control().not_full.shutdown.load(Ordering::Relaxed))?;
         Ok(snapshot)
     }
 
     /// Counts one slot.
-    pub(super) fn count(&mut self, word: Word) -> Result<Phase, Corrupted> {
-        let phase = word.phase().ok_or(Corrupted("a slot's state word has no meaning"))?;
+    pub(super) fn count(&mut self, slot: usize, word: Word) -> Result<Phase, Corrupted> {
+        let phase = phase_of(slot, word)?;
         match phase {
             Phase::Free => self.free += 1,
             Phase::Writing | Phase::Late => self.writing += 1,
@@ -59,11 +60,17 @@ impl Snapshot {
     }
 
     /// After all slots: what the queue's shutdown means for them.
-    pub(super) fn apply_shutdown(&mut self, flag: u32) {
-        self.is_shut_down = flag != SHUTDOWN_NONE;
-        if flag == SHUTDOWN_IMMEDIATE {
-            // What is left can no longer be had.
-            (self.ready, self.returned) = (0, 0);
-        }
+    pub(super) fn apply_shutdown(&mut self, flag: u32) -> Result<(), Corrupted> {
+        self.is_shut_down = match flag {
+            SHUTDOWN_NONE => false,
+            SHUTDOWN_DRAIN => true,
+            SHUTDOWN_IMMEDIATE => {
+                // What is left can no longer be had.
+                (self.ready, self.returned) = (0, 0);
+                true
+            }
+            found => return Err(Damage::ShutdownFlag { found }.into()),
+        };
+        Ok(())
     }
 }

@@ -101,7 +101,7 @@ impl Stats {
             tally.count(&SlotValues::load(slot))?;
         }
         // Relaxed: one more look among many (V2).
-        Ok(tally.finish(segment.control().not_full.shutdown.load(Ordering::Relaxed)))
+        Ok(tally.finish(segment.control().not_full.shutdown.load(Ordering::Relaxed))?)
     }
 }
 
@@ -165,7 +165,7 @@ impl Tally {
         let slot = self.next_slot;
         self.next_slot += 1;
         let word = Word(values.state);
-        let phase = self.stats.snapshot.count(word)?;
+        let phase = self.stats.snapshot.count(slot, word)?;
         let id = word.owner().id(self.id_bits);
         let place = self.places.get(id as usize).copied().flatten();
         let holder = place.filter(|(_, owner)| *owner == word.owner()).map(|(index, _)| index);
@@ -195,9 +195,9 @@ impl Tally {
         Ok(())
     }
 
-    pub(super) fn finish(mut self, shutdown_flag: u32) -> Stats {
-        self.stats.snapshot.apply_shutdown(shutdown_flag);
-        self.stats
+    pub(super) fn finish(mut self, shutdown_flag: u32) -> Result<Stats, Corrupted> {
+        self.stats.snapshot.apply_shutdown(shutdown_flag)?;
+        Ok(self.stats)
     }
 }
 

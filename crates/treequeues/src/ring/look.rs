@@ -1,6 +1,6 @@
 //! Looks at the ring that take nothing: cheap ones for busy loops, and counts.
 
-use super::{MEANINGLESS, Ring, is_up};
+use super::{Ring, is_up, phase_of};
 use crate::error::Corrupted;
 use crate::format::Slot;
 use crate::sync::{Ordering, fence};
@@ -116,7 +116,7 @@ impl Ring<'_> {
         let mut left = 0;
         for index in 0..self.slots.len() {
             let word = self.word(index);
-            match word.phase().ok_or(MEANINGLESS)? {
+            match phase_of(index, word)? {
                 Phase::Ready | Phase::Returned => left += 1,
                 Phase::Writing | Phase::Late | Phase::Reading if !is_own(&self.slots[index]) => {
                     return Ok(None);

@@ -33,7 +33,7 @@
 
 mod look;
 
-use crate::error::Corrupted;
+use crate::error::{Corrupted, Damage};
 use crate::format::{Control, Slot};
 use crate::sync::{AtomicU64, Ordering, spin_loop};
 use crate::word::{Owner, Phase, Word};
@@ -48,9 +48,9 @@ const LAPS_LOOKED_AT: u64 = 64;
 /// others gave items back meanwhile: somebody who gives back thousands would keep it from ever having any.
 const PATIENT_LOOKS: u32 = 16;
 
-const LOST: Corrupted = Corrupted("the cursors and state words of the ring contradict each other");
-const MEANINGLESS: Corrupted = Corrupted("a slot's state word has no meaning");
-const NOT_MINE: Corrupted = Corrupted("a slot held by this participant was taken by another");
+/// The cursors' names.
+const HEAD: &str = "head";
+const TAIL: &str = "tail";
 
 /// The right to a slot, won by a compare-and-swap. Spent by exactly one of `commit`, `abort`, `release`, `give_back` and
 /// `let_go`.
@@ -136,8 +136,8 @@ impl<'s> Ring<'s> {
             let mut candidate = None;
             let mut stale = false;
             for at in self.lap_from(head) {
-                looks.spend(1)?;
-                match Self::outlook(self.word(at.slot), at.lap)? {
+                looks.spend(|| self.lost(HEAD, &self.control.head))?;
+                match Self::outlook(self.word(at.slot), at)? {
                     Outlook::Candidate => candidate = Some(at),
                     Outlook::UsedUp { free } => {
                         saw_free |= free;
@@ -247,7 +247,7 @@ impl<'s> Ring<'s> {
             let hint = self.control.hint.load(Ordering::Acquire);
             if is_up(hint) {
                 // One, and not as many as there are slots: whatever makes this start over is the progress of others.
-                looks.spend(1)?;
+                looks.spend(|| self.lost(TAIL, &self.control.tail))?;
                 match self.borrow_returned(me, hint, patience > 0, &accept)? {
                     Returned::Claimed(claim) => return Ok(Some(claim)),
                     Returned::Refused => return Ok(None),
@@ -312,9 +312,9 @@ impl<'s> Ring<'s> {
         let mut moved = 0;
         'slots: for index in 0..self.slots.len() {
             loop {
-                looks.spend(1)?;
+                looks.spend(|| self.restless(index))?;
                 let word = self.word(index);
-                let phase = word.phase().ok_or(MEANINGLESS)?;
+                let phase = phase_of(index, word)?;
                 if word.owner() != dead || !phase.is_held() {
                     break;
                 }
@@ -345,7 +345,7 @@ impl<'s> Ring<'s> {
     fn burn(self, head: Position, candidate: Position) -> Result<bool, Corrupted> {
         for at in self.lap_from(head).take_while(|at| at.ticket != candidate.ticket) {
             let word = self.word(at.slot);
-            let burned = match Self::outlook(word, at.lap)? {
+            let burned = match Self::outlook(word, at)? {
                 Outlook::UsedUp { .. } => continue,
                 Outlook::Candidate | Outlook::Stale => return Ok(false),
                 Outlook::InTheWay(Phase::Ready) => {
@@ -379,7 +379,7 @@ impl<'s> Ring<'s> {
         let mut lowest: Option<(u64, usize, Word)> = None;
         for index in 0..self.slots.len() {
             let word = self.word(index);
-            if word.phase().ok_or(MEANINGLESS)? == Phase::Returned {
+            if phase_of(index, word)? == Phase::Returned {
                 // Relaxed: written before the word that `self.word` acquired; a later tenant fails the swap (W2).
                 let ticket = self.slots[index].ticket.load(Ordering::Relaxed);
                 if lowest.is_none_or(|(lowest, ..)| ticket < lowest) {
@@ -421,10 +421,10 @@ impl<'s> Ring<'s> {
         let mut candidate = None;
         let mut end = None;
         for at in self.lap_from(tail) {
-            looks.spend(1)?;
+            looks.spend(|| self.lost(TAIL, &self.control.tail))?;
             let word = self.word(at.slot);
             let ahead = word.laps_ahead_of(at.lap);
-            match word.phase().ok_or(MEANINGLESS)? {
+            match phase_of(at.slot, word)? {
                 Phase::Returned => {
                     self.raise_hint();
                     return Ok(InOrder::Moved);
@@ -493,7 +493,7 @@ impl<'s> Ring<'s> {
     fn any_committed_since(self, first: Position, candidate: Position) -> Result<bool, Corrupted> {
         for at in self.lap_from(first).take_while(|at| at.ticket != candidate.ticket) {
             let word = self.word(at.slot);
-            match word.phase().ok_or(MEANINGLESS)? {
+            match phase_of(at.slot, word)? {
                 Phase::Returned => {
                     self.raise_hint();
                     return Ok(true);
@@ -507,7 +507,7 @@ impl<'s> Ring<'s> {
 
     fn any(self, wanted: Phase) -> Result<bool, Corrupted> {
         for index in 0..self.slots.len() {
-            if self.word(index).phase().ok_or(MEANINGLESS)? == wanted {
+            if phase_of(index, self.word(index))? == wanted {
                 return Ok(true);
             }
         }
@@ -518,12 +518,12 @@ impl<'s> Ring<'s> {
     fn leave(self, claim: &Claim, from: &[Phase], to: impl Fn(Word) -> Word) -> Result<Word, Corrupted> {
         let mut looks = self.looks();
         loop {
-            looks.spend(1)?;
+            looks.spend(|| self.restless(claim.slot))?;
             let word = self.word(claim.slot);
             let mine =
                 word.owner() == claim.word.owner() && word.phase().is_some_and(|phase| from.contains(&phase));
             if !mine {
-                return Err(NOT_MINE);
+                return Err(Damage::TakenAway { slot: claim.slot, held: claim.word.0, found: word.0 }.into());
             }
             let left = to(word);
             if self.swap(claim.slot, word, left) {
@@ -533,9 +533,8 @@ impl<'s> Ring<'s> {
         }
     }
 
-    fn outlook(word: Word, lap: u64) -> Result<Outlook, Corrupted> {
-        let phase = word.phase().ok_or(MEANINGLESS)?;
-        Ok(match (phase, word.laps_ahead_of(lap)) {
+    fn outlook(word: Word, at: Position) -> Result<Outlook, Corrupted> {
+        Ok(match (phase_of(at.slot, word)?, word.laps_ahead_of(at.lap)) {
             (Phase::Free, 0) => Outlook::Candidate,
             (Phase::Free, 1..) => Outlook::UsedUp { free: true },
             (_, 0..) => Outlook::UsedUp { free: false },
@@ -566,6 +565,19 @@ impl<'s> Ring<'s> {
     fn raise_hint(self) {
         // Release: pairs with the Acquire loads in `borrow`. Acquire: keeps what follows behind it.
         self.control.hint.fetch_add(HINT_RAISE, Ordering::AcqRel);
+    }
+
+    /// The looks are spent, and no state of a ring explains that but a wrong cursor.
+    #[cold]
+    fn lost(self, cursor: &'static str, ticket: &AtomicU64) -> Corrupted {
+        let Position { ticket, slot, .. } = self.position(ticket.load(Ordering::Relaxed));
+        Damage::Cursor { cursor, ticket, slot, word: self.word(slot).0 }.into()
+    }
+
+    /// The looks are spent on one slot.
+    #[cold]
+    fn restless(self, slot: usize) -> Corrupted {
+        Damage::Restless { slot, word: self.word(slot).0 }.into()
     }
 
     fn looks(self) -> Looks {
@@ -601,10 +613,16 @@ struct Looks {
 
 impl Looks {
     #[inline]
-    fn spend(&mut self, looks: usize) -> Result<(), Corrupted> {
-        self.left = self.left.checked_sub(looks as u64).ok_or(LOST)?;
+    fn spend(&mut self, damage: impl FnOnce() -> Corrupted) -> Result<(), Corrupted> {
+        self.left = self.left.checked_sub(1).ok_or_else(damage)?;
         Ok(())
     }
+}
+
+/// The phase of a slot's word.
+#[inline]
+pub(crate) fn phase_of(slot: usize, word: Word) -> Result<Phase, Corrupted> {
+    word.phase().ok_or_else(|| Damage::StateWord { slot, word: word.0 }.into())
 }
 
 enum Returned {

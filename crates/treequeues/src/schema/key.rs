@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub const MAX_KEY_DEPTH: usize = 16;
 
 /// How many characters of a key appear in a path.
-const MAX_SHOWN_CHARS: usize = 80;
+pub(super) const MAX_SHOWN_CHARS: usize = 80;
 
 /// A key of a dict, or the aux data of a custom node: a Python value that compares and prints the same everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::SchemaError;
-use super::key::{ClassPath, Key, MAX_KEY_DEPTH, elide_middle};
+use super::key::{ClassPath, Key, MAX_KEY_DEPTH, MAX_SHOWN_CHARS, elide_middle};
 
 /// How many containers may stand around a leaf: more than people write by hand, few enough to walk by recursion.
 pub const MAX_DEPTH: usize = 100;
@@ -123,7 +123,9 @@ impl Node {
         if keys.iter().any(|key| key.depth() > MAX_KEY_DEPTH) {
             return Err(SchemaError::KeyTooDeep { path: path() });
         }
-        let twice = first_twice(keys).map(Key::to_string).or_else(|| first_twice(fields).cloned());
+        let twice = first_twice(keys)
+            .map(Key::to_string)
+            .or_else(|| first_twice(fields).map(|name| elide_middle(name, MAX_SHOWN_CHARS).into_owned()));
         twice.map_or(Ok(()), |name| Err(SchemaError::DuplicateName { path: path(), name }))
     }
 }
@@ -149,8 +151,11 @@ impl Step<'_> {
         };
         // Writing to a String cannot fail.
         let _ = match (name, self) {
-            (Some(name), _) if path.is_empty() => write!(path, "{name}"),
-            (Some(name), _) => write!(path, ".{name}"),
+            // Shortened, because each leaf below has it in its path. A key this long is none to stand behind a dot.
+            (Some(name), _) => {
+                let dot = if path.is_empty() { "" } else { "." };
+                write!(path, "{dot}{}", elide_middle(name, MAX_SHOWN_CHARS))
+            }
             (None, Step::Key(key)) => write!(path, "[{key}]"),
             (None, Step::Index(index)) => write!(path, "[{index}]"),
             (None, Step::Field(_)) => Ok(()),

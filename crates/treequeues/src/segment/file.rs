@@ -76,7 +76,10 @@ pub(super) fn read_header(fd: &OwnedFd) -> Result<Header, AttachError> {
 /// Reads `nbytes` bytes at `offset`, wherever the descriptor's own position is.
 pub(crate) fn read_at(fd: &OwnedFd, offset: usize, nbytes: usize) -> Result<Vec<u8>, AttachError> {
     let read = || -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; nbytes];
+        let mut bytes = Vec::new();
+        // A size that a segment names may be more than there is.
+        bytes.try_reserve_exact(nbytes)?;
+        bytes.resize(nbytes, 0);
         File::from(fd.try_clone()?).read_exact_at(&mut bytes, offset as u64)?;
         Ok(bytes)
     };

@@ -1,0 +1,101 @@
+//! Damage: shared memory that does not hold what the protocol can have written there, and where that stands.
+
+use crate::schema::SchemaError;
+use crate::word::Word;
+
+/// Shared memory that does not hold what the protocol can have written there. The message says what, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the segment is corrupted: {0}")]
+pub struct Corrupted(Box<Damage>);
+
+// A pointer that is never null: the result of a call that mostly succeeds is one register.
+const _: () = assert!(size_of::<Result<(), Corrupted>>() == size_of::<usize>());
+
+/// What is corrupted, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// A field of the header, which is written once, is none that a queue can have.
+    #[error("its header's {field}, at byte {offset}, is {found}, and not {expected}")]
+    Header {
+        /// The field.
+        field: &'static str,
+        /// Where it begins, in bytes from the segment's begin.
+        offset: usize,
+        /// What is there.
+        found: String,
+        /// What could be.
+        expected: String,
+    },
+    /// The schema, which is written once, is none.
+    #[error("its schema, at bytes {offset} to {end}: {error}")]
+    Schema {
+        /// Where it begins, in bytes from the segment's begin.
+        offset: usize,
+        /// The byte after its last.
+        end: usize,
+        /// Why not.
+        error: SchemaError,
+    },
+    /// A slot's state word is one that nobody writes.
+    #[error("the state word of slot {slot} is {word:#018x}, which has no meaning")]
+    StateWord {
+        /// The slot's number.
+        slot: usize,
+        /// What is there.
+        word: u64,
+    },
+    /// A slot that this participant holds was taken from it.
+    #[error("slot {slot}, held here with state word {}, was taken away: now it has {}", Word(*held), Word(*found))]
+    TakenAway {
+        /// The slot's number.
+        slot: usize,
+        /// The state word that this participant wrote.
+        held: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// A cursor and the state words cannot both be right.
+    #[error(
+        "the cursor {cursor} is at ticket {ticket}, which the state words contradict: slot {slot}, to which that belongs, has {}",
+        Word(*word)
+    )]
+    Cursor {
+        /// `head` or `tail`.
+        cursor: &'static str,
+        /// What is there.
+        ticket: u64,
+        /// The slot of that ticket.
+        slot: usize,
+        /// The slot's state word.
+        word: u64,
+    },
+    /// A slot's state word never stands still: somebody else writes to it.
+    #[error("the state word of slot {slot} changes without end: last it was {}", Word(*word))]
+    Restless {
+        /// The slot's number.
+        slot: usize,
+        /// What was there.
+        word: u64,
+    },
+    /// The shutdown flag is one that nobody writes.
+    #[error("the shutdown flag is {found:#010x}, which has no meaning")]
+    ShutdownFlag {
+        /// What is there.
+        found: u32,
+    },
+}
+
+impl Corrupted {
+    /// What is corrupted, and where.
+    pub fn damage(&self) -> &Damage {
+        &self.0
+    }
+}
+
+impl From<Damage> for Corrupted {
+    #[cold]
+    fn from(damage: Damage) -> Self {
+        Self(Box::new(damage))
+    }
+}
