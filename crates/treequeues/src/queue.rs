@@ -550,8 +550,17 @@ impl Queue {
 
     /// Another participant of the same segment.
     pub(crate) fn join(&self) -> Result<Self, AttachError> {
-        let segment = self.attached.segment().map_again()?;
+        Self::on(self.attached.segment().map_again()?)
+    }
+
+    /// A participant of a segment that was mapped.
+    pub(crate) fn on(segment: Segment) -> Result<Self, AttachError> {
         Attached::register(segment, &mut fork::hold_off()).map(Self::new)
+    }
+
+    /// What is this queue's in this process.
+    pub(crate) fn attached_here(&self) -> &Attached {
+        &self.attached
     }
 
     /// What a daemonizing library does that closes all descriptors and opens others.

@@ -521,6 +521,12 @@ impl Header {
     }
 }
 
+/// What the checksum of a file's header should be: for tests of what is behind it.
+#[cfg(test)]
+pub(crate) fn checksum_of(fd: &OwnedFd) -> Result<u64, AttachError> {
+    Ok(file::read_header(fd)?.expected_checksum())
+}
+
 fn hex(number: u64) -> String {
     format!("{number:#018x}")
 }

@@ -10,6 +10,7 @@
 //! | `holds` | loans without a lifetime: states, drops, drains that wait for them |
 //! | `damage` | words and cursors that contradict each other are errors |
 //! | `dropping` | items that kill their takers: counted, handed over, dropped; and deaths between any two accesses of that |
+//! | `hostile` | any bytes in any part of a segment are an error that says where, or work |
 //! | `death` | whole queues: participants that die, and what the others find |
 //! | `interleave` | all interleavings of two and three threads, under `loom`, abandoned claims included |
 //!
@@ -31,6 +32,8 @@ mod death;
 mod dropping;
 #[cfg(not(loom))]
 mod holds;
+#[cfg(not(loom))]
+mod hostile;
 #[cfg(loom)]
 mod interleave;
 #[cfg(not(loom))]
