@@ -21,7 +21,7 @@ use crate::names::{name_state, names_folder, remove_name};
 use crate::{BatchSize, CreateOptions, Hold, Observer, Queue, QueueName, Wait};
 
 /// Cases of an ordinary run.
-const CASES: u64 = 400;
+const CASES: u64 = 120;
 /// Far longer than any case takes, with its hundred waits of a millisecond.
 const WATCHDOG: Duration = Duration::from_secs(120);
 /// Tells the child which cases it is to play.
@@ -338,4 +338,26 @@ fn queues_on_damaged_memory_say_where_or_work_and_never_crash_or_hang() {
         "{seed} ended with {status}; replay: {replay}\n{}",
         cause.join("\n")
     );
+}
+
+#[test]
+fn a_shutdown_flag_without_meaning_is_named_by_every_call_that_looks_at_it() {
+    let queue = Queue::create(schema(), 2).expect("small");
+    let victim = Victim::of(&queue);
+    let flag = victim.control + offset_of!(Control, not_full) + offset_of!(NotFull, shutdown);
+    victim.file.write_all_at(&2_u32.to_le_bytes(), flag as u64).expect("in memory");
+    let batch = BatchSize::exactly(2);
+    let said = [
+        queue.try_reserve().expect_err("no flag").to_string(),
+        queue.reserve_with(briefly()).expect_err("no flag").to_string(),
+        queue.try_borrow().expect_err("no flag").to_string(),
+        queue.borrow_with(briefly()).expect_err("no flag").to_string(),
+        queue.reserve_batch_with(batch, briefly()).expect_err("no flag").to_string(),
+        queue.borrow_batch_with(batch, briefly()).expect_err("no flag").to_string(),
+        queue.stats().expect_err("no flag").to_string(),
+        queue.snapshot().expect_err("no flag").to_string(),
+    ];
+    for said in said {
+        assert_eq!(said, "the segment is corrupted: the shutdown flag is 0x00000002, which has no meaning");
+    }
 }

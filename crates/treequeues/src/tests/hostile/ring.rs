@@ -202,7 +202,7 @@ impl Play {
 }
 
 proptest! {
-    #![proptest_config(config(400))]
+    #![proptest_config(config(100))]
 
     /// Any numbers, and every verb on them, again and again.
     #[test]
