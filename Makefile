@@ -54,8 +54,9 @@ docs: $(VENV)/.docs ## The documentation's site, into site/; warnings are errors
 kill-points: ## A process killed before each instruction of each operation, and stopped before each third.
 	$(KILL_POINTS) --coarse-stride 3
 
-soak: kill-points $(VENV)/.test ## The long part: the big models, then ROUNDS rounds of kills and forks, each with a new seed.
+soak: kill-points $(VENV)/.test ## The long part: all kill points, the big models, ROUNDS times as many hostile segments, ROUNDS rounds of kills and forks.
 	cargo test --release --package treequeues --test model --test names -- --ignored --nocapture --test-threads 1
+	TREEQUEUES_HOSTILE=$(ROUNDS) cargo test --release --package treequeues --lib hostile
 	for round in $$(seq $(ROUNDS)); do \
 		$(BIN)/python -m pytest $(addprefix tests/processes/test_,kill.py fork.py batches_and_kills.py named_queues.py) $(ARGS) \
 			|| exit 1; \

@@ -6,10 +6,12 @@ one.
 
 import fcntl
 import os
+import shutil
 import struct
 import subprocess
 
 import pytest
+from helpers import open_descriptors
 
 from treequeues import CorruptedError, TreeQueue
 
@@ -40,8 +42,8 @@ def refused(call):
     return str(error.value)
 
 
-def kept_queue():
-    with TreeQueue(0.0, 2, name="a", keep=True) as queue:
+def kept_queue(path):
+    with TreeQueue(0.0, 2, name=path.name, keep=True) as queue:
         queue.put(1.0)
 
 
@@ -61,9 +63,9 @@ def make_an_empty_file(path):
 
 
 def make_a_link(path):
-    kept_queue()
-    path.rename(path.with_name("b"))
-    path.symlink_to("b")
+    kept_queue(path)
+    path.rename(path.with_name("linked"))
+    path.symlink_to("linked")
 
 
 def make_a_pipe(path):
@@ -75,29 +77,92 @@ def make_a_folder(path):
 
 
 def make_a_queue_that_others_can_read(path):
-    kept_queue()
+    kept_queue(path)
     path.chmod(0o644)
 
 
 def make_a_queue_of_another_user(path):
-    kept_queue()
+    kept_queue(path)
     if os.geteuid() != 0:
         pytest.skip("only root can give a file away")
     os.chown(path, 12345, -1)
 
 
+def make_a_copy_of_another_queue(path):
+    kept_queue(path.with_name("original"))
+    shutil.copy(path.with_name("original"), path)
+
+
+def make_an_anonymous_queues_memory(path):
+    before = open_descriptors()
+    with TreeQueue(0.0, 2):
+        links = [f"/proc/self/fd/{number}" for number in open_descriptors() - before]
+        memory = next(link for link in links if os.readlink(link).startswith("/memfd:"))
+        shutil.copyfile(memory, path)
+    path.chmod(0o600)
+
+
+def make_an_older_version(path):
+    kept_queue(path)
+    overwrite(path, VERSION_OFFSET, struct.pack("<I", 1))
+
+
+def make_a_newer_version(path):
+    kept_queue(path)
+    overwrite(path, VERSION_OFFSET, struct.pack("<I", 99))
+
+
+def make_a_damaged_header(path):
+    kept_queue(path)
+    overwrite(path, CAPACITY_OFFSET, struct.pack("<Q", 1 << 40))
+
+
+def make_a_damaged_schema(path):
+    kept_queue(path)
+    overwrite(path, path.read_bytes().index(b'{"version"'), b"\xff")
+
+
+def make_a_truncated_queue(path):
+    kept_queue(path)
+    os.truncate(path, path.stat().st_size - 4096)
+
+
+def make_a_grown_queue(path):
+    kept_queue(path)
+    os.truncate(path, path.stat().st_size + 8192)
+
+
+def make_a_queue_cut_within_its_header(path):
+    kept_queue(path)
+    os.truncate(path, 100)
+
+
+# Refused, and left alone: it is no queue of this user, or not this one.
+FOREIGN = {
+    make_a_text: "does not begin with the magic bytes",
+    make_an_empty_file: "the file is empty",
+    make_a_queue_cut_within_its_header: "the file is shorter than a header",
+    make_a_link: "it is a symbolic link",
+    make_a_pipe: "it is no regular file",
+    make_a_folder: "it is a folder",
+    make_a_queue_that_others_can_read: "its permissions let other users in",
+    make_a_queue_of_another_user: "it belongs to another user",
+    make_a_copy_of_another_queue: 'it is the file of the queue named "original", copied or renamed',
+    make_an_anonymous_queues_memory: "it is not sealed against resizing",
+}
+# Refused, and it gives way to a new queue, since nobody uses it.
+BROKEN = {
+    make_an_older_version: "has version 1 of the format",
+    make_a_newer_version: "has version 99 of the format",
+    make_a_damaged_header: "its header's checksum, at byte ",
+    make_a_damaged_schema: "its schema, at bytes ",
+    make_a_truncated_queue: "its header's total_nbytes, at byte ",
+    make_a_grown_queue: "its header's total_nbytes, at byte ",
+}
+
+
 @pytest.mark.parametrize(
-    "make, reason",
-    [
-        (make_a_text, "magic bytes"),
-        (make_an_empty_file, "shorter than a header"),
-        (make_a_link, "symbolic link"),
-        (make_a_pipe, "no regular file"),
-        (make_a_folder, "a folder"),
-        (make_a_queue_that_others_can_read, "let other users in"),
-        (make_a_queue_of_another_user, "another user"),
-    ],
-    ids=lambda value: getattr(value, "__name__", None),
+    "make, reason", FOREIGN.items(), ids=lambda value: getattr(value, "__name__", None)
 )
 def test_what_is_no_queue_of_this_user_is_refused_and_left_alone(path, make, reason):
     make(path)
@@ -115,16 +180,52 @@ def test_what_is_no_queue_of_this_user_is_refused_and_left_alone(path, make, rea
 
 
 @pytest.mark.parametrize("replace", [create, open_and_close])
-def test_a_queue_of_another_version_is_told_apart_and_gives_way(path, replace):
-    kept_queue()
-    overwrite(path, VERSION_OFFSET, struct.pack("<I", 1))
-    assert "version 1 of the format, and this library reads version" in refused(attach)
+@pytest.mark.parametrize(
+    "make, reason", BROKEN.items(), ids=lambda value: getattr(value, "__name__", None)
+)
+def test_a_queue_that_is_damaged_or_of_another_version_is_an_error_and_gives_way(
+    path, make, reason, replace
+):
+    make(path)
+    message = refused(attach)
+    assert reason in message
+    assert str(path) in message
+    if "version" not in make.__name__:
+        with pytest.raises(CorruptedError, match="the segment is corrupted: its "):
+            attach()
     replace()
     assert not path.exists()
 
 
+def test_every_bad_file_is_refused_with_a_message_of_its_own(path):
+    messages = {}
+    for make, reason in (FOREIGN | BROKEN).items():
+        if make is make_a_queue_of_another_user and os.geteuid() != 0:
+            continue
+        make(path)
+        message = refused(attach)
+        assert reason in message
+        assert messages.setdefault(message, make) is make, f"{messages[message]} says the same"
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink()
+
+
+def test_a_copy_of_a_queue_that_this_process_has_open_is_not_taken_for_it(
+    queue_folder, monkeypatch
+):
+    """The same name and id, in another folder."""
+    with TreeQueue(0.0, 2, name="a", keep=True):
+        elsewhere = queue_folder / "elsewhere"
+        elsewhere.mkdir(0o700)
+        shutil.copy(queue_folder / "a", elsewhere / "a")
+        monkeypatch.setenv("TREEQUEUES_DIR", str(elsewhere))
+        assert "a copy of a queue's file that this process has open" in refused(attach)
+
+
 def test_a_queue_of_another_version_that_is_in_use_is_left_alone(path):
-    kept_queue()
+    kept_queue(path)
     overwrite(path, VERSION_OFFSET, struct.pack("<I", 99))
     lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 3, 1, 0)
     with open(path, "r+b") as participant:
@@ -133,23 +234,6 @@ def test_a_queue_of_another_version_that_is_in_use_is_left_alone(path):
             assert "version 99" in refused(call)
         assert path.exists()
     create()
-
-
-@pytest.mark.parametrize("replace", [create, open_and_close])
-@pytest.mark.parametrize("damage", ["header", "truncated", "grown"])
-def test_a_damaged_queue_is_an_error_and_gives_way(path, damage, replace):
-    kept_queue()
-    match damage:
-        case "header":
-            overwrite(path, CAPACITY_OFFSET, struct.pack("<Q", 1 << 40))
-        case "truncated":
-            os.truncate(path, path.stat().st_size - 4096)
-        case "grown":
-            os.truncate(path, path.stat().st_size + 4096)
-    with pytest.raises(CorruptedError, match=str(path)):
-        attach()
-    replace()
-    assert not path.exists()
 
 
 def test_a_folder_that_others_can_write_to_is_refused(queue_folder):

@@ -18,7 +18,11 @@ class SchemaError(ValueError):
 
 class CorruptedError(OSError):
     """The shared memory of the queue is damaged: something that does not run the queue's protocol
-    wrote into it."""
+    wrote into it.
+
+    The message says what is damaged, where, and what is there: a field of the header and its byte,
+    the schema's bytes, a slot and its state word, a cursor, or the shutdown flag.
+    """
 
 class ShutDown(Exception):
     """The queue was shut down. From Python 3.13 on this is `queue.ShutDown`."""

@@ -23,7 +23,9 @@ create_exception!(
     treequeues,
     CorruptedError,
     PyOSError,
-    "The shared memory of the queue is damaged: something that does not run the queue's protocol wrote into it."
+    "The shared memory of the queue is damaged: something that does not run the queue's protocol wrote into it.\n\nThe \
+     message says what is damaged, where, and what is there: a field of the header and its byte, the schema's bytes, a slot \
+     and its state word, a cursor, or the shutdown flag."
 );
 
 static SCHEMA_TYPE_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();

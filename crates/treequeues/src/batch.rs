@@ -96,7 +96,7 @@ impl BatchSize {
 impl Attached {
     /// Claims free slots if enough are there now.
     pub(crate) fn try_reserve_batch(&self, size: BatchSize) -> Result<Option<Vec<Claim>>, ReserveError> {
-        if self.ring().count_free(size.min) < size.min {
+        if self.ring().count_free(size.min)? < size.min {
             // Only for what it has to say about a queue that is shut down.
             self.try_reserve_where(|_| false)?;
             return Ok(None);
@@ -148,7 +148,7 @@ impl Attached {
     }
 
     fn try_claim_items(&self, size: BatchSize, everywhere: bool) -> Result<Claimed, BorrowError> {
-        if self.ring().count_items(size.min, everywhere) < size.min {
+        if self.ring().count_items(size.min, everywhere)? < size.min {
             self.refuse_if_drained(size.min)?;
             return Ok(Claimed::TooFew);
         }
@@ -206,7 +206,8 @@ impl Attached {
         mut wait: Wait<'_>,
     ) -> Result<Vec<Claim>, ReserveError> {
         let waiting = self.waiting_for_room(&wait);
-        let free = || self.ring().count_free(size.min);
+        // For the pace alone: damage is reported by the attempt that comes next.
+        let free = || self.ring().count_free(size.min).unwrap_or(0);
         let mut pace = Pace::new(size.min, free());
         let goal = Goal {
             plenty: || self.ring().may_reserve_many(size.min) || self.is_shut_down(),
@@ -232,7 +233,8 @@ impl Attached {
         drop_item: impl Fn(Claim) -> Result<(), BorrowError> + Copy,
     ) -> Result<Vec<Claim>, BorrowError> {
         let waiting = self.waiting_for_items(&wait);
-        let items = || self.ring().count_items(size.min, false);
+        // As for `free` above.
+        let items = || self.ring().count_items(size.min, false).unwrap_or(0);
         let mut pace = Pace::new(size.min, items());
         let goal = Goal {
             plenty: || self.ring().may_borrow_many(size.min) || self.is_shut_down(),

@@ -81,15 +81,21 @@ impl Ring<'_> {
     }
 
     /// How many slots are FREE, at most `enough`: from the head on, where they mostly are.
-    pub(crate) fn count_free(self, enough: usize) -> usize {
+    pub(crate) fn count_free(self, enough: usize) -> Result<usize, Corrupted> {
         let head = self.position(self.control.head.load(Ordering::Relaxed));
-        let free = |slot: &usize| self.word(*slot).phase() == Some(Phase::Free);
-        self.lap_from(head).map(|at| at.slot).filter(free).take(enough).count()
+        let mut count = 0;
+        for at in self.lap_from(head) {
+            if count == enough {
+                break;
+            }
+            count += usize::from(phase_of(at.slot, self.word(at.slot))? == Phase::Free);
+        }
+        Ok(count)
     }
 
     /// How many items there are, at most `enough`: from the tail on, and no further than to the first slot that the ring
     /// has not come to, unless `everywhere`, or the hint, says that items may be out of order (R4).
-    pub(crate) fn count_items(self, enough: usize, everywhere: bool) -> usize {
+    pub(crate) fn count_items(self, enough: usize, everywhere: bool) -> Result<usize, Corrupted> {
         let everywhere = everywhere || is_up(self.control.hint.load(Ordering::Acquire));
         let tail = self.position(self.control.tail.load(Ordering::Relaxed));
         let mut count = 0;
@@ -98,13 +104,13 @@ impl Ring<'_> {
                 break;
             }
             let word = self.word(at.slot);
-            match (word.phase(), word.laps_ahead_of(at.lap)) {
-                (Some(Phase::Ready | Phase::Returned), _) => count += 1,
-                (_, ..0) | (Some(Phase::Free), 0) if !everywhere => break,
+            match (phase_of(at.slot, word)?, word.laps_ahead_of(at.lap)) {
+                (Phase::Ready | Phase::Returned, _) => count += 1,
+                (_, ..0) | (Phase::Free, 0) if !everywhere => break,
                 _ => {}
             }
         }
-        count
+        Ok(count)
     }
 
     /// How many items are left, once the queue is shut down and no more can come; `None` while some still can. Held slots

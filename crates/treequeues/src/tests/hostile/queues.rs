@@ -361,3 +361,24 @@ fn a_shutdown_flag_without_meaning_is_named_by_every_call_that_looks_at_it() {
         assert_eq!(said, "the segment is corrupted: the shutdown flag is 0x00000002, which has no meaning");
     }
 }
+
+/// A batch counts before it claims. It must not take a word without meaning for a slot that is not ready, and wait for ever.
+#[test]
+fn a_state_word_without_meaning_ends_every_wait() {
+    let queue = Queue::create(schema(), 2).expect("small");
+    let victim = Victim::of(&queue);
+    for slot in victim.slots.clone().step_by(size_of::<Slot>()).take(2) {
+        victim.file.write_all_at(&7_u64.to_le_bytes(), slot as u64).expect("in memory");
+    }
+    let batch = BatchSize::exactly(2);
+    let said = [
+        queue.reserve().expect_err("phase 7").to_string(),
+        queue.borrow().expect_err("phase 7").to_string(),
+        queue.reserve_batch_with(batch, Wait::forever()).expect_err("phase 7").to_string(),
+        queue.borrow_batch_with(batch, Wait::forever()).expect_err("phase 7").to_string(),
+        queue.sweep().map_or_else(|error| error.to_string(), |dead| format!("{dead} dead")),
+    ];
+    let word =
+        "the segment is corrupted: the state word of slot 0 is 0x0000000000000007, which has no meaning";
+    assert_eq!(said, [word, word, word, word, "0 dead"]);
+}
