@@ -309,6 +309,21 @@ fn a_file_cut_short_or_grown_is_refused_before_it_is_mapped() {
     }
 }
 
+/// All numbers of the header agree with each other and with the file, but not with what the schema says of the leaves.
+#[test]
+fn a_schema_of_larger_leaves_than_the_file_has_room_for_is_refused() {
+    let (mut bytes, place) = sound();
+    let text = std::str::from_utf8(&bytes[place.clone()]).expect("JSON").replace("[3,2]", "[999]");
+    let larger = Schema::from_json(&text).expect("a schema as long");
+    assert_eq!(text.len(), place.len());
+    bytes[place].copy_from_slice(text.as_bytes());
+    put_u64(&mut bytes, offset_of!(Header, fingerprint), larger.fingerprint());
+    let file = memory_file(&bytes, bytes.len() as u64);
+    mend_checksum(&file);
+    let said = attach(file).expect_err("one page").to_string();
+    assert!(said.contains("total_nbytes") && said.contains("bytes that its schema needs"), "{said}");
+}
+
 /// A terabyte that takes no memory: what it says it holds must not be asked for from the allocator.
 #[test]
 fn a_schema_longer_than_any_is_refused_unread() {

@@ -202,6 +202,7 @@ impl Play {
 }
 
 proptest! {
+    // Few, because a cursor that leads nowhere costs a million looks.
     #![proptest_config(config(100))]
 
     /// Any numbers, and every verb on them, again and again.
@@ -213,6 +214,11 @@ proptest! {
             let _ = play.take(step);
         }
     }
+
+}
+
+proptest! {
+    #![proptest_config(config(500))]
 
     /// One number of a sound ring is damaged for one operation. If that reports it, the ring without the damage is as sound as
     /// before. (The cursors follow the state words wherever these lead; so they are mended with a word.)
@@ -237,7 +243,12 @@ proptest! {
         };
         let sound: Vec<u64> = mended.iter().map(|&it| play.cell(it).load(Ordering::Relaxed)).collect();
         play.cell(target).store(damage, Ordering::Relaxed);
-        if play.take(step).is_err() {
+        let reported = play.take(step).is_err();
+        if matches!(target, Target::State(_)) && Word(damage).phase().is_none() {
+            let left = play.cell(target).load(Ordering::Relaxed);
+            prop_assert_eq!(left, damage, "a word without meaning is nobody's to change");
+        }
+        if reported {
             for (&it, sound) in mended.iter().zip(sound) {
                 play.cell(it).store(sound, Ordering::Relaxed);
             }
