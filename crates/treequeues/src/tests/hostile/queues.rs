@@ -121,6 +121,7 @@ fn told_by_borrow(error: &BorrowError) {
         BorrowError::Attach(error) => assert_refused_well(error),
         BorrowError::Empty | BorrowError::ShutDown => {}
         BorrowError::Interrupted => panic!("nobody interrupts"),
+        BorrowError::OnDrop(_) => panic!("nobody handles dropped items"),
     }
 }
 
