@@ -278,7 +278,7 @@ struct Pace {
     count: usize,
     looked: Instant,
     /// What was there when a wake-up was last passed on, and the ring's movements. Two batches that cannot use what is there
-    /// would wake each other for ever.
+    /// would wake each other for ever; so who is woken for the same again naps, and others are found (`wait` E2).
     passed_on_at: Option<(usize, [u64; 3])>,
     /// The longest next pause after falling short.
     pause: Duration,
@@ -292,9 +292,10 @@ impl Pace {
     /// What to do after an attempt in vain that left so many ready.
     fn next(&mut self, was_woken: bool, count: usize, ring: Ring<'_>) -> Next {
         let now = Some((count, ring.movements()));
-        if was_woken && count > 0 && now != self.passed_on_at {
+        if was_woken && count > 0 {
+            let again = now == self.passed_on_at;
             self.passed_on_at = now;
-            return Next::PassOn;
+            return Next::PassOn(again.then_some(MAX_NAP));
         }
         let (arrived, passed) = (count.saturating_sub(self.count), self.looked.elapsed());
         (self.count, self.looked) = (count, Instant::now());

@@ -502,7 +502,7 @@ impl Queue {
 
     /// This process's attachment: in a forked child, one of its own.
     #[inline]
-    fn attached(&self) -> Result<&Arc<Attached>, AttachError> {
+    pub(crate) fn attached(&self) -> Result<&Arc<Attached>, AttachError> {
         if self.attached.is_this_process() { Ok(&self.attached) } else { self.attached_after_fork() }
     }
 

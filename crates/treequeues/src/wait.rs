@@ -7,7 +7,8 @@
 //!     looks at the bit. The waker's compare-and-swap and load are SeqCst, and so are the setting of the bit and a fence
 //!     after it: the waker sees the bit, or the waiter sees the slot.
 //! E2. A waker that sees the bit clears it, moves the sequence, and wakes one. Whoever was woken sets the bit again for the
-//!     others, and passes the wake-up on if there is more to take, or if it cannot use what there is.
+//!     others, and passes the wake-up on if there is more to take, or if it cannot use what there is. If the kernel then
+//!     wakes it for the same again, it passes that on too, and stays off the event for a nap, so that others are found.
 //! E3. No sleep is longer than `MAX_SLEEP`: a lost wake-up, a peer that died after its commit and before its wake, and a
 //!     pending signal all cost that much at most.
 //! E4. Nobody waiting: no system call and no store, but for one waker after each wait: the bit stays set behind it.
@@ -251,8 +252,8 @@ pub(crate) enum Next {
     /// Sleeps for this time whatever happens, because more than the next few commits are missing. Only the first of them pays
     /// for a wake-up, that wakes nobody; a sleeper would be woken by each.
     Nap(Duration),
-    /// The wake-up was for something that this waiter cannot use: another one may.
-    PassOn,
+    /// The wake-up was for something that this waiter cannot use: another one may. Then looks again, after a nap if there is one.
+    PassOn(Option<Duration>),
 }
 
 /// Waits on `event` until the goal's `attempt` succeeds.
@@ -295,10 +296,13 @@ pub(crate) fn wait_for<T, E>(
             break Ok(Waited::TimedOut);
         }
         let slept_well = match next(was_woken) {
-            Next::PassOn => {
+            Next::PassOn(pause) => {
                 was_woken = false;
                 event.notify_one();
-                continue;
+                match pause {
+                    None => continue,
+                    Some(time) => nap(time.min(left)),
+                }
             }
             Next::Nap(time) => nap(time.min(left)),
             Next::Sleep => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bytes::{WATCHDOG, drain, get, local, put, runs, schema, values};
 use crate::wait::Wait;
-use crate::{BatchSize, BorrowError, Queue, ReserveError};
+use crate::{BatchSize, BorrowError, Queue, ReadBatch, ReserveError};
 
 fn put_all(queue: &Queue, items: impl IntoIterator<Item = u8>) {
     items.into_iter().for_each(|value| put(queue, value));
@@ -278,6 +278,24 @@ fn an_item_that_came_back_without_a_hint_is_found_at_the_next_look_at_all_slots(
 
 /// More accesses than a batch of two makes on a queue of three slots.
 const MANY_STEPS: u32 = 500;
+
+#[test]
+fn a_batch_goes_back_lowest_ticket_first_in_whatever_order_it_was_claimed() {
+    for steps in 0..MANY_STEPS {
+        let queue = local(2);
+        put_all(&queue, 0..2);
+        let attached = queue.attached().expect("this process");
+        let claims = attached.try_borrow_batch(BatchSize::exactly(2)).expect("sound");
+        // As if the first had come back between the two claims.
+        let batch = ReadBatch::new(attached, claims.expect("two are there").into_iter().rev().collect());
+        let _ = crate::sync::abandon_after(steps, || batch.give_back().expect("sound"));
+        if queue.snapshot().expect("sound").returned == 1 {
+            assert_eq!(get(&queue), Some(0));
+            return;
+        }
+    }
+    panic!("both came back at once");
+}
 
 /// A participant runs `operation` and is killed before access 0, 1, 2, ... until it gets through; `check` looks at what the
 /// survivor then has.

@@ -13,11 +13,12 @@ use crate::word::Owner;
 const PREEMPTIONS: usize = 4;
 /// With three threads.
 const PREEMPTIONS_OF_THREE: usize = 3;
-const NEWCOMER: u32 = 7;
+pub(super) const NEWCOMER: u32 = 7;
 
-fn explore(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
+/// `LOOM_MAX_PREEMPTIONS`, where it is set, takes the place of `preemptions`: for a soak.
+pub(super) fn explore(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.max_branches = 20_000;
     builder.check(body);
 }
@@ -34,7 +35,7 @@ fn take_some(rig: &Rig, me: Owner, n: usize, looks: usize) -> Vec<u64> {
 }
 
 /// Every ticket of `all` exactly once among `parts` and what is left, and all capacity.
-fn assert_exactly_once(rig: &Rig, mut all: Vec<u64>, parts: &[Vec<u64>]) {
+pub(super) fn assert_exactly_once(rig: &Rig, mut all: Vec<u64>, parts: &[Vec<u64>]) {
     let mut found: Vec<u64> = parts.concat();
     found.extend(rig.drain(owner(NEWCOMER)));
     found.sort_unstable();

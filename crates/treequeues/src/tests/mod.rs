@@ -13,6 +13,7 @@
 //! | `hostile` | any bytes in any part of a segment are an error that says where, or work |
 //! | `death` | whole queues: participants that die, and what the others find |
 //! | `interleave` | all interleavings of two and three threads, under `loom`, abandoned claims included |
+//! | `interleave_batches` | the same of batches, of what is given back, and of shutdowns |
 //!
 //! `bytes` is what the whole queues among them have in common.
 
@@ -36,6 +37,8 @@ mod holds;
 mod hostile;
 #[cfg(loom)]
 mod interleave;
+#[cfg(loom)]
+mod interleave_batches;
 #[cfg(not(loom))]
 mod oracle;
 #[cfg(not(loom))]

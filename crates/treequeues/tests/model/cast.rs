@@ -20,6 +20,10 @@ pub enum Role {
         batch: u8,
     },
     Sweeper,
+    /// Shuts the queue down, once.
+    Closer {
+        immediate: bool,
+    },
 }
 
 impl Role {
@@ -84,6 +88,11 @@ impl Scenario {
         self
     }
 
+    pub fn closer(mut self, immediate: bool) -> Scenario {
+        self.roles.push(Role::Closer { immediate });
+        self
+    }
+
     pub fn crashes(mut self, crashes: u8) -> Scenario {
         self.budget.crashes = crashes;
         self
@@ -134,6 +143,8 @@ impl fmt::Display for Scenario {
                 Role::Consumer { batch: 1 } => write!(f, ", consumer")?,
                 Role::Consumer { batch } => write!(f, ", consumer by {batch}")?,
                 Role::Sweeper => write!(f, ", sweeper")?,
+                Role::Closer { immediate: false } => write!(f, ", drain")?,
+                Role::Closer { immediate: true } => write!(f, ", immediate shutdown")?,
             }
         }
         let Budget { crashes, give_backs, lingers, aborts, restarts } = self.budget;

@@ -6,7 +6,8 @@
 //!
 //! X1. A producer puts its items in order, one put at a time, each item once; after a put that said full it tries
 //!     the same item again. An item whose put was aborted or died is not tried again; one whose slot lingers is.
-//! X2. A consumer gets, and releases, for ever. A batch ends like so many single claims, each its own way.
+//! X2. A consumer gets, and releases, for ever. A batch goes back whole, and is published whole or not at all (`calls`); its
+//!     claims linger one by one.
 //! X3. A sweeper begins a sweep whenever a dead participant's entry is still used. To begin one for a living
 //!     participant would only add steps that change nothing.
 //! X4. A process that died may start again, under its old id, once its entry is free: lock first, entry second.
@@ -14,9 +15,7 @@
 use stateright::{Model, Property};
 
 use crate::cast::{Budget, Role, Scenario};
-use crate::memory::{
-    Event, Fault, Items, MAX_ITEMS, MAX_PROCESSES, Memory, NO_ITEM, Owner, Phase, Slot, bit,
-};
+use crate::memory::{Fault, MAX_ITEMS, MAX_PROCESSES, Memory, NO_ITEM, Owner, Phase, bit};
 use crate::process::{NOWHERE, Process};
 use crate::properties::{self, Newcomers};
 use crate::protocol::Protocol;
@@ -55,7 +54,7 @@ pub struct RingModel {
     pub protocol: Protocol,
     pub newcomers: Newcomers,
     /// The id of each producer's first item.
-    first_item: [u8; MAX_PROCESSES],
+    pub first_item: [u8; MAX_PROCESSES],
 }
 
 impl RingModel {
@@ -78,21 +77,14 @@ impl RingModel {
         RingModel { scenario, protocol, newcomers: Newcomers::default(), first_item }
     }
 
-    fn role(&self, p: usize) -> Role {
+    pub fn role(&self, p: usize) -> Role {
         self.scenario.roles[p]
     }
 
-    /// The item that a producer is putting, or will put next.
-    fn item(&self, p: usize, process: &Process) -> u8 {
-        match self.role(p) {
-            Role::Producer { .. } => self.first_item[p] + process.next + process.kept.len,
-            _ => NO_ITEM,
-        }
-    }
-
     /// Whether a process has nothing left to do.
-    fn is_done(&self, p: usize, process: &Process) -> bool {
+    pub fn is_done(&self, p: usize, process: &Process) -> bool {
         match self.role(p) {
+            _ if process.pc == Pc::Down => process.aside == NOWHERE,
             Role::Producer { .. } => !self.may_step(p, process) && process.aside == NOWHERE,
             _ => false,
         }
@@ -101,159 +93,18 @@ impl RingModel {
     /// Whether a process that is between two calls has another one to make, or is in the middle of one.
     fn may_step(&self, p: usize, process: &Process) -> bool {
         match self.role(p) {
+            _ if process.pc == Pc::Down => false,
             Role::Producer { items, .. } => process.pc != Pc::Idle || process.next + process.kept.len < items,
             _ => true,
         }
     }
 
     /// How many slots the process claims before it ends any.
-    fn batch(&self, p: usize, process: &Process) -> u8 {
+    pub fn batch(&self, p: usize, process: &Process) -> u8 {
         match self.role(p) {
-            Role::Producer { items, batch } => batch.min(items - process.next),
+            Role::Producer { items, batch } => batch.min(items + process.ended - process.next),
             Role::Consumer { batch } => batch,
-            Role::Sweeper => 1,
-        }
-    }
-
-    /// The first step of a call or the next one of a call under way.
-    fn step(&self, state: &mut State, p: usize) {
-        let me = Owner::new(p, state.processes[p].generation);
-        let item = self.item(p, &state.processes[p]);
-        let pc = match state.processes[p].pc {
-            Pc::Idle => {
-                let start = match self.role(p) {
-                    Role::Producer { .. } => {
-                        state.memory.ledger.begin_put(item);
-                        Pc::R0
-                    }
-                    _ => {
-                        if self.scenario.honest {
-                            state.processes[p].came_back = state.memory.ledger.back_again;
-                        }
-                        Pc::B1
-                    }
-                };
-                state.processes[p].throughout = self.there_now(&state.memory, start);
-                self.protocol.step(&mut state.memory, me, item, start)
-            }
-            Pc::J { generation } => {
-                let entry = &mut state.memory.entries[p];
-                assert!(
-                    !entry.used && entry.generation == generation,
-                    "only the lock's holder claims an entry"
-                );
-                entry.used = true;
-                state.processes[p].generation = generation;
-                Pc::Idle
-            }
-            pc => self.protocol.step(&mut state.memory, me, item, pc),
-        };
-        self.note(state, p);
-        self.arrive(state, p, pc);
-    }
-
-    /// Writes into the books what the step of `p` did to an item or a slot.
-    fn note(&self, state: &mut State, p: usize) {
-        let event = std::mem::replace(&mut state.memory.ledger.event, Event::None);
-        let process = &mut state.processes[p];
-        match event {
-            _ if !self.scenario.honest => return,
-            Event::Took { in_order: true, .. } if process.came_back != 0 => {
-                state.memory.ledger.fail(Fault::ReturnedNotFirst);
-            }
-            Event::Took { item, .. } if state.memory.of_lower_tickets(process.came_back, item) != 0 => {
-                state.memory.ledger.fail(Fault::ReturnedOrder);
-            }
-            Event::CameBack(item) => process.came_back |= bit(item),
-            _ => {}
-        }
-        for (other, process) in state.processes.iter_mut().enumerate().take(self.scenario.roles.len()) {
-            match (event, self.role(other)) {
-                (Event::Claimed(slot), Role::Producer { .. }) => process.throughout &= !bit(slot as u8),
-                (Event::Took { item, .. }, Role::Consumer { .. } | Role::Sweeper) => {
-                    process.throughout &= !bit(item);
-                    process.came_back &= !bit(item);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// What is there for a call that begins now: free slots for a put, items for a get.
-    fn there_now(&self, memory: &Memory, start: Pc) -> Items {
-        if !self.scenario.honest {
-            return 0;
-        }
-        let slots = &memory.slots[..usize::from(self.scenario.capacity)];
-        let there = |(s, slot): (usize, &Slot)| match (start, slot.word.phase) {
-            (Pc::R0, Phase::Free) => bit(s as u8),
-            (Pc::B1, Phase::Ready | Phase::Returned) => bit(slot.item),
-            _ => 0,
-        };
-        slots.iter().enumerate().map(there).fold(0, |all, one| all | one)
-    }
-
-    /// Keeps the books when a process has come to `pc`; ends of calls become [`Pc::Idle`], or the next claim of a batch.
-    fn arrive(&self, state: &mut State, p: usize, pc: Pc) {
-        let process = &mut state.processes[p];
-        let ledger = &mut state.memory.ledger;
-        match pc {
-            Pc::Full if process.throughout != 0 => ledger.fail(Fault::FullWithAFreeSlot),
-            Pc::Empty if process.throughout != 0 => ledger.fail(Fault::EmptyWithAnItem),
-            Pc::PutDone => {
-                let item = self.first_item[p] + process.next;
-                ledger.end_put(item);
-                if process.kept.len > 0 {
-                    ledger.published_before(item, item + 1);
-                }
-                process.next += 1;
-            }
-            _ => {}
-        }
-        let batch = self.batch(p, process);
-        process.pc = match pc {
-            Pc::Full | Pc::Empty => {
-                process.fell_short = process.kept.len > 0;
-                self.next_of_batch(p, process)
-            }
-            Pc::Reserved { c: claim } | Pc::Borrowed { s: claim } if batch > 1 => {
-                process.kept.push(claim);
-                if process.kept.len < batch { Pc::Idle } else { self.next_of_batch(p, process) }
-            }
-            Pc::Lingering { s } if self.role(p).is_producer() && process.aside == NOWHERE => {
-                process.aside = s;
-                self.next_of_batch(p, process)
-            }
-            Pc::GetDone if self.role(p).is_producer() => {
-                process.aside = NOWHERE;
-                Pc::Idle
-            }
-            Pc::PutDone | Pc::GetDone | Pc::SweepDone => self.next_of_batch(p, process),
-            other => other,
-        };
-        // What a batch gives back has come back when the last of it has.
-        if matches!(pc, Pc::GetDone | Pc::SweepDone) && !matches!(process.pc, Pc::G0 { .. }) {
-            state.memory.ledger.back_again |= process.came_back;
-        }
-        let has_ended = matches!(pc, Pc::Full | Pc::Empty)
-            || matches!(process.pc, Pc::Idle | Pc::R4 { .. } | Pc::B5 { .. } | Pc::Borrowed { .. });
-        if has_ended {
-            process.throughout = 0;
-            process.came_back = 0;
-        }
-    }
-
-    /// Where a process goes on that has ended one call or claim: to the oldest claim that is left of its batch.
-    fn next_of_batch(&self, p: usize, process: &mut Process) -> Pc {
-        let Some(claim) = process.kept.take() else {
-            process.fell_short = false;
-            return Pc::Idle;
-        };
-        match (self.role(p), process.fell_short) {
-            (Role::Producer { .. }, false) => Pc::Reserved { c: claim },
-            (Role::Producer { .. }, true) => Pc::A1 { s: claim % self.scenario.capacity },
-            (_, false) => Pc::Borrowed { s: claim },
-            (_, true) => Pc::G0 { s: claim },
+            Role::Sweeper | Role::Closer { .. } => 1,
         }
     }
 
@@ -359,9 +210,13 @@ impl Model for RingModel {
                 actions.push(Action::Step(id));
             }
             match process.pc {
-                Pc::Borrowed { .. } if state.budget.give_backs > 0 => actions.push(Action::GiveBack(id)),
-                Pc::Reserved { .. } if state.budget.aborts > 0 => actions.push(Action::Abort(id)),
-                Pc::Idle if process.aside != NOWHERE => actions.push(Action::LetGo(id)),
+                Pc::Borrowed { .. } if state.budget.give_backs > 0 && process.ended == 0 => {
+                    actions.push(Action::GiveBack(id))
+                }
+                Pc::Reserved { .. } if state.budget.aborts > 0 && process.ended == 0 => {
+                    actions.push(Action::Abort(id))
+                }
+                Pc::Idle | Pc::Down if process.aside != NOWHERE => actions.push(Action::LetGo(id)),
                 _ => {}
             }
             let may_linger = match process.pc {
@@ -382,7 +237,7 @@ impl Model for RingModel {
             Action::GiveBack(p) => {
                 let Pc::Borrowed { s } = state.processes[usize::from(p)].pc else { return None };
                 state.budget.give_backs -= 1;
-                state.processes[usize::from(p)].pc = self.protocol.begin_give_back(&mut state.memory, s);
+                self.give_back_all(&mut state, usize::from(p), s);
             }
             Action::Linger(p) => {
                 state.budget.lingers -= 1;
@@ -406,6 +261,7 @@ impl Model for RingModel {
                 state.budget.aborts -= 1;
                 let s = c % self.scenario.capacity;
                 let w = state.memory.slots[usize::from(s)].word;
+                state.processes[usize::from(p)].goes_back = true;
                 state.processes[usize::from(p)].pc = Pc::A2 { s, w };
             }
             Action::Sweep { sweeper, target } => {

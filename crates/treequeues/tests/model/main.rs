@@ -6,21 +6,26 @@
 //!
 //! - `memory`: what the processes share, and a ledger of what happened.
 //! - `steps`, `protocol`, `put`, `get`, `sweep`: the steps, and the mutations of them.
+//! - `calls`: what a process does around them: counts, flags, batches.
 //! - `cast`, `process`: who takes part, and what each one holds.
 //! - `explore`: processes that run the steps, crash and start again, for stateright.
 //! - `properties`: what holds in every state.
+//! - `live`: from every state all that live come to an end.
 //! - `scenarios`: small mixes of processes, explored exhaustively.
+//! - `shutdowns`: the same of queues that are shut down.
 //! - `mutations`: the protocol with a step left out, and the property that then fails.
 //! - `walks`: larger mixes, walked at random.
 //!
 //! What the model does not show: memory order (every access is sequentially consistent here, loom looks at the
-//! real code), payload bytes, waiting and waking, shutdown, and the wrap-around of reach and of the hint.
+//! real code), payload bytes, waiting and waking (`tests/wake.rs`), and the wrap-around of reach and of the hint.
 //!
 //! The long explorations are ignored: `cargo test --release --test model -- --ignored` runs them.
 
+mod calls;
 mod cast;
 mod explore;
 mod get;
+mod live;
 mod memory;
 mod mutations;
 mod process;
@@ -28,6 +33,7 @@ mod properties;
 mod protocol;
 mod put;
 mod scenarios;
+mod shutdowns;
 mod steps;
 mod sweep;
 mod walks;

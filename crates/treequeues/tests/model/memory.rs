@@ -14,6 +14,10 @@ pub const MAX_CAPACITY: usize = 4;
 pub const MAX_PROCESSES: usize = 8;
 /// Items of all producers of one scenario; the ids from here on are for refills in [`crate::properties`].
 pub const MAX_ITEMS: usize = 12;
+/// The bit of the flag of every shutdown.
+pub const SHUT_DOWN: u8 = 1;
+/// The bit of an immediate one.
+pub const IMMEDIATELY: u8 = 2;
 /// The payload of a slot that holds no item.
 pub const NO_ITEM: u8 = u8::MAX;
 
@@ -131,8 +135,18 @@ pub enum Fault {
     Words,
     /// A put said full although one slot was free all the time.
     FullWithAFreeSlot,
-    /// A get said empty although one item was there all the time.
+    /// A get said empty although one item was there all the time, or as many as its batch wants.
     EmptyWithAnItem,
+    /// A batch was put in part by a call that failed.
+    PartOfABatch,
+    /// An item of a batch was committed before an earlier one.
+    NotFromTheFirst,
+    /// What a batch gives back was taken before an item of a lower ticket that it was still to give back.
+    GaveBackOrder,
+    /// A put that began after a shutdown was committed.
+    PutAfterShutdown,
+    /// A get that began after an immediate shutdown took an item.
+    TookAfterShutdown,
 }
 
 /// What the last step did that other processes' ledgers want to know.
@@ -142,6 +156,7 @@ pub enum Event {
     Took { item: u8, in_order: bool },
     CameBack(u8),
     Claimed(usize),
+    Committed(u8),
 }
 
 /// The history, as far as the properties need it.
@@ -159,6 +174,10 @@ pub struct Ledger {
     pub before: [Items; MAX_ITEMS],
     /// Given back or swept, by a call that has ended, and not yet taken again.
     pub back_again: Items,
+    /// A get was told that the queue is drained: that fewer than so many items are left. 0: none was.
+    pub fewer_left: u8,
+    /// The bits of all shutdowns that have been.
+    pub shut_down: u8,
     pub fault: Fault,
     pub event: Event,
 }
@@ -237,6 +256,8 @@ pub struct Memory {
     pub entries: [Entry; MAX_PROCESSES],
     /// Bits of the participants whose lock is held, that is, who live.
     pub locks: u8,
+    /// How the queue was shut down; [`SHUT_DOWN`] and [`IMMEDIATELY`] are its bits.
+    pub flag: u8,
     pub ledger: Ledger,
 }
 
@@ -258,6 +279,7 @@ impl Memory {
             hint: Memory::FLAT_HINT,
             entries,
             locks: ((1u16 << participants) - 1) as u8,
+            flag: 0,
             ledger: Ledger {
                 committed: 0,
                 put: 0,
@@ -266,6 +288,8 @@ impl Memory {
                 held: 0,
                 before: [0; MAX_ITEMS],
                 back_again: 0,
+                fewer_left: 0,
+                shut_down: 0,
                 fault: Fault::None,
                 event: Event::None,
             },
@@ -294,7 +318,10 @@ impl Memory {
         }
         match (from.phase, to.phase) {
             (Phase::Free, Phase::Writing) => ledger.event = Event::Claimed(slot),
-            (Phase::Writing, Phase::Ready) | (Phase::Late, Phase::Returned) => ledger.committed |= bit(item),
+            (Phase::Writing, Phase::Ready) | (Phase::Late, Phase::Returned) => {
+                ledger.committed |= bit(item);
+                ledger.event = Event::Committed(item);
+            }
             (Phase::Ready | Phase::Returned, Phase::Reading) => {
                 ledger.deliver(item, of_producer(item), from.phase == Phase::Ready);
             }

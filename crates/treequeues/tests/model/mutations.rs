@@ -8,13 +8,16 @@
 use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::cast::Scenario;
-use crate::properties::{DIE, NEWCOMER_ORDER, PRODUCER_ORDER, RETURNED_FIRST, RETURNED_ORDER, STOP, WORDS};
+use crate::properties::{
+    ALL_OR_NONE, DIE, EMPTY, FROM_THE_FIRST, GAVE_BACK_ORDER, NEWCOMER_ORDER, PRODUCER_ORDER, RETURNED_FIRST,
+    RETURNED_ORDER, STOP, WORDS,
+};
 use crate::protocol::Mutation;
 use crate::scenarios::holds;
 
 /// Explores the scenario as it is, which must hold, and mutated until a property fails, which must be one of
 /// `expected`; prints that.
-fn fails(scenario: Scenario, mutation: Mutation, expected: &[&str]) {
+pub fn fails(scenario: Scenario, mutation: Mutation, expected: &[&str]) {
     holds(scenario.clone());
     let model = scenario.mutated(mutation).model();
     let checker =
@@ -170,6 +173,38 @@ fn taking_any_of_what_a_batch_gave_back() {
     let mutation = Mutation { any_returned: true, ..Mutation::default() };
     let scenario = ring(3).producers(1, 4).batch_consumers(1, 3).consumers(1).honest();
     fails(scenario, mutation, &[RETURNED_ORDER]);
+}
+
+#[test]
+fn a_batch_that_falls_short_gives_back_as_it_claimed() {
+    let mutation = Mutation { gives_back_as_claimed: true, ..Mutation::default() };
+    let scenario = ring(3).producers(1, 3).batch_consumers(1, 3).consumers(1).give_backs(1).honest();
+    fails(scenario, mutation, &[GAVE_BACK_ORDER]);
+}
+
+#[test]
+fn a_batch_is_given_back_as_it_was_claimed() {
+    let mutation = Mutation { gives_back_as_claimed: true, ..Mutation::default() };
+    let scenario = ring(2).producers(1, 2).batch_consumers(1, 2).consumers(1).give_backs(2).honest();
+    fails(scenario, mutation, &[GAVE_BACK_ORDER]);
+}
+
+#[test]
+fn a_batch_commits_each_slot_as_it_claims_it() {
+    let mutation = Mutation { commits_as_it_claims: true, ..Mutation::default() };
+    fails(ring(2).batch_producers(1, 2, 2).producers(1, 1).consumers(1), mutation, &[ALL_OR_NONE]);
+}
+
+#[test]
+fn a_batch_commits_its_last_slot_first() {
+    let mutation = Mutation { commits_backwards: true, ..Mutation::default() };
+    fails(ring(2).batch_producers(1, 2, 2).consumers(1).crashes(1), mutation, &[FROM_THE_FIRST]);
+}
+
+#[test]
+fn a_batch_counts_what_is_in_order_alone() {
+    let mutation = Mutation { counts_in_order: true, ..Mutation::default() };
+    fails(ring(3).producers(1, 2).batch_consumers(1, 2).give_backs(1).honest(), mutation, &[EMPTY]);
 }
 
 #[test]

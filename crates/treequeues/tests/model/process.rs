@@ -2,7 +2,7 @@
 //!
 //! H1. A process that claims several slots keeps those it has, oldest first, while it claims the next. It never waits with
 //!     a claim kept: where there is no next one, it gives all back.
-//! H2. It ends a batch in the order of its claims.
+//! H2. It ends a batch in the order of its claims; what goes back goes lowest ticket first.
 //! H3. A producer whose views survive its put sets the slot aside, LINGERING, and goes on: it puts the same item again.
 
 use crate::cast::{MAX_BATCH, Role};
@@ -28,14 +28,18 @@ impl Kept {
 
     /// The oldest claim, which is kept no longer.
     pub fn take(&mut self) -> Option<u8> {
-        if self.len == 0 {
-            return None;
-        }
-        let first = self.claims[0];
-        self.claims.rotate_left(1);
-        self.claims[MAX_BATCH - 1] = 0;
+        self.take_lowest(|_| 0)
+    }
+
+    /// The claim with the lowest of these numbers, the oldest of such, which is kept no longer.
+    pub fn take_lowest(&mut self, number: impl Fn(u8) -> u8) -> Option<u8> {
+        let len = usize::from(self.len);
+        let place = (0..len).min_by_key(|place| number(self.claims[*place]))?;
+        let lowest = self.claims[place];
+        self.claims[place..len].rotate_left(1);
+        self.claims[len - 1] = 0;
         self.len -= 1;
-        Some(first)
+        Some(lowest)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = u8> + '_ {
@@ -57,8 +61,16 @@ pub struct Process {
     pub came_back: Items,
     /// The other claims of a batch.
     pub kept: Kept,
-    /// Whether the batch fell short, and goes back.
-    pub fell_short: bool,
+    /// Whether what is left of the batch goes back: it fell short, was refused, or its user said so.
+    pub goes_back: bool,
+    /// How many claims of the batch have ended.
+    pub ended: u8,
+    /// What of the batch has gone back, and still waits.
+    pub gave_back: Items,
+    /// Whether the call was told that the queue is shut down.
+    pub refused: bool,
+    /// Whether the claim began after a shutdown that it must not survive.
+    pub began_after: bool,
     /// The slot that a producer set aside.
     pub aside: u8,
 }
@@ -72,13 +84,27 @@ impl Process {
         throughout: 0,
         came_back: 0,
         kept: Kept { claims: [0; MAX_BATCH], len: 0 },
-        fell_short: false,
+        goes_back: false,
+        ended: 0,
+        gave_back: 0,
+        refused: false,
+        began_after: false,
         aside: NOWHERE,
     };
 
     /// Items that a producer has begun to put: those of its kept claims, and the one of a call under way.
     pub fn items_under_way(&self) -> u8 {
-        let is_putting = !matches!(self.pc, Pc::Idle | Pc::J { .. } | Pc::Lingering { .. } | Pc::L4 { .. });
+        let is_putting = !matches!(
+            self.pc,
+            Pc::Idle
+                | Pc::J { .. }
+                | Pc::Lingering { .. }
+                | Pc::L4 { .. }
+                | Pc::N0
+                | Pc::N { .. }
+                | Pc::D0
+                | Pc::Down
+        );
         self.kept.len + u8::from(is_putting)
     }
 

@@ -46,6 +46,12 @@ pub const NEWCOMER_ORDER: &str = "order: for a newcomer";
 pub const COMMITTED: &str = "delivery: only what was committed";
 pub const ONCE: &str = "delivery: twice only from the dead or given back";
 pub const WORDS: &str = "words: sound, and held by whom they say";
+pub const ALL_OR_NONE: &str = "batch: a put that fails has put nothing";
+pub const FROM_THE_FIRST: &str = "batch: published from its first item on";
+pub const GAVE_BACK_ORDER: &str = "batch: gives back its lowest ticket first";
+pub const PUTS_END: &str = "shutdown: no put that begins after it";
+pub const GETS_END: &str = "shutdown: no get that begins after an immediate one";
+pub const DRAINED: &str = "shutdown: drained, and nothing comes any more";
 pub const FULL: &str = "honest: full means full";
 pub const EMPTY: &str = "honest: empty means empty";
 
@@ -62,6 +68,16 @@ pub fn all() -> Vec<Property<RingModel>> {
         always(COMMITTED, |_, s| fault(s) != Fault::NeverCommitted),
         always(ONCE, |_, s| fault(s) != Fault::Twice),
         always(WORDS, words_are_sound),
+        always(ALL_OR_NONE, |_, s| fault(s) != Fault::PartOfABatch),
+        always(FROM_THE_FIRST, |_, s| fault(s) != Fault::NotFromTheFirst),
+        always(GAVE_BACK_ORDER, |_, s| fault(s) != Fault::GaveBackOrder),
+        always(PUTS_END, |_, s| fault(s) != Fault::PutAfterShutdown),
+        always(GETS_END, |_, s| fault(s) != Fault::TookAfterShutdown),
+        always(DRAINED, |_, s| {
+            let ledger = &s.memory.ledger;
+            let left = (ledger.committed & !ledger.released).count_ones();
+            ledger.fewer_left == 0 || left < u32::from(ledger.fewer_left)
+        }),
         always(FULL, |_, s| fault(s) != Fault::FullWithAFreeSlot),
         always(EMPTY, |_, s| fault(s) != Fault::EmptyWithAnItem),
     ]

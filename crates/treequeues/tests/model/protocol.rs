@@ -52,6 +52,28 @@ pub struct Mutation {
     pub sweep_returns_lingering: bool,
     /// let_go: free the slot for the ticket that it has used up.
     pub let_go_without_reach: bool,
+    /// Batch: keep the claims and wait for more when it falls short.
+    pub waits_holding: bool,
+    /// Batch: give back in the order of the claims, not lowest ticket first.
+    pub gives_back_as_claimed: bool,
+    /// Batch of a put: commit each slot as soon as it is claimed.
+    pub commits_as_it_claims: bool,
+    /// Batch of a put: commit the last claim first.
+    pub commits_backwards: bool,
+    /// Batch: count only up to the first ticket that the ring has not come to.
+    pub counts_in_order: bool,
+    /// Shutdown: no look at the flag before a claim.
+    pub no_flag_before: bool,
+    /// Shutdown: no look at the flag after the claim of a put.
+    pub no_flag_after: bool,
+    /// Drain: do not wait for those who write.
+    pub drain_ignores_writers: bool,
+    /// Drain: do not wait for those who read.
+    pub drain_ignores_readers: bool,
+    /// Drain: say so when the ring was found empty, without a look at the slots.
+    pub drain_without_a_look: bool,
+    /// Shutdown: set the flag to what this call asks for, and forget what it was.
+    pub shutdown_by_store: bool,
     /// Linger of a write: make a LATE slot LINGERING with the reach that it was reserved under.
     pub linger_unburns: bool,
 }
@@ -91,6 +113,10 @@ impl Protocol {
         match pc {
             Pc::Idle | Pc::Full | Pc::PutDone | Pc::Empty | Pc::GetDone | Pc::SweepDone | Pc::J { .. } => {
                 unreachable!("{pc:?} takes no step of the ring")
+            }
+            Pc::N0 | Pc::N { .. } | Pc::Enough | Pc::Short => unreachable!("{pc:?} is a step of a batch"),
+            Pc::F0 | Pc::F1 { .. } | Pc::D0 | Pc::D { .. } | Pc::ShutDown | Pc::X { .. } | Pc::Down => {
+                unreachable!("{pc:?} is a step around the ring")
             }
             Pc::R0
             | Pc::R1 { .. }

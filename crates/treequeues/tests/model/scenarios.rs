@@ -130,6 +130,26 @@ fn batches_on_both_sides_of_three_slots() {
 }
 
 #[test]
+fn a_batch_is_given_back_whole_beside_a_consumer() {
+    holds(ring(2).producers(1, 3).batch_consumers(1, 2).consumers(1).give_backs(2).honest());
+}
+
+#[test]
+fn a_batch_is_given_back_under_a_sweeper_that_may_die() {
+    holds(ring(2).producers(1, 2).batch_consumers(1, 2).sweepers(2).give_backs(1).crashes(2).honest());
+}
+
+#[test]
+fn an_item_comes_back_between_the_claims_of_a_batch() {
+    holds(ring(3).producers(1, 3).batch_consumers(1, 3).consumers(1).give_backs(1).honest());
+}
+
+#[test]
+fn a_batch_is_put_while_a_producer_dies_half_way() {
+    holds(ring(3).batch_producers(1, 3, 3).consumers(1).sweepers(1).crashes(1).honest());
+}
+
+#[test]
 fn capacity_one() {
     holds(ring(1).producers(2, 1).consumers(2).crashes(1).give_backs(1).honest());
 }
@@ -162,13 +182,16 @@ fn every_step_is_taken() {
         ring(2).producers(1, 2).consumers(1).sweepers(1).crashes(1).restarts(1),
         ring(2).producers(1, 2).consumers(2).give_backs(1),
         ring(2).producers(2, 1).batch_consumers(1, 2).lingers(2),
+        ring(2).producers(1, 2).batch_consumers(2, 2),
+        ring(2).batch_producers(1, 2, 2).producers(1, 1).consumers(1).closer(false),
     ] {
         taken.extend(steps_taken(scenario));
     }
     let steps = "R0 R1 R2 R2Raise R2Cas R2RaiseAgain R3 R4 R5 R6 \
         Reserved C2 C2Raise C2Cas C2Again C2RaiseAgain A1 A2 W1 W2 \
         B1 B1Look B1Ticket B1Check B1Take B1Clear B2Tail B2 B2Raise B3 B3Hint B4 B5 B6 B7 \
-        Borrowed L1 L2 Lingering L4 G0 G1 G2 G3 S1 S2 S2Cas S3 S4 J";
+        Borrowed L1 L2 Lingering L4 G0 G1 G2 G3 S1 S2 S2Cas S3 S4 J \
+        N Enough F1 D0 D";
     let never: Vec<_> = steps.split_whitespace().filter(|step| !taken.contains(*step)).collect();
     assert!(never.is_empty(), "never taken: {never:?}");
 }
@@ -281,6 +304,13 @@ fn soak_two_batches_that_each_want_the_whole_ring_and_a_crash() {
 #[ignore = "some million states, for `make soak`"]
 fn soak_two_batches_are_put_and_taken_by_a_batch() {
     holds(ring(3).batch_producers(2, 2, 2).batch_consumers(1, 2).crashes(1).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_batches_are_given_back_under_two_sweepers_that_may_die() {
+    let scenario = ring(2).producers(1, 3).batch_consumers(1, 2).consumers(1).sweepers(2);
+    holds(scenario.give_backs(1).crashes(2).honest());
 }
 
 #[test]

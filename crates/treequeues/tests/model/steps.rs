@@ -1,7 +1,8 @@
 //! Where a process stands, step by step.
 //!
 //! The labels name the steps of the verbs: R reserve, C commit, A abort, W linger of a write, B borrow, L release and
-//! linger of a read, G give_back, S sweep, J join. Each variant that is not an end of a call makes one access to the shared memory, the one
+//! linger of a read, G give_back, N count before a batch, F and D the looks of a call at the shutdown, X shutdown, S sweep, J
+//! join. Each variant that is not an end of a call makes one access to the shared memory, the one
 //! that its comment names; a decision that needs no access belongs to the step before it.
 
 use crate::memory::{Memory, Phase, Ticket, Word};
@@ -140,6 +141,30 @@ pub enum Pc {
 
     /// The lock is taken: CAS the entry to used.
     J { generation: u8 },
+
+    /// A batch counts first: load the head or the tail.
+    N0,
+    /// Load the word at ticket `t`, one of those from `t0` on.
+    N { t0: Ticket, t: Ticket, count: u8 },
+    /// The count says that there is enough; the next step is the first claim's first.
+    Enough,
+    /// The count says that there is not.
+    Short,
+
+    /// Load the flag before the claim.
+    F0,
+    /// Load the flag after the claim of a producer.
+    F1 { c: Ticket },
+    /// Load the flag after a call in vain.
+    D0,
+    /// Load the word of slot `s`; `left` items were seen before it.
+    D { s: u8, left: u8 },
+    /// The call has ended: shut down, or drained.
+    ShutDown,
+    /// Shut the queue down: set the flag's bits.
+    X { flag: u8 },
+    /// The process makes no more calls.
+    Down,
 }
 
 impl Pc {
@@ -149,6 +174,7 @@ impl Pc {
             Pc::R4 { c, .. }
             | Pc::R5 { c, .. }
             | Pc::Reserved { c }
+            | Pc::F1 { c }
             | Pc::C2 { c }
             | Pc::C2Raise { c, .. }
             | Pc::C2Cas { c, .. }

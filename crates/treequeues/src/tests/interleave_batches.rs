@@ -1,0 +1,261 @@
+//! Batches, give-backs and shutdowns under `loom`: the real ring, with the steps that `batch` and `attached` make around it.
+//!
+//! `loom` takes SeqCst accesses for AcqRel ones, but knows SeqCst fences. Where a put's look at the shutdown flag rests on the SeqCst
+//! compare-and-swap before it, a fence stands between the two here.
+
+use loom::sync::Arc;
+use loom::thread;
+
+use super::interleave::{NEWCOMER, assert_exactly_once, explore};
+use super::{Rig, owner};
+use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_NONE};
+use crate::ring::Claim;
+use crate::sync::{Ordering, abandon_after, fence};
+use crate::word::Owner;
+
+/// As in `interleave`: each more costs tenfold. The soak has `LOOM_MAX_PREEMPTIONS`.
+const PREEMPTIONS: usize = 3;
+/// With three threads.
+const PREEMPTIONS_OF_THREE: usize = 2;
+/// Looks of a drain at a queue in which others are busy, beyond which it is over here.
+const LOOKS: usize = 4;
+
+/// Gets two items or none: what falls short goes back, lowest ticket first.
+fn take_two(rig: &Rig, me: Owner) -> Vec<u64> {
+    let next = || rig.ring().borrow(me, || true, |_| true).expect("sound");
+    let mut claims: Vec<Claim> = std::iter::from_fn(next).take(2).collect();
+    if claims.len() == 2 {
+        let tickets = claims.iter().map(|claim| claim.ticket).collect();
+        claims.into_iter().for_each(|claim| rig.ring().release(claim).expect("sound"));
+        return tickets;
+    }
+    claims.sort_unstable_by_key(|claim| claim.ticket);
+    claims.into_iter().for_each(|claim| rig.ring().give_back(claim).expect("sound"));
+    Vec::new()
+}
+
+/// Puts two items or none: all are claimed before the first is committed.
+fn put_two(rig: &Rig, me: Owner) -> Vec<u64> {
+    let next = || rig.ring().reserve(me, |_| true).expect("sound");
+    let claims: Vec<Claim> = std::iter::from_fn(next).take(2).collect();
+    if claims.len() < 2 {
+        claims.into_iter().for_each(|claim| rig.ring().abort(claim).expect("sound"));
+        return Vec::new();
+    }
+    let tickets = claims.iter().map(|claim| claim.ticket).collect();
+    claims.into_iter().for_each(|claim| rig.ring().commit(claim).expect("sound"));
+    tickets
+}
+
+#[test]
+fn two_batches_that_each_want_the_whole_ring() {
+    explore(PREEMPTIONS, || {
+        let rig = Arc::new(Rig::new(2));
+        let put = put_two(&rig, owner(1));
+        let other = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || take_two(&rig, owner(3))
+        });
+        let taken = take_two(&rig, owner(2));
+        let others = other.join().expect("no panic");
+        assert!([0, 2].contains(&(taken.len() + others.len())), "whole or not at all");
+        assert_exactly_once(&rig, put, &[taken, others]);
+    });
+}
+
+#[test]
+fn a_batch_is_put_whole_or_not_at_all_beside_a_put() {
+    explore(PREEMPTIONS, || {
+        let rig = Arc::new(Rig::new(2));
+        let other = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || rig.put(owner(1))
+        });
+        let mut put = put_two(&rig, owner(2));
+        put.extend(other.join().expect("no panic"));
+        assert_exactly_once(&rig, put, &[]);
+    });
+}
+
+#[test]
+fn a_batch_is_seen_from_its_first_item_on() {
+    explore(PREEMPTIONS, || {
+        let rig = Arc::new(Rig::new(3));
+        let producer = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || put_two(&rig, owner(1))
+        });
+        let taken: Vec<u64> = (0..3).filter_map(|_| rig.take(owner(2))).collect();
+        let put = producer.join().expect("no panic");
+        assert_eq!(taken, put[..taken.len()], "in order, and none before the first");
+        assert_exactly_once(&rig, put, &[taken]);
+    });
+}
+
+/// More accesses than a batch of two makes on an empty ring of two slots.
+const STEPS: u32 = 14;
+
+#[test]
+fn a_batch_that_dies_half_way_leaves_its_first_items() {
+    for steps in 0..STEPS {
+        explore(PREEMPTIONS, move || {
+            let rig = Arc::new(Rig::new(2));
+            let victim = thread::spawn({
+                let rig = Arc::clone(&rig);
+                move || _ = abandon_after(steps, || put_two(&rig, owner(1)))
+            });
+            let mut taken: Vec<u64> = rig.take(owner(2)).into_iter().collect();
+            victim.join().expect("no panic");
+            rig.ring().recover(owner(1), || true).expect("sound");
+            taken.extend(rig.drain(owner(NEWCOMER)));
+            assert!([&[][..], &[0], &[0, 1]].contains(&&taken[..]), "{taken:?} after {steps} steps");
+            rig.assert_whole(owner(NEWCOMER));
+        });
+    }
+}
+
+#[test]
+fn an_item_is_given_back_while_the_ring_burns_its_ticket() {
+    explore(PREEMPTIONS, || {
+        let rig = Arc::new(Rig::new(2));
+        let mut all = put_two(&rig, owner(1));
+        let held = rig.ring().borrow(owner(1), || true, |_| true).expect("sound").expect("an item");
+        let other = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || {
+                let first = rig.take(owner(2));
+                // In the slot that this freed, past the one that is held or has come back.
+                let put = rig.put(owner(2));
+                (first.into_iter().chain(rig.take(owner(2))).collect::<Vec<_>>(), put)
+            }
+        });
+        rig.ring().give_back(held).expect("sound");
+        let (taken, put) = other.join().expect("no panic");
+        all.extend(put);
+        assert_exactly_once(&rig, all, &[taken]);
+    });
+}
+
+#[test]
+fn a_batch_is_given_back_beside_a_consumer_and_a_batch() {
+    explore(PREEMPTIONS_OF_THREE, || {
+        let rig = Arc::new(Rig::new(2));
+        let put = put_two(&rig, owner(1));
+        let next = || rig.ring().borrow(owner(1), || true, |_| true).expect("sound").expect("an item");
+        let held = [next(), next()];
+        let batch = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || take_two(&rig, owner(2))
+        });
+        let single = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || rig.take(owner(3)).into_iter().collect()
+        });
+        held.into_iter().for_each(|claim| rig.ring().give_back(claim).expect("sound"));
+        let parts = [batch.join().expect("no panic"), single.join().expect("no panic")];
+        assert_exactly_once(&rig, put, &parts);
+    });
+}
+
+fn is_shut_down(rig: &Rig) -> bool {
+    rig.control.not_full.shutdown.load(Ordering::SeqCst) != SHUTDOWN_NONE
+}
+
+fn shut_down(rig: &Rig) {
+    rig.control.not_full.shutdown.fetch_or(SHUTDOWN_DRAIN, Ordering::SeqCst);
+}
+
+/// A put as `attached` makes it.
+fn put_unless_shut_down(rig: &Rig, me: Owner, looks_again: bool) -> Option<u64> {
+    if is_shut_down(rig) {
+        return None;
+    }
+    let claim = rig.ring().reserve(me, |_| true).expect("sound")?;
+    fence(Ordering::SeqCst);
+    if looks_again && is_shut_down(rig) {
+        rig.ring().abort(claim).expect("sound");
+        return None;
+    }
+    let ticket = claim.ticket;
+    rig.ring().commit(claim).expect("sound");
+    Some(ticket)
+}
+
+/// Takes what is there until the queue is drained, or busy for too long; and whether it is drained.
+fn drain_until_over(rig: &Rig, me: Owner) -> (Vec<u64>, bool) {
+    let mut taken = Vec::new();
+    for _ in 0..LOOKS {
+        match rig.take(me) {
+            Some(ticket) => taken.push(ticket),
+            None if is_shut_down(rig) && rig.ring().left_to_drain(|_| false) == Ok(Some(0)) => {
+                return (taken, true);
+            }
+            None => thread::yield_now(),
+        }
+    }
+    (taken, false)
+}
+
+fn explore_a_drain_beside_a_put(looks_again: bool) {
+    explore(PREEMPTIONS, move || {
+        let rig = Arc::new(Rig::new(2));
+        let producer = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || put_unless_shut_down(&rig, owner(1), looks_again)
+        });
+        shut_down(&rig);
+        let (taken, is_drained) = drain_until_over(&rig, owner(2));
+        let put = producer.join().expect("no panic");
+        assert!(!is_drained || put.is_none_or(|put| taken.contains(&put)), "drained, and then came {put:?}");
+        assert_exactly_once(&rig, put.into_iter().collect(), &[taken]);
+    });
+}
+
+#[test]
+fn a_put_beside_a_shutdown_is_refused_or_drained() {
+    explore_a_drain_beside_a_put(true);
+}
+
+#[test]
+#[should_panic(expected = "drained, and then came")]
+fn without_the_second_look_at_the_flag_a_drain_misses_an_item() {
+    explore_a_drain_beside_a_put(false);
+}
+
+#[test]
+fn somebody_else_shuts_down_between_a_put_and_a_drain() {
+    explore(PREEMPTIONS_OF_THREE, || {
+        let rig = Arc::new(Rig::new(2));
+        let producer = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || put_unless_shut_down(&rig, owner(1), true)
+        });
+        let closer = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || shut_down(&rig)
+        });
+        let (taken, is_drained) = drain_until_over(&rig, owner(2));
+        let put = producer.join().expect("no panic");
+        closer.join().expect("no panic");
+        assert!(!is_drained || put.is_none_or(|put| taken.contains(&put)), "drained, and then came {put:?}");
+        assert_exactly_once(&rig, put.into_iter().collect(), &[taken]);
+    });
+}
+
+#[test]
+fn a_drain_waits_for_an_item_that_comes_back() {
+    explore(PREEMPTIONS, || {
+        let rig = Arc::new(Rig::new(2));
+        let put = rig.put(owner(1)).expect("free");
+        let held = rig.ring().borrow(owner(1), || true, |_| true).expect("sound").expect("an item");
+        shut_down(&rig);
+        let giver = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || rig.ring().give_back(held).expect("sound")
+        });
+        let (taken, is_drained) = drain_until_over(&rig, owner(2));
+        giver.join().expect("no panic");
+        assert!(!is_drained || taken == [put], "drained with {taken:?}");
+        assert_exactly_once(&rig, vec![put], &[taken]);
+    });
+}
