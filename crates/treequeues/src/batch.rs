@@ -272,7 +272,7 @@ enum Claimed {
 }
 
 /// How fast the slots that a call waits for become ready, guessed from what it sees between its attempts.
-struct Pace {
+pub(crate) struct Pace {
     wanted: usize,
     /// What was there at the last look, and when that was.
     count: usize,
@@ -285,12 +285,12 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(wanted: usize, count: usize) -> Self {
+    pub(crate) fn new(wanted: usize, count: usize) -> Self {
         Self { wanted, count, looked: Instant::now(), passed_on_at: None, pause: FIRST_PAUSE }
     }
 
     /// What to do after an attempt in vain that left so many ready.
-    fn next(&mut self, was_woken: bool, count: usize, ring: Ring<'_>) -> Next {
+    pub(crate) fn next(&mut self, was_woken: bool, count: usize, ring: Ring<'_>) -> Next {
         let now = Some((count, ring.movements()));
         if was_woken && count > 0 {
             let again = now == self.passed_on_at;

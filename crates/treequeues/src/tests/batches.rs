@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::bytes::{WATCHDOG, drain, get, local, put, runs, schema, values};
-use crate::wait::Wait;
+use crate::batch::Pace;
+use crate::wait::{Next, Wait};
 use crate::{BatchSize, BorrowError, Queue, ReadBatch, ReserveError};
 
 fn put_all(queue: &Queue, items: impl IntoIterator<Item = u8>) {
@@ -278,6 +279,20 @@ fn an_item_that_came_back_without_a_hint_is_found_at_the_next_look_at_all_slots(
 
 /// More accesses than a batch of two makes on a queue of three slots.
 const MANY_STEPS: u32 = 500;
+
+#[test]
+fn a_wake_up_that_a_batch_cannot_use_is_passed_on_however_often_it_comes() {
+    let queue = local(4);
+    put(&queue, 1);
+    let ring = queue.attached().expect("this process").ring();
+    let mut pace = Pace::new(2, 1);
+    assert!(matches!(pace.next(true, 1, ring), Next::PassOn(None)));
+    // For the same again: whoever wakes should find another sleeper.
+    assert!(matches!(pace.next(true, 1, ring), Next::PassOn(Some(_))));
+    assert!(matches!(pace.next(false, 1, ring), Next::Sleep), "nobody woke it");
+    put(&queue, 2);
+    assert!(matches!(pace.next(true, 2, ring), Next::PassOn(None)), "something has moved");
+}
 
 #[test]
 fn a_batch_goes_back_lowest_ticket_first_in_whatever_order_it_was_claimed() {

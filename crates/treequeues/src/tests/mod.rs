@@ -7,6 +7,7 @@
 //! | `batch_oracle` | random batches and holds of a queue against the same |
 //! | `batches` | batches of whole queues: what they take, in which order, and what they leave |
 //! | `crowds` | batches in threads: they wait without burning a processor, and hinder nobody |
+//! | `returns` | a borrow beside thousands of returns |
 //! | `holds` | loans without a lifetime: states, drops, drains that wait for them |
 //! | `damage` | words and cursors that contradict each other are errors |
 //! | `dropping` | items that kill their takers: counted, handed over, dropped; and deaths between any two accesses of that |
@@ -15,7 +16,7 @@
 //! | `interleave` | all interleavings of two and three threads, under `loom`, abandoned claims included |
 //! | `interleave_batches` | the same of batches, of what is given back, and of shutdowns |
 //!
-//! `bytes` is what the whole queues among them have in common.
+//! Those with threads also run under ThreadSanitizer (`make tsan`). `bytes` is what the whole queues among them have in common.
 
 #[cfg(not(loom))]
 mod batch_oracle;
