@@ -17,7 +17,7 @@
 //! - `walks`: larger mixes, walked at random.
 //!
 //! What the model does not show: memory order (every access is sequentially consistent here, loom looks at the
-//! real code), payload bytes, waiting and waking (`tests/wake.rs`), and the wrap-around of reach and of the hint.
+//! real code), payload bytes, waiting and waking (`tests/wake`), and the wrap-around of reach and of the hint.
 //!
 //! The long explorations are ignored: `cargo test --release --test model -- --ignored` runs them.
 

@@ -1,0 +1,244 @@
+//! The steps, one shared access each; a decision that needs none belongs to the step before it.
+
+use crate::cast::{After, Mutation, Pc, Role, State, Wakes};
+
+/// More steps than one process alone makes from the end of a sleep to its items.
+pub const STEPS_ALONE: usize = 12;
+
+impl Wakes {
+    pub fn new(roles: &[Role]) -> Wakes {
+        Wakes { roles: roles.to_vec(), crashes: 0, give_up: false, mutation: Mutation::default() }
+    }
+
+    pub fn crashes(self, crashes: u8) -> Wakes {
+        Wakes { crashes, ..self }
+    }
+
+    pub fn giving_up(self) -> Wakes {
+        Wakes { give_up: true, ..self }
+    }
+
+    pub fn mutated(self, mutation: Mutation) -> Wakes {
+        Wakes { mutation, ..self }
+    }
+
+    pub fn wanted(&self, p: usize) -> u8 {
+        match self.roles[p] {
+            Role::Getter { wanted, .. } => wanted,
+            Role::Putter(_) => 0,
+        }
+    }
+
+    /// The first step of an attempt.
+    pub fn attempt(&self, p: usize) -> Pc {
+        if self.wanted(p) > 1 { Pc::Count } else { Pc::Claim }
+    }
+
+    pub fn begin_round(&self, p: usize) -> Pc {
+        if self.mutation.no_look_after_the_bit { self.attempt(p) } else { Pc::SetBit }
+    }
+
+    /// Something was claimed or has come: see `Pace::passed_on_at`.
+    pub fn ring_moved(state: &mut State) {
+        state.processes.iter_mut().for_each(|process| process.passed_on = false);
+    }
+
+    pub fn set_bit(&self, state: &mut State, p: usize) {
+        state.waiters = if self.mutation.counts_waiters { state.waiters + 1 } else { 1 };
+        state.calls = 0;
+        state.processes[p].seen = true;
+    }
+
+    /// Back from waiting, with or without items.
+    pub fn end_call(&self, state: &mut State, p: usize) {
+        let process = &mut state.processes[p];
+        let was_woken = std::mem::take(&mut process.was_woken);
+        if self.mutation.counts_waiters {
+            state.waiters = state.waiters.saturating_sub(1);
+        }
+        process.pc = match self.mutation {
+            _ if !was_woken => return self.begin_next(state, p),
+            mutation if mutation.keeps_the_rest => return self.begin_next(state, p),
+            mutation if mutation.no_bit_for_others || mutation.looks_before_the_bit => Pc::LookForOthers,
+            _ => Pc::SetForOthers,
+        };
+    }
+
+    pub fn begin_next(&self, state: &mut State, p: usize) {
+        let process = &mut state.processes[p];
+        process.left -= 1;
+        (process.claimed, process.passed_on) = (0, false);
+        process.pc = match self.roles[p] {
+            _ if process.left == 0 => Pc::Done,
+            Role::Putter(_) if self.mutation.bit_before_item => Pc::Load(After::Publishing),
+            Role::Putter(_) => Pc::Publish,
+            Role::Getter { .. } => self.begin_round(p),
+        };
+    }
+
+    /// Where a waker goes on.
+    pub fn after(&self, state: &mut State, p: usize, after: After) {
+        state.processes[p].pc = match after {
+            After::Publishing if self.mutation.bit_before_item => Pc::Publish,
+            After::Publishing | After::Ending => return self.begin_next(state, p),
+            After::PuttingBack if state.processes[p].claimed > 0 => Pc::PutBack,
+            After::PuttingBack => Pc::Sweep,
+            After::Passing => self.begin_round(p),
+            After::PassingAgain => Pc::Napping,
+        };
+    }
+
+    pub fn step(&self, state: &mut State, p: usize) {
+        let wanted = self.wanted(p);
+        match state.processes[p].pc {
+            Pc::Publish => {
+                state.items += 1;
+                Wakes::ring_moved(state);
+                if self.mutation.bit_before_item {
+                    return self.begin_next(state, p);
+                }
+                state.processes[p].pc = Pc::Load(After::Publishing);
+            }
+            Pc::SetBit => {
+                self.set_bit(state, p);
+                state.processes[p].pc =
+                    if self.mutation.no_look_after_the_bit { Pc::FallAsleep } else { self.attempt(p) };
+            }
+            Pc::Count => {
+                state.processes[p].pc = if state.items >= wanted { Pc::Claim } else { Pc::Sweep };
+            }
+            Pc::Claim if state.items > 0 => {
+                state.items -= 1;
+                Wakes::ring_moved(state);
+                state.processes[p].claimed += 1;
+                if state.processes[p].claimed == wanted {
+                    // They are the caller's from here on; its death would give them back to a queue of others.
+                    state.processes[p].claimed = 0;
+                    self.end_call(state, p);
+                }
+            }
+            Pc::Claim => {
+                state.processes[p].pc = if state.processes[p].claimed > 0 { Pc::PutBack } else { Pc::Sweep }
+            }
+            Pc::PutBack => {
+                state.items += 1;
+                state.processes[p].claimed -= 1;
+                Wakes::ring_moved(state);
+                state.processes[p].pc = Pc::Load(After::PuttingBack);
+            }
+            Pc::Sweep => {
+                let dead = state.processes.iter_mut().find(|other| !other.is_alive && other.claimed > 0);
+                let Some(dead) = dead else {
+                    state.processes[p].pc =
+                        if self.mutation.no_look_after_the_bit { Pc::SetBit } else { Pc::Decide };
+                    return;
+                };
+                // The sweep of a ring is explored in `model`; here it is one step, that tells everyone.
+                state.items += std::mem::take(&mut dead.claimed);
+                Wakes::ring_moved(state);
+                state.processes.iter_mut().for_each(|process| process.seen = false);
+                for other in 0..self.roles.len() {
+                    if state.processes[other].pc == Pc::Asleep {
+                        self.wake_up(state, other);
+                    }
+                }
+                state.waiters = 0;
+                state.processes[p].pc = self.begin_round(p);
+            }
+            Pc::Decide => {
+                let process = &mut state.processes[p];
+                let again = process.passed_on;
+                let keeps = self.mutation.keeps_the_useless || (self.mutation.keeps_the_second && again);
+                process.pc = if process.was_woken && state.items > 0 && wanted > 1 && !keeps {
+                    (process.was_woken, process.passed_on) = (false, true);
+                    Pc::Load(if again { After::PassingAgain } else { After::Passing })
+                } else if wanted > 1 && state.items >= wanted {
+                    // They are there, but were not to be had.
+                    Pc::Napping
+                } else {
+                    Pc::FallAsleep
+                };
+            }
+            Pc::FallAsleep => {
+                let word_stands =
+                    if self.mutation.sequence_stands { state.waiters > 0 } else { state.processes[p].seen };
+                if word_stands {
+                    state.processes[p].pc = Pc::Asleep;
+                } else {
+                    self.wake_up(state, p);
+                }
+            }
+            Pc::Napping => state.processes[p].pc = self.begin_round(p),
+            Pc::SetForOthers => {
+                self.set_bit(state, p);
+                if self.mutation.looks_before_the_bit {
+                    return self.begin_next(state, p);
+                }
+                state.processes[p].pc = Pc::LookForOthers;
+            }
+            Pc::LookForOthers if state.items > 0 => state.processes[p].pc = Pc::Load(After::Ending),
+            Pc::LookForOthers if self.mutation.looks_before_the_bit => {
+                state.processes[p].pc = Pc::SetForOthers
+            }
+            Pc::LookForOthers => self.begin_next(state, p),
+            Pc::Load(after) if state.waiters > 0 => {
+                state.processes[p].loaded = true;
+                state.processes[p].pc = Pc::Move(after);
+            }
+            Pc::Load(after) => self.after(state, p, after),
+            Pc::Move(after) => {
+                let word_stands =
+                    if self.mutation.sequence_stands { state.waiters > 0 } else { state.processes[p].loaded };
+                if !word_stands && !self.mutation.counts_waiters {
+                    return self.after(state, p, after);
+                }
+                if !self.mutation.counts_waiters {
+                    state.waiters = 0;
+                }
+                state.processes.iter_mut().for_each(|other| (other.seen, other.loaded) = (false, false));
+                // The call is sure from here on; counted here, it is not mistaken for one of a waiter that comes in between.
+                state.calls = (state.calls + 1).min(2);
+                state.processes[p].pc = Pc::Wake(after);
+            }
+            Pc::Wake(after) => {
+                // With sleepers, see `Action::WakeUp`.
+                self.after(state, p, after);
+            }
+            Pc::Asleep | Pc::Done => unreachable!("nothing to do"),
+        }
+    }
+
+    pub fn wake_up(&self, state: &mut State, sleeper: usize) {
+        state.processes[sleeper].was_woken = true;
+        state.processes[sleeper].pc = self.begin_round(sleeper);
+    }
+
+    pub fn sleepers<'s>(&'s self, state: &'s State) -> impl Iterator<Item = usize> + 's {
+        (0..self.roles.len()).filter(|p| state.processes[*p].pc == Pc::Asleep)
+    }
+
+    /// Sleepers for whom there is enough.
+    pub fn sleeps_in_vain<'s>(&'s self, state: &'s State) -> impl Iterator<Item = usize> + 's {
+        self.sleepers(state).filter(|p| state.items >= self.wanted(*p))
+    }
+
+    pub fn is_anybody_under_way(&self, state: &State) -> bool {
+        state.processes[..self.roles.len()]
+            .iter()
+            .any(|process| process.is_alive && !matches!(process.pc, Pc::Asleep | Pc::Done))
+    }
+
+    /// Whether the end of its sleep is enough for this process, with everyone else stopped.
+    pub fn gets_alone(&self, state: &State, p: usize) -> bool {
+        let mut state = *state;
+        let before = state.items;
+        state.processes[p].pc = self.begin_round(p);
+        for _ in 0..STEPS_ALONE {
+            self.step(&mut state, p);
+            if state.items + self.wanted(p) == before {
+                return true;
+            }
+        }
+        false
+    }
+}
