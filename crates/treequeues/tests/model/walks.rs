@@ -142,6 +142,23 @@ fn crowd_of_batches(capacity: u8) -> Scenario {
         .honest()
 }
 
+/// The same on the way to their end.
+fn crowd_that_is_shut_down(capacity: u8) -> Scenario {
+    Scenario::new(capacity)
+        .producers(1, 4)
+        .batch_producers(1, 4, 2)
+        .consumers(2)
+        .batch_consumers(1, 2)
+        .sweepers(1)
+        .closer(false)
+        .crashes(2)
+        .give_backs(3)
+        .lingers(1)
+        .aborts(1)
+        .restarts(1)
+        .honest()
+}
+
 const QUICK: usize = 300_000;
 const LONG: usize = 30_000_000;
 
@@ -163,6 +180,11 @@ fn crowd_on_four_slots() {
 #[test]
 fn crowd_of_batches_on_four_slots() {
     holds(crowd_of_batches(4), QUICK);
+}
+
+#[test]
+fn crowd_that_is_shut_down_on_three_slots() {
+    holds(crowd_that_is_shut_down(3), QUICK);
 }
 
 #[test]
@@ -189,6 +211,12 @@ fn soak_crowd_on_three_slots() {
 #[ignore = "minutes of walking, for `make soak`"]
 fn soak_crowd_on_four_slots() {
     holds(crowd(4), LONG);
+}
+
+#[test]
+#[ignore = "minutes of walking, for `make soak`"]
+fn soak_crowd_that_is_shut_down_on_three_slots() {
+    holds(crowd_that_is_shut_down(3), LONG);
 }
 
 #[test]
