@@ -1,0 +1,108 @@
+//! The command `kills`: epochs of killing until there were enough, or something must not be.
+#![deny(unsafe_code)]
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+
+use treequeues_fuzz::epoch;
+use treequeues_fuzz::nursery::Python;
+use treequeues_fuzz::plan::Plan;
+use treequeues_fuzz::report::{Record, Totals};
+
+/// Findings that are printed; the logs have all.
+const PRINTED: usize = 20;
+
+/// Kill processes that work on queues, at random moments, and check that nothing hangs and nothing is lost.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Go on until so many processes were killed.
+    #[arg(long)]
+    kills: Option<usize>,
+    /// Go on for so many seconds.
+    #[arg(long = "for", value_name = "SECONDS")]
+    seconds: Option<u64>,
+    /// Draw all epochs from this number, instead of from the clock.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Play this epoch of the seed alone, again and again, and not all from the first on.
+    #[arg(long)]
+    epoch: Option<u64>,
+    /// Let workers of this Python take part; it has treequeues installed.
+    #[arg(long)]
+    python: Option<PathBuf>,
+    /// Write a record of the run, as JSON.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Where each epoch's logs are: kept there when something is found, and after the last epoch.
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("kills: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether nothing was found.
+fn run(arguments: &Arguments) -> io::Result<bool> {
+    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
+    let kills = arguments.kills.unwrap_or(if arguments.seconds.is_some() { usize::MAX } else { 1000 });
+    let time = arguments.seconds.map_or(Duration::MAX, Duration::from_secs);
+    let is_interrupted = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&is_interrupted))?;
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&is_interrupted))?;
+    let mut python = arguments.python.as_deref().map(Python::start).transpose()?;
+    let temporary = tempfile::Builder::new().prefix("treequeues-fuzz-").tempdir_in("/dev/shm")?;
+    let folder = arguments.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
+    let (mut totals, began) = (Totals::default(), Instant::now());
+    println!("seed {seed}");
+    for number in arguments.epoch.map_or(0, |epoch| epoch).. {
+        let number = arguments.epoch.unwrap_or(number);
+        let epoch_folder = folder.join("epoch");
+        remove(&epoch_folder)?;
+        let outcome = epoch::run(Plan::new(seed, number, python.is_some()), &epoch_folder, python.as_mut())?;
+        totals.add(&outcome);
+        println!("{}", totals.line(began));
+        if !outcome.findings.is_empty() {
+            let kept = arguments.keep.as_ref().map_or_else(|| temporary.keep(), Clone::clone);
+            println!("FOUND in epoch {number} of seed {seed}: again by --seed {seed} --epoch {number}");
+            println!("logs in {}, plan {:?}", kept.display(), Plan::new(seed, number, python.is_some()));
+            outcome.findings.iter().take(PRINTED).for_each(|finding| println!("{finding}"));
+            return Ok(false);
+        }
+        let is_enough = totals.kills >= kills || began.elapsed() >= time;
+        if is_enough || is_interrupted.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    if let Some(path) = &arguments.record {
+        let version = arguments.python.as_deref().map(version_of).transpose()?;
+        Record::new(&totals, seed, began.elapsed(), version).write(path)?;
+    }
+    Ok(true)
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn version_of(python: &Path) -> io::Result<String> {
+    let output = Command::new(python).args(["-c", "import platform; print(platform.python_version())"]).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

@@ -1,0 +1,158 @@
+//! What is said while it runs, and the record that is left.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::checker::Kind;
+use crate::epoch::Outcome;
+
+/// All counts of a run.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Totals {
+    /// Queues that were made, worked on, and checked.
+    pub epochs: usize,
+    /// Workers that were started.
+    pub lives: usize,
+    /// Items put.
+    pub puts: usize,
+    /// Items taken, each time.
+    pub takes: usize,
+    /// Processes killed.
+    pub kills: usize,
+    /// Of these rounds, everybody was killed at once.
+    pub massacres: usize,
+    /// Processes stopped, and continued or killed.
+    pub stops: usize,
+    /// Items that came again.
+    pub redelivered: usize,
+    /// Items that a killed process had, and could not say so.
+    pub with_the_dead: usize,
+    /// Items overtaken while somebody held them without a receipt.
+    pub explained: usize,
+    /// Processes that did not go on.
+    pub hangs: usize,
+    /// Items that did not come.
+    pub lost: usize,
+    /// Items that came again, and should not have, or that nobody had put.
+    pub duplicates: usize,
+    /// Items that came in the wrong order, and takes that found nothing where something was.
+    pub order_violations: usize,
+    /// Slots or places that were missing in the end, and workers that failed.
+    pub other_findings: usize,
+}
+
+/// What a run leaves.
+#[derive(Debug, Serialize)]
+pub struct Record<'r> {
+    /// The day.
+    pub date: String,
+    /// The library's.
+    pub version: &'static str,
+    /// What was built, as git names it.
+    pub commit: String,
+    /// The machine's processor, and how many of it.
+    pub machine: String,
+    /// The kernel.
+    pub kernel: String,
+    /// Python's version, where it took part.
+    pub python: Option<String>,
+    /// What all was drawn from.
+    pub seed: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// How often it killed.
+    pub kills_per_second: f64,
+    /// What came of it.
+    #[serde(flatten)]
+    pub totals: &'r Totals,
+}
+
+impl Totals {
+    /// Adds an epoch.
+    pub fn add(&mut self, outcome: &Outcome) {
+        self.epochs += 1;
+        self.lives += outcome.deeds.lives;
+        self.kills += outcome.deeds.kills;
+        self.massacres += outcome.deeds.massacres;
+        self.stops += outcome.deeds.stops;
+        self.puts += outcome.counts.puts;
+        self.takes += outcome.counts.takes;
+        self.redelivered += outcome.counts.redelivered;
+        self.with_the_dead += outcome.counts.with_the_dead;
+        self.explained += outcome.counts.explained;
+        for finding in &outcome.findings {
+            *match finding.kind {
+                Kind::Hang => &mut self.hangs,
+                Kind::Lost => &mut self.lost,
+                Kind::Duplicate | Kind::Phantom => &mut self.duplicates,
+                Kind::Order | Kind::Empty => &mut self.order_violations,
+                Kind::Capacity | Kind::Failure => &mut self.other_findings,
+            } += 1;
+        }
+    }
+
+    /// One line.
+    pub fn line(&self, began: Instant) -> String {
+        format!(
+            "{:>6.0} s  epoch {:>5}  puts {:>9}  takes {:>9}  kills {:>7}  stops {:>6}  redelivered {:>6}  with the dead {:>5}  \
+             explained {:>5}  hangs {}  lost {}  duplicates {}  order {}  other {}",
+            began.elapsed().as_secs_f64(),
+            self.epochs,
+            self.puts,
+            self.takes,
+            self.kills,
+            self.stops,
+            self.redelivered,
+            self.with_the_dead,
+            self.explained,
+            self.hangs,
+            self.lost,
+            self.duplicates,
+            self.order_violations,
+            self.other_findings,
+        )
+    }
+}
+
+impl<'r> Record<'r> {
+    /// Of a run that took so long.
+    pub fn new(totals: &'r Totals, seed: u64, took: Duration, python: Option<String>) -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            date: jiff::Zoned::now().strftime("%Y-%m-%d").to_string(),
+            version: env!("CARGO_PKG_VERSION"),
+            commit: commit(),
+            machine: format!("{cpus} x {}", processor()),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+            python,
+            seed,
+            seconds: took.as_secs_f64().round(),
+            kills_per_second: (totals.kills as f64 / took.as_secs_f64()).round(),
+            totals,
+        }
+    }
+
+    /// Writes it as JSON.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(path, serde_json::to_string_pretty(self)? + "\n")
+    }
+}
+
+fn commit() -> String {
+    let output = std::process::Command::new("git").args(["describe", "--always", "--dirty"]).output();
+    let name = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    name.map_or_else(|| "unknown".into(), |name| String::from_utf8_lossy(&name).trim().to_owned())
+}
+
+fn processor() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| "unknown".into(), |(_, name)| name.trim().to_owned())
+}
