@@ -119,6 +119,16 @@ impl Life {
             Fate::Killed { not_before, not_after } => Some((not_before, not_after)),
         }
     }
+
+    /// Whether it was killed within a call, or while it held something.
+    pub fn was_cut_off(&self) -> bool {
+        let has_ended = |last: &Receipt| match last.call {
+            Call::Put | Call::Get => last.responded.is_some(),
+            Call::Reserve | Call::Borrow if last.is_done() => last.end_responded.is_some(),
+            Call::Reserve | Call::Borrow => last.responded.is_some(),
+        };
+        self.killed().is_some() && self.receipts.last().is_some_and(|last| !has_ended(last))
+    }
 }
 
 impl Receipt {

@@ -141,6 +141,8 @@ impl Killer {
         }
         let stops = self.rng.u32(..100) < self.plan.stop;
         let targets: Vec<usize> = (0..self.subjects.len())
+            // Who has not begun yet holds nothing: such kills would only be many.
+            .filter(|index| self.subjects[*index].living.log.has_begun())
             .filter(|index| self.subjects[*index].killed_at.is_none())
             .filter(|index| !stops || self.subjects[*index].stopped_until.is_none())
             .collect();

@@ -135,6 +135,11 @@ impl Log {
         self.count();
     }
 
+    /// Whether the first call was begun.
+    pub fn has_begun(&self) -> bool {
+        self.receipt(0)[0].load(Ordering::Acquire) != 0
+    }
+
     /// The call that was begun last.
     pub fn last(&self) -> Option<Receipt> {
         let index = (0..RECEIPTS).collect::<Vec<_>>().partition_point(|index| read(self.receipt(*index)).is_some());

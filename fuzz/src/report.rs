@@ -23,7 +23,9 @@ pub struct Totals {
     pub takes: usize,
     /// Processes killed.
     pub kills: usize,
-    /// Of these rounds, everybody was killed at once.
+    /// Of these, within a call or while they held something.
+    pub cut_off: usize,
+    /// Times at which everybody was killed at once.
     pub massacres: usize,
     /// Processes stopped, and continued or killed.
     pub stops: usize,
@@ -79,6 +81,7 @@ impl Totals {
         self.kills += outcome.deeds.kills;
         self.massacres += outcome.deeds.massacres;
         self.stops += outcome.deeds.stops;
+        self.cut_off += outcome.counts.cut_off;
         self.puts += outcome.counts.puts;
         self.takes += outcome.counts.takes;
         self.redelivered += outcome.counts.redelivered;
@@ -98,13 +101,14 @@ impl Totals {
     /// One line.
     pub fn line(&self, began: Instant) -> String {
         format!(
-            "{:>6.0} s  epoch {:>5}  puts {:>9}  takes {:>9}  kills {:>7}  stops {:>6}  redelivered {:>6}  with the dead {:>5}  \
-             explained {:>5}  hangs {}  lost {}  duplicates {}  order {}  other {}",
+            "{:>6.0} s  epoch {:>5}  puts {:>9}  takes {:>9}  kills {:>7} ({:>7} in a call)  stops {:>6}  redelivered {:>6}  \
+             with the dead {:>5}  explained {:>5}  hangs {}  lost {}  duplicates {}  order {}  other {}",
             began.elapsed().as_secs_f64(),
             self.epochs,
             self.puts,
             self.takes,
             self.kills,
+            self.cut_off,
             self.stops,
             self.redelivered,
             self.with_the_dead,

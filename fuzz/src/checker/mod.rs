@@ -52,6 +52,8 @@ pub struct Counts {
     pub takes: usize,
     /// Of these, again.
     pub redelivered: usize,
+    /// Kills that cut off a call, or came while something was held.
+    pub cut_off: usize,
     /// Items that somebody had who was killed before it could say so.
     pub with_the_dead: usize,
     /// Items that were overtaken while somebody held them without a receipt.
@@ -97,6 +99,7 @@ impl fmt::Display for Finding {
 /// The verdict on a history of a queue that was drained in the end.
 pub fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
+    verdict.counts.cut_off = history.lives.iter().filter(|life| life.was_cut_off()).count();
     let items = accounts::settle(history, &mut verdict);
     let overtakings = order::overtakings(history, &items);
     explained::judge(history, &items, &overtakings, &mut verdict);
