@@ -198,6 +198,9 @@ impl Item {
         if let (Put::Never(why), Some(take)) = (self.fate, self.takes.first()) {
             verdict.found(Kind::Phantom, format!("{name} was taken at {}, but {why}", take.responded));
         }
+        if let Some(take) = self.takes.first().filter(|take| take.responded < self.invoked) {
+            verdict.found(Kind::Phantom, format!("{name} was taken at {}, before it was put", take.responded));
+        }
         // It was in the queue when it was taken, whenever its process was found dead.
         self.responded = self.takes.first().map_or(self.responded, |take| take.responded.min(self.responded));
         for pair in self.takes.windows(2) {

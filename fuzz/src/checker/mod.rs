@@ -21,14 +21,12 @@
 //!     fall short is under way, as many as that can hold, for each b. (`explained`)
 //!
 //! Complete histories without batches that fall short leave nothing to C5. There, but for empty takes, the verdict is exactly
-//! linearizability: a test holds it against a search. Empty takes are only held against single items that were there all the time.
+//! linearizability: `tests/search.rs` holds it against a search. Empty takes are only held against single items that were there all the time.
 
 mod accounts;
 mod explained;
 mod matching;
 mod order;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 
