@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use common::{begun, borrow, empty, get, killed, kinds, left, put};
+use common::{begun, borrow, empty, get, killed, kinds, left, put, verdict};
 use proptest::prelude::*;
 use treequeues_fuzz::history::{Call, End, Life, Outcome, Receipt};
 
@@ -89,8 +89,18 @@ proptest! {
     #[test]
     fn nothing_that_a_queue_does_is_called_wrong(steps in proptest::collection::vec(step(), 1..80)) {
         let lives = Simulation::run(&steps);
-        prop_assert_eq!(kinds(lives.clone()), [], "{:#?}", lives);
+        let verdict = verdict(lives.clone());
+        prop_assert!(verdict.findings.is_empty(), "{:?} in {}", verdict.findings, shown(&lives));
     }
+}
+
+/// A history, a line a life.
+fn shown(lives: &[Life]) -> String {
+    let line = |life: &Life| {
+        let Receipt { call, invoked, responded, values, end, end_invoked, end_responded, .. } = &life.receipts[0];
+        format!("\n{call:?} {values:?} {invoked}..{responded:?}, {end:?} {end_invoked:?}..{end_responded:?}, {:?}", life.fate)
+    };
+    lives.iter().map(line).collect()
 }
 
 /// What happens next, and how long before and after it its call begins and returns.

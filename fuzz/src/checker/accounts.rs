@@ -65,6 +65,16 @@ pub(super) enum After {
     MayComeAgain { from: u64 },
 }
 
+impl After {
+    /// Nobody else has the item before this.
+    pub(super) fn not_before(self) -> u64 {
+        match self {
+            Self::Consumed { since } => since,
+            Self::Returned { from, .. } | Self::ComesAgain { from } | Self::MayComeAgain { from } => from,
+        }
+    }
+}
+
 /// A call that takes, during which its process was killed. It has no receipt for what it held.
 #[derive(Debug)]
 pub(super) struct Cut<'h> {
@@ -206,16 +216,11 @@ impl Item {
         for pair in self.takes.windows(2) {
             let [first, second] = pair else { continue };
             verdict.counts.redelivered += 1;
-            let held_until = match first.after {
-                After::Consumed { since } => {
-                    let (at, again) = (since, second.responded);
-                    let text = format!("{name} was done with at {at}, and taken again at {again}");
-                    verdict.found(Kind::Duplicate, text);
-                    continue;
-                }
-                After::Returned { from, .. } | After::ComesAgain { from } | After::MayComeAgain { from } => from,
-            };
-            if second.responded <= held_until {
+            let held_until = first.after.not_before();
+            if let After::Consumed { since } = first.after {
+                let text = format!("{name} was done with at {since}, and taken again: {second:?}");
+                verdict.found(Kind::Duplicate, text);
+            } else if second.responded <= held_until {
                 let text = format!("{name} was held until {held_until}, and taken by another: {second:?}");
                 verdict.found(Kind::Duplicate, text);
             }

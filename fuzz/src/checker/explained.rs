@@ -28,7 +28,7 @@ pub(super) fn judge(history: &History, items: &Items, overtakings: &Overtakings,
     for ((overtaker, overtaken), held) in overtakings.found.iter().zip(held_by_batches) {
         let left: Vec<&Stay> = overtaken
             .iter()
-            .filter(|stay| !killed.contains(stay))
+            .filter(|stay| killed.get(stay).is_none_or(|began| *began > overtaker.responded))
             .map(|stay| &overtakings.stays[*stay])
             .collect();
         if left.len() > held + overtaker.allowance {
@@ -48,41 +48,63 @@ pub(super) fn judge(history: &History, items: &Items, overtakings: &Overtakings,
     }
 }
 
-/// The stays that killed processes may have ended unseen: a largest set of them. First those for which there is no other
-/// explanation.
+/// A stay that needs somebody who held the item.
+struct Claimant {
+    stay: usize,
+    /// Whether somewhere there is no batch that may have.
+    has_no_other: bool,
+    /// By when the item was held.
+    deadline: u64,
+}
+
+/// The stays that killed processes may have ended unseen, with when they began to: a largest set of stays. First those for
+/// which there is no other explanation.
 fn assigned_to_the_killed(
     history: &History,
     items: &Items,
     overtakings: &Overtakings,
     held_by_batches: &[usize],
-) -> HashSet<usize> {
-    let mut claimants: HashMap<usize, (bool, u64)> = HashMap::new();
+) -> HashMap<usize, u64> {
+    let mut claimants: HashMap<usize, Claimant> = HashMap::new();
     for ((overtaker, overtaken), held) in overtakings.found.iter().zip(held_by_batches) {
+        let others = held + overtaker.allowance;
+        if overtaken.len() <= others {
+            continue;
+        }
+        let deadline = overtaker.responded;
         for stay in overtaken {
-            let claimant = claimants.entry(*stay).or_insert((false, u64::MAX));
-            claimant.0 |= held + overtaker.allowance == 0;
-            claimant.1 = claimant.1.min(overtaker.responded);
+            let new = Claimant { stay: *stay, has_no_other: others == 0, deadline };
+            let claimant = claimants.entry(*stay).or_insert(new);
+            match (claimant.has_no_other, others == 0) {
+                (false, true) => (claimant.has_no_other, claimant.deadline) = (true, deadline),
+                (true, true) => claimant.deadline = claimant.deadline.min(deadline),
+                (true, false) => {}
+                // Batches may explain the earlier ones.
+                (false, false) => claimant.deadline = claimant.deadline.max(deadline),
+            }
         }
     }
-    let mut claimants: Vec<_> = claimants.into_iter().collect();
-    claimants.sort_unstable_by_key(|(stay, (has_no_other, deadline))| (!has_no_other, *deadline, *stay));
-    let cuts = cuts(history);
+    let mut claimants: Vec<Claimant> = claimants.into_values().collect();
+    claimants.sort_unstable_by_key(|claimant| (!claimant.has_no_other, claimant.deadline, claimant.stay));
+    let mut cuts = cuts(history);
+    cuts.sort_by_key(|cut| cut.receipt.invoked);
     let can_have_held = |stay: &Stay, deadline: u64, cut: &Cut<'_>| {
         // It began before the item was first overtaken, died when the item could be had, and before the item was next seen.
-        cut.receipt.invoked < deadline
-            && stay.since.max(items.items[stay.item].invoked) < cut.not_after
-            && cut.not_before < stay.taken_by
+        cut.receipt.invoked <= deadline
+            && stay.since.max(items.items[stay.item].invoked) <= cut.not_after
+            && cut.not_before <= stay.taken_by
     };
     let options: Vec<Vec<usize>> = claimants
         .iter()
-        .map(|(stay, (_, deadline))| {
+        .map(|Claimant { stay, deadline, .. }| {
             let stay = &overtakings.stays[*stay];
             (0..cuts.len()).filter(|cut| can_have_held(stay, *deadline, &cuts[*cut])).collect()
         })
         .collect();
     let room: Vec<usize> = cuts.iter().map(|cut| cut.receipt.wanted).collect();
     let assigned = assign(&options, &room);
-    claimants.iter().zip(assigned).filter(|(_, cut)| cut.is_some()).map(|((stay, _), _)| *stay).collect()
+    let began = |cut: usize| cuts[cut].receipt.invoked;
+    claimants.iter().zip(assigned).filter_map(|(it, cut)| Some((it.stay, began(cut?)))).collect()
 }
 
 /// The calls that may hold items for a moment and return them: when they begin and end, and how many items.
@@ -107,7 +129,7 @@ impl Batches {
 
     /// How many items all others may hold at some time of a take.
     fn held_during(&self, overtaker: &Overtaker) -> usize {
-        let begun = sum_before(&self.begins, overtaker.responded);
+        let begun = sum_before(&self.begins, overtaker.responded + 1);
         let over = sum_before(&self.ends, overtaker.invoked);
         begun - over - self.by_call.get(&overtaker.call).copied().unwrap_or(0)
     }

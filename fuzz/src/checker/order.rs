@@ -93,12 +93,15 @@ fn stays_of(index: usize, item: &Item) -> Vec<Stay> {
 
 fn overtakers<'h>(history: &'h History, items: &'h Items) -> impl Iterator<Item = Overtaker> + 'h {
     let of_items = items.items.iter().enumerate().flat_map(|(index, item)| {
-        item.takes.iter().map(move |take| Overtaker {
+        // Whenever the call began: it cannot have taken the item before that was put, or while another had it.
+        let earliest = item.takes.iter().map(|take| take.after.not_before());
+        let earliest = std::iter::once(item.invoked).chain(earliest);
+        item.takes.iter().zip(earliest).map(move |(take, earliest)| Overtaker {
             item: Some(index),
             call: take.call,
             position: take.position,
             put_invoked: item.invoked,
-            invoked: take.invoked,
+            invoked: take.invoked.max(earliest),
             responded: take.responded,
             allowance: 0,
         })
