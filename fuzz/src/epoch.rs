@@ -190,7 +190,8 @@ impl<'f> Epoch<'f> {
             }
             ("exit 0", _) if living.log.has_left() => Fate::Left,
             (status, _) => {
-                let text = format!("worker {} ({:?}) ended by itself: {status}", living.number, living.language);
+                let text =
+                    format!("worker {} ({:?}) ended by itself: {status}", living.number, living.language);
                 self.findings.push(Finding { kind: Kind::Failure, text });
                 Fate::Left
             }
@@ -288,14 +289,16 @@ impl<'f> Epoch<'f> {
         if let Some(name) = name.filter(|_| findings.is_empty())
             && let Ok(queue) = Queue::attach(&name)
         {
-            let text = format!("everybody is gone from epoch {}, but its name is there: {queue:?}", plan.epoch);
+            let text =
+                format!("everybody is gone from epoch {}, but its name is there: {queue:?}", plan.epoch);
             findings.push(Finding { kind: Kind::Capacity, text });
         }
         let times = |fate: &Fate| match fate {
             Fate::Left => (0, 0),
             Fate::Killed { not_before, not_after } => (*not_before, *not_after),
         };
-        let fates: BTreeMap<u32, (u64, u64)> = fates.iter().map(|(life, fate)| (*life, times(fate))).collect();
+        let fates: BTreeMap<u32, (u64, u64)> =
+            fates.iter().map(|(life, fate)| (*life, times(fate))).collect();
         fs::write(folder.join(FATES), serde_json::to_vec(&fates)?)?;
         Ok(findings)
     }

@@ -80,7 +80,9 @@ impl Killer {
     /// Waits until all have ended.
     fn end(mut self, epoch: &mut Epoch<'_>) -> io::Result<bool> {
         self.subjects.iter().for_each(|subject| subject.living.process.signal(Signal::CONT));
-        self.subjects.iter_mut().for_each(|subject| (subject.stopped_until, subject.since) = (None, Instant::now()));
+        self.subjects
+            .iter_mut()
+            .for_each(|subject| (subject.stopped_until, subject.since) = (None, Instant::now()));
         epoch.tell_all_to_leave();
         if self.plan.ends_in_massacre {
             self.kill_all();
@@ -107,7 +109,12 @@ impl Killer {
     }
 
     /// Buries those who have ended, and replaces them.
-    fn see_who_ended(&mut self, epoch: &mut Epoch<'_>, at_most: Duration, is_replaced: bool) -> io::Result<()> {
+    fn see_who_ended(
+        &mut self,
+        epoch: &mut Epoch<'_>,
+        at_most: Duration,
+        is_replaced: bool,
+    ) -> io::Result<()> {
         let processes = self.subjects.iter().map(|subject| &subject.living.process);
         let ended = wait_for_ends(processes, at_most);
         for index in ended.into_iter().rev() {
@@ -200,8 +207,12 @@ impl Subject {
 
     fn what_it_does(&self, now: Instant) -> String {
         let Living { number, language, process, log, .. } = &self.living;
-        let read = |what: &str| fs::read_to_string(format!("/proc/{}/{what}", process.pid)).unwrap_or_default();
-        let state = read("stat").rsplit(')').next().and_then(|rest| rest.split_whitespace().next().map(str::to_owned));
+        let read =
+            |what: &str| fs::read_to_string(format!("/proc/{}/{what}", process.pid)).unwrap_or_default();
+        let state = read("stat")
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.split_whitespace().next().map(str::to_owned));
         format!(
             "\n  worker {number} ({language:?}) for {:?}, killed: {}, state {state:?}, in {}, last {:?}",
             now.duration_since(self.since),

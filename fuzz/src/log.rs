@@ -142,7 +142,8 @@ impl Log {
 
     /// The call that was begun last.
     pub fn last(&self) -> Option<Receipt> {
-        let index = (0..RECEIPTS).collect::<Vec<_>>().partition_point(|index| read(self.receipt(*index)).is_some());
+        let index =
+            (0..RECEIPTS).collect::<Vec<_>>().partition_point(|index| read(self.receipt(*index)).is_some());
         read(self.receipt(index.checked_sub(1)?))
     }
 

@@ -103,6 +103,7 @@ fn remove(folder: &Path) -> io::Result<()> {
 }
 
 fn version_of(python: &Path) -> io::Result<String> {
-    let output = Command::new(python).args(["-c", "import platform; print(platform.python_version())"]).output()?;
+    let output =
+        Command::new(python).args(["-c", "import platform; print(platform.python_version())"]).output()?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -92,8 +92,9 @@ impl Python {
 
 impl Drop for Python {
     fn drop(&mut self) {
-        // The end of its input is its end.
+        // The end of its input would be its end, but workers in Rust that still live have that pipe, too.
         drop(self.input.take());
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }

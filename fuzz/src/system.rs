@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal, waitpid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal, waitpid,
+};
 use rustix::time::{ClockId, clock_gettime};
 
 /// 64-bit words of a file that several processes have mapped.
@@ -99,8 +101,10 @@ impl Process {
 
 /// The places of those processes that have ended, once any has, at the latest after `at_most`.
 pub fn wait_for_ends<'p>(processes: impl IntoIterator<Item = &'p Process>, at_most: Duration) -> Vec<usize> {
-    let mut polled: Vec<_> =
-        processes.into_iter().map(|process| PollFd::from_borrowed_fd(process.fd.as_fd(), PollFlags::IN)).collect();
+    let mut polled: Vec<_> = processes
+        .into_iter()
+        .map(|process| PollFd::from_borrowed_fd(process.fd.as_fd(), PollFlags::IN))
+        .collect();
     let at_most = at_most.try_into().expect("of this world");
     if poll(&mut polled, Some(&at_most)).is_err() {
         return Vec::new();

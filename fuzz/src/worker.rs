@@ -77,7 +77,11 @@ impl State<'_, '_> {
 
     fn take(&mut self) {
         let plan = self.worker.plan;
-        if plan.take_batch > 1 && self.percent(30) { self.take_batch(plan.take_batch) } else { self.take_one() }
+        if plan.take_batch > 1 && self.percent(30) {
+            self.take_batch(plan.take_batch)
+        } else {
+            self.take_one()
+        }
     }
 
     fn put_one(&mut self) {

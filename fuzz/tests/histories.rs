@@ -44,7 +44,8 @@ fn an_item_that_does_not_come_is_lost() {
 
 #[test]
 fn an_item_that_a_killed_borrower_held_must_come_again() {
-    let holding = Receipt { end_invoked: None, end_responded: None, ..borrow(&[1], (2, 3), End::Release, (0, 0)) };
+    let holding =
+        Receipt { end_invoked: None, end_responded: None, ..borrow(&[1], (2, 3), End::Release, (0, 0)) };
     let lives = vec![left(put(&[1], (0, 1))), killed(holding.clone(), (5, 6))];
     assert_eq!(kinds(lives.clone()), [Kind::Lost]);
     assert_eq!(kinds([lives, vec![left(get(&[1], (7, 8)))]].concat()), []);

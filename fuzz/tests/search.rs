@@ -97,8 +97,12 @@ proptest! {
 /// A history, a line a life.
 fn shown(lives: &[Life]) -> String {
     let line = |life: &Life| {
-        let Receipt { call, invoked, responded, values, end, end_invoked, end_responded, .. } = &life.receipts[0];
-        format!("\n{call:?} {values:?} {invoked}..{responded:?}, {end:?} {end_invoked:?}..{end_responded:?}, {:?}", life.fate)
+        let Receipt { call, invoked, responded, values, end, end_invoked, end_responded, .. } =
+            &life.receipts[0];
+        format!(
+            "\n{call:?} {values:?} {invoked}..{responded:?}, {end:?} {end_invoked:?}..{end_responded:?}, {:?}",
+            life.fate
+        )
     };
     lives.iter().map(line).collect()
 }
@@ -113,8 +117,12 @@ struct Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    (0..14_u8, 0..60_u64, 0..60_u64, any::<usize>())
-        .prop_map(|(what, before, after, which)| Step { what, before, after, which })
+    (0..14_u8, 0..60_u64, 0..60_u64, any::<usize>()).prop_map(|(what, before, after, which)| Step {
+        what,
+        before,
+        after,
+        which,
+    })
 }
 
 /// A queue: the item that was put first comes first, also when it was returned. Calls may overlap; each has its effect at one moment.

@@ -177,8 +177,7 @@ impl Items {
             cuts(history).into_iter().filter(|cut| cut.receipt.call == Call::Get).collect();
         let can_have = |item: &Item, cut: &Cut<'_>| {
             let rows = &cut.life.out[..cut.receipt.wanted.min(cut.life.out.len())];
-            item.was_there_before(cut.not_after)
-                && (!cut.receipt.has_out || rows.contains(&Some(item.value)))
+            item.was_there_before(cut.not_after) && (!cut.receipt.has_out || rows.contains(&Some(item.value)))
         };
         let options: Vec<Vec<usize>> = missing
             .iter()
@@ -193,7 +192,10 @@ impl Items {
             } else {
                 let text = format!(
                     "{} was put at {}..{} and did not come; it was taken before: {:?}",
-                    shown(item.value), item.invoked, item.responded, item.takes
+                    shown(item.value),
+                    item.invoked,
+                    item.responded,
+                    item.takes
                 );
                 verdict.found(Kind::Lost, text);
             }
@@ -209,7 +211,8 @@ impl Item {
             verdict.found(Kind::Phantom, format!("{name} was taken at {}, but {why}", take.responded));
         }
         if let Some(take) = self.takes.first().filter(|take| take.responded < self.invoked) {
-            verdict.found(Kind::Phantom, format!("{name} was taken at {}, before it was put", take.responded));
+            verdict
+                .found(Kind::Phantom, format!("{name} was taken at {}, before it was put", take.responded));
         }
         // It was in the queue when it was taken, whenever its process was found dead.
         self.responded = self.takes.first().map_or(self.responded, |take| take.responded.min(self.responded));
@@ -225,7 +228,8 @@ impl Item {
                 verdict.found(Kind::Duplicate, text);
             }
             if second.delivery > 0 && second.delivery <= first.delivery && first.delivery < u8::MAX {
-                let text = format!("{name} came again, but its delivery count went from {first:?} to {second:?}");
+                let text =
+                    format!("{name} came again, but its delivery count went from {first:?} to {second:?}");
                 verdict.found(Kind::Duplicate, text);
             }
         }

@@ -19,12 +19,8 @@ pub(super) fn judge(history: &History, items: &Items, overtakings: &Overtakings,
     let held_by_batches: Vec<usize> =
         overtakings.found.iter().map(|(overtaker, _)| batches.held_during(overtaker)).collect();
     let killed = assigned_to_the_killed(history, items, overtakings, &held_by_batches);
-    verdict.counts.explained += overtakings
-        .found
-        .iter()
-        .flat_map(|(_, overtaken)| overtaken)
-        .collect::<HashSet<_>>()
-        .len();
+    verdict.counts.explained +=
+        overtakings.found.iter().flat_map(|(_, overtaken)| overtaken).collect::<HashSet<_>>().len();
     for ((overtaker, overtaken), held) in overtakings.found.iter().zip(held_by_batches) {
         let left: Vec<&Stay> = overtaken
             .iter()
@@ -39,9 +35,15 @@ pub(super) fn judge(history: &History, items: &Items, overtakings: &Overtakings,
             let (kind, text) = match overtaker.item {
                 Some(item) => {
                     let own = shown(items.items[item].value);
-                    (Kind::Order, format!("{own} was taken at {from}..{to}, before {named}, put earlier: {left:?}"))
+                    (
+                        Kind::Order,
+                        format!("{own} was taken at {from}..{to}, before {named}, put earlier: {left:?}"),
+                    )
                 }
-                None => (Kind::Empty, format!("a take at {from}..{to} found nothing, but there was {named}: {left:?}")),
+                None => (
+                    Kind::Empty,
+                    format!("a take at {from}..{to} found nothing, but there was {named}: {left:?}"),
+                ),
             };
             verdict.found(kind, text);
         }
@@ -118,7 +120,9 @@ struct Batches {
 impl Batches {
     fn of(history: &History) -> Self {
         let (mut begins, mut ends, mut by_call) = (Vec::new(), Vec::new(), HashMap::new());
-        for (call, life, receipt) in calls(history).filter(|(.., receipt)| receipt.takes() && receipt.short > 0) {
+        for (call, life, receipt) in
+            calls(history).filter(|(.., receipt)| receipt.takes() && receipt.short > 0)
+        {
             let killed = life.killed().map_or(u64::MAX, |(_, not_after)| not_after);
             begins.push((receipt.invoked, receipt.short));
             ends.push((receipt.responded.unwrap_or(killed), receipt.short));
@@ -131,7 +135,9 @@ impl Batches {
     fn held_during(&self, overtaker: &Overtaker) -> usize {
         let begun = sum_before(&self.begins, overtaker.responded + 1);
         let over = sum_before(&self.ends, overtaker.invoked);
-        begun - over - self.by_call.get(&overtaker.call).copied().unwrap_or(0)
+        let own = self.by_call.get(&overtaker.call).copied().unwrap_or(0);
+        // Below zero only where the log is nonsense: a take that returned before its item was put.
+        begun.saturating_sub(over + own)
     }
 }
 

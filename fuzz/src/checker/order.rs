@@ -107,7 +107,8 @@ fn overtakers<'h>(history: &'h History, items: &'h Items) -> impl Iterator<Item 
         })
     });
     let of_nothing = calls(history).filter_map(|(call, _, receipt)| {
-        let responded = receipt.responded.filter(|_| receipt.takes() && receipt.outcome == Outcome::Nothing)?;
+        let responded =
+            receipt.responded.filter(|_| receipt.takes() && receipt.outcome == Outcome::Nothing)?;
         Some(Overtaker {
             item: None,
             call,

@@ -34,7 +34,12 @@ pub fn put(values: &[u64], (from, to): Span) -> Receipt {
 /// A get of these values.
 pub fn get(values: &[u64], (from, to): Span) -> Receipt {
     let deliveries = vec![0; values.len()];
-    Receipt { values: values.to_vec(), deliveries, responded: Some(to), ..begun(Call::Get, values.len(), from) }
+    Receipt {
+        values: values.to_vec(),
+        deliveries,
+        responded: Some(to),
+        ..begun(Call::Get, values.len(), from)
+    }
 }
 
 /// A get that found nothing.
@@ -44,13 +49,7 @@ pub fn empty((from, to): Span) -> Receipt {
 
 /// A borrow of these values, and its end.
 pub fn borrow(values: &[u64], span: Span, end: End, (from, to): Span) -> Receipt {
-    Receipt {
-        call: Call::Borrow,
-        end,
-        end_invoked: Some(from),
-        end_responded: Some(to),
-        ..get(values, span)
-    }
+    Receipt { call: Call::Borrow, end, end_invoked: Some(from), end_responded: Some(to), ..get(values, span) }
 }
 
 /// A life of one receipt that ended by itself.
