@@ -34,6 +34,7 @@ const UNSAFE: &[(&str, &[&str])] = &[
     ("treequeues-cli", &[]),
     ("treequeues-derive", &[]),
     ("treequeues-py", &["attach", "hold", "loan", "state", "tree"]),
+    ("../fuzz", &["system"]),
 ];
 
 fn source_of(krate: &str) -> PathBuf {
