@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::retry_on_intr;
 use serde_json::{Value, json};
 
 use crate::plan::Role;
@@ -79,7 +80,8 @@ impl Python {
         writeln!(input, "{}", json!([what, value]))?;
         let patience = PATIENCE.try_into().expect("of this world");
         let waiting_for = || format!("the Python that forks workers did not answer to {what:?}");
-        if poll(&mut [PollFd::new(self.output.get_ref(), PollFlags::IN)], Some(&patience))? == 0 {
+        let mut polled = [PollFd::new(self.output.get_ref(), PollFlags::IN)];
+        if retry_on_intr(|| poll(&mut polled, Some(&patience)))? == 0 {
             return Err(io::Error::new(io::ErrorKind::TimedOut, waiting_for()));
         }
         let mut line = String::new();
