@@ -1,4 +1,4 @@
-"""Workers in Python for the long fuzz: calls drawn at random, each with its receipt in shared memory.
+"""Workers in Python for the long fuzz: random calls, each with its receipt in shared memory.
 
 This process is warm: it has imported everything, and forks a worker for each line that asks for
 one. `src/nursery.rs` speaks to it, in lines of JSON; `src/log.rs` says what a receipt looks like.

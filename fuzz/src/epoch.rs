@@ -168,9 +168,9 @@ impl<'f> Epoch<'f> {
         let (language, process) = match &mut self.python {
             Some(python) if is_python => (Language::Python, python.fork(number, role, &path)?),
             _ => {
-                let (plan, queue, control) = (&self.plan, &self.queue, &self.control);
-                let worker = Worker { number, role, plan, queue, control, log: &mut log };
-                (Language::Rust, fork_rust(worker, number % 2 == 0, || drop(queue.clone()))?)
+                let (plan, control) = (&self.plan, &self.control);
+                let worker = Worker { number, role, plan, control, log: &mut log };
+                (Language::Rust, fork_rust(worker, self.queue.clone(), number.is_multiple_of(2))?)
             }
         };
         Ok(Living { number, place, language, process, log })

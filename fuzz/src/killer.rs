@@ -16,7 +16,7 @@ use crate::plan::{EPOCH, Plan};
 use crate::system::{now_ns, wait_for_ends};
 
 /// A worker that is not stopped and whose calls do not return for so long hangs: each of its waits is a small part of that.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks for those that hang.
 const LOOK: Duration = Duration::from_millis(500);
 /// The longest stop.

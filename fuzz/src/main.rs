@@ -73,13 +73,18 @@ fn run(arguments: &Arguments) -> io::Result<bool> {
         let number = arguments.epoch.unwrap_or(number);
         let epoch_folder = folder.join("epoch");
         remove(&epoch_folder)?;
-        let outcome = epoch::run(Plan::new(seed, number, python.is_some()), &epoch_folder, python.as_mut())?;
+        let plan = Plan::new(seed, number, python.is_some());
+        let outcome = epoch::run(plan.clone(), &epoch_folder, python.as_mut())?;
         totals.add(&outcome);
         println!("{}", totals.line(began));
         if !outcome.findings.is_empty() {
             let kept = arguments.keep.as_ref().map_or_else(|| temporary.keep(), Clone::clone);
-            println!("FOUND in epoch {number} of seed {seed}: again by --seed {seed} --epoch {number}");
-            println!("logs in {}, plan {:?}", kept.display(), Plan::new(seed, number, python.is_some()));
+            let with = arguments
+                .python
+                .as_ref()
+                .map_or_else(String::new, |python| format!(" --python {}", python.display()));
+            println!("FOUND in epoch {number} of seed {seed}: again by --seed {seed} --epoch {number}{with}");
+            println!("logs in {}, plan {plan:?}", kept.display());
             outcome.findings.iter().take(PRINTED).for_each(|finding| println!("{finding}"));
             return Ok(false);
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 use serde_json::{Value, json};
+use treequeues::Queue;
 
 use crate::plan::Role;
 use crate::system::{Process, fork, stand_back};
@@ -101,14 +102,15 @@ impl Drop for Python {
     }
 }
 
-/// Forks a worker in Rust, with control over everybody's leave.
-pub fn fork_rust(mut worker: Worker<'_>, is_polite: bool, leave: impl FnOnce()) -> io::Result<Process> {
+/// Forks a worker in Rust. A polite one takes leave of the queue, of which this is its own, in the end; the others just end.
+pub fn fork_rust(mut worker: Worker<'_>, queue: Queue, is_polite: bool) -> io::Result<Process> {
     fork(|| {
         stand_back(NICE);
-        worker.run();
-        // Half of them take leave of the queue, and half just end.
+        worker.run(&queue);
         if is_polite {
-            leave();
+            drop(queue);
+        } else {
+            std::mem::forget(queue);
         }
         worker.log.leave();
         0

@@ -24,8 +24,6 @@ pub struct Worker<'e> {
     pub role: Role,
     /// The epoch.
     pub plan: &'e Plan,
-    /// The queue, as it was inherited.
-    pub queue: &'e Queue,
     /// Word 0 is 1 when everybody is to leave.
     pub control: &'e SharedWords,
     /// Its receipts.
@@ -35,6 +33,7 @@ pub struct Worker<'e> {
 /// What a worker has between its calls.
 struct State<'w, 'e> {
     worker: &'w mut Worker<'e>,
+    queue: &'w Queue,
     rng: Rng,
     items: Items,
     /// Items put or tried so far.
@@ -50,10 +49,10 @@ enum Patience {
 
 impl Worker<'_> {
     /// Works until it is told to leave, or its log is full. An item that is torn, and an error of the queue, are panics.
-    pub fn run(&mut self) {
+    pub fn run(&mut self, queue: &Queue) {
         let rng = Rng::with_seed(self.plan.seed ^ u64::from(self.number).wrapping_mul(0x2545_F491_4F6C_DD1D));
         let (items, role) = (self.plan.items(), self.role);
-        let mut state = State { worker: self, rng, items, sequence: 0 };
+        let mut state = State { worker: self, queue, rng, items, sequence: 0 };
         while !state.is_to_leave() && !state.worker.log.is_full() {
             match role {
                 Role::Producer => state.put(),
@@ -65,7 +64,6 @@ impl Worker<'_> {
                 state.pause(state.worker.plan.pause_us);
             }
         }
-        state.worker.log.leave();
     }
 }
 
@@ -88,7 +86,7 @@ impl State<'_, '_> {
         let value = self.next_value();
         let patience = self.patience();
         let is_brief = self.rng.bool();
-        let (queue, control) = (self.worker.queue, self.worker.control);
+        let (queue, control) = (self.queue, self.worker.control);
         let mut is_told = || is_told_to_leave(control);
         self.worker.log.invoke(Call::Reserve, Sizes::ONE, &[value]);
         let reserved = match (patience, is_brief) {
@@ -116,7 +114,7 @@ impl State<'_, '_> {
         values[..wanted].fill_with(|| self.next_value());
         let (size, sizes) = self.batch_size(wanted);
         let patience = self.patience();
-        let (queue, control) = (self.worker.queue, self.worker.control);
+        let (queue, control) = (self.queue, self.worker.control);
         let mut is_told = || is_told_to_leave(control);
         self.worker.log.invoke(Call::Reserve, sizes, &values[..wanted]);
         let reserved = match patience {
@@ -139,7 +137,7 @@ impl State<'_, '_> {
     fn take_one(&mut self) {
         let patience = self.patience();
         let is_brief = self.rng.bool();
-        let (queue, control) = (self.worker.queue, self.worker.control);
+        let (queue, control) = (self.queue, self.worker.control);
         let mut is_told = || is_told_to_leave(control);
         self.worker.log.invoke(Call::Borrow, Sizes::ONE, &[]);
         let borrowed = match (patience, is_brief) {
@@ -167,7 +165,7 @@ impl State<'_, '_> {
         let wanted = self.rng.usize(2..=largest);
         let (size, sizes) = self.batch_size(wanted);
         let patience = self.patience();
-        let (queue, control) = (self.worker.queue, self.worker.control);
+        let (queue, control) = (self.queue, self.worker.control);
         let mut is_told = || is_told_to_leave(control);
         self.worker.log.invoke(Call::Borrow, sizes, &[]);
         let borrowed = match patience {

@@ -125,6 +125,9 @@ fn a_batch_of_the_dead_leaves_a_beginning_of_itself() {
     let left_behind = |values: &[u64]| kinds(vec![killed(cut.clone(), (1, 2)), left(get(values, (3, 4)))]);
     assert_eq!(left_behind(&[1, 2]), []);
     assert_eq!(left_behind(&[1, 3]), [Kind::Lost]);
+    // Somebody may have had the second one.
+    let taker = killed(begun(Call::Get, 1, 3), (4, 5));
+    assert_eq!(kinds(vec![killed(cut, (1, 2)), left(get(&[1, 3], (3, 4))), taker]), []);
 }
 
 /// Puts of 1 and 2, one after the other, and gets of 2 and 1, one after the other.

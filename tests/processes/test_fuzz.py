@@ -1,4 +1,4 @@
-"""The long fuzz of `make soak`, for a few hundred kills: workers in Rust and in Python on one queue.
+"""The long fuzz of `make soak`, for a few hundred kills: workers in Rust and in Python together.
 
 What it checks, and how, is in `fuzz/`, whose own tests show that it finds what is wrong.
 """

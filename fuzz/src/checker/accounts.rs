@@ -147,20 +147,21 @@ pub(super) fn settle(history: &History, verdict: &mut Verdict) -> Items {
         item.takes.sort_unstable_by_key(|take| take.responded);
         item.check(verdict);
     }
-    items.check_beginnings(verdict);
+    items.find_beginnings();
     items.look_for_the_missing(history, verdict);
     items
 }
 
 impl Items {
-    /// What a batch whose process was killed left in the queue is a beginning of it: it commits in order (C2).
-    fn check_beginnings(&self, verdict: &mut Verdict) {
-        for pair in self.items.windows(2) {
-            let [first, second] = pair else { continue };
-            let is_gap = first.put == second.put && first.takes.is_empty() && !second.takes.is_empty();
-            if is_gap && first.fate == Put::Perhaps {
-                let (first, second) = (shown(first.value), shown(second.value));
-                verdict.found(Kind::Lost, format!("{second} of a batch came, and {first} before it did not"));
+    /// What a batch whose process was killed left in the queue is a beginning of it, since it commits in order: what comes before an
+    /// item that came was in the queue, too (C2).
+    fn find_beginnings(&mut self) {
+        for second in (1..self.items.len()).rev() {
+            let is_there = self.items[second].is_surely_put() || !self.items[second].takes.is_empty();
+            let put = self.items[second].put;
+            let first = &mut self.items[second - 1];
+            if is_there && first.put == put && first.fate == Put::Perhaps {
+                first.fate = Put::Done;
             }
         }
     }
@@ -184,10 +185,12 @@ impl Items {
             .map(|item| (0..cuts.len()).filter(|cut| can_have(&self.items[*item], &cuts[*cut])).collect())
             .collect();
         let room: Vec<usize> = cuts.iter().map(|cut| cut.receipt.wanted).collect();
-        for (item, cut) in missing.iter().zip(assign(&options, &room)) {
+        let assigned = assign(&options, &room);
+        for ((item, options), cut) in missing.iter().zip(&options).zip(assigned) {
             let item = &mut self.items[*item];
-            if let Some(cut) = cut {
-                item.gone_at = Some(cuts[cut].receipt.invoked);
+            if cut.is_some() {
+                // Whichever of those that can have had it: not before the first of them began.
+                item.gone_at = options.iter().map(|cut| cuts[*cut].receipt.invoked).min();
                 verdict.counts.with_the_dead += 1;
             } else {
                 let text = format!(
