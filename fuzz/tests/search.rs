@@ -170,9 +170,9 @@ impl Simulation {
                 });
             }
             5..8 => match self.there.pop_first() {
-                Some((value, ())) if step.which % 8 == 0 => {
+                Some((value, ())) if step.which.is_multiple_of(8) => {
                     // It dies with what it got, or holding it.
-                    let call = if step.which % 16 == 0 { Call::Get } else { Call::Borrow };
+                    let call = if step.which.is_multiple_of(16) { Call::Get } else { Call::Borrow };
                     if call == Call::Borrow {
                         self.of_the_dead.push(value);
                     }
