@@ -65,6 +65,8 @@ pub fn open_error(error: OpenError) -> PyErr {
 /// Why a handle from process `pid` leads nowhere.
 pub fn unreachable(error: AttachError, pid: u32) -> PyErr {
     match error {
+        // This process's own trouble, whatever that one is.
+        AttachError::System { ref source, .. } if is_out_of_descriptors(source) => attach_error(error),
         AttachError::System { .. } | AttachError::OtherSegment | AttachError::Foreign(_) => {
             PyConnectionError::new_err(format!(
                 "the queue that process {pid} pickled cannot be reached: {error}. That process must be alive, have the \
@@ -130,6 +132,10 @@ pub fn corrupted_error(corrupted: Corrupted) -> PyErr {
 /// This process closed the queue.
 pub fn closed() -> PyErr {
     PyValueError::new_err("the queue is closed")
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 fn system_error(message: String, source: &io::Error) -> PyErr {

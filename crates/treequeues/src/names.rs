@@ -33,7 +33,7 @@ use crate::fork;
 use crate::format::FLAG_KEEP;
 use crate::liveness::{Holders, Locks, holders, try_lock_all, unlock_all};
 use crate::name::QueueName;
-use crate::segment::{Directory, FileIdentity, Preamble, Segment, has_name};
+use crate::segment::{Directory, FileIdentity, Place, Preamble, Segment, has_name};
 
 /// How long somebody is waited for who has all bytes (M5).
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -203,16 +203,15 @@ pub(crate) fn publish(directory: &Directory, segment: &Segment, name: &QueueName
 /// Takes the name from the segment's file, by a living participant (M2). Whether it still had it.
 pub(crate) fn unlink(segment: &Segment, locks: &Locks) -> Result<bool, AttachError> {
     let Some(name) = segment.name() else { return Ok(false) };
-    let Some(directory) = open_directory()? else { return Ok(false) };
     let rounds = Rounds::begin();
     while !locks.try_lock_name().map_err(remove_error)? {
         rounds.next(name)?;
     }
-    let removed = remove_if_still(&directory, name, segment.identity());
+    let removed = Directory::with_place_of(name, |place| remove_if_still(place, segment.identity()));
     let unlocked = locks.unlock_name();
     let removed = removed.map_err(remove_error)?;
     unlocked.map_err(remove_error)?;
-    Ok(removed)
+    Ok(removed.unwrap_or(false))
 }
 
 /// The last step of a participant that leaves, or that could not come in: its byte is unlocked already (M4). The lock that
@@ -220,10 +219,9 @@ pub(crate) fn unlink(segment: &Segment, locks: &Locks) -> Result<bool, AttachErr
 pub(crate) fn remove_if_last(segment: &Segment, locks: &Locks) {
     let Some(name) = segment.name().filter(|_| !segment.is_kept()) else { return };
     // What goes wrong here leaves a stale file, which the next queue of this name replaces.
-    let Ok(Some(directory)) = Directory::open() else { return };
-    if locks.try_lock_all().is_ok_and(|locked| locked) {
-        let _ = remove_if_still(&directory, name, segment.identity());
-    }
+    let _ = Directory::with_place_of(name, |place| {
+        Ok(locks.try_lock_all()? && remove_if_still(place, segment.identity())?)
+    });
 }
 
 /// Whether a segment that was found by its name still has it (M3).
@@ -238,7 +236,7 @@ fn remove_unless_used(directory: &Directory, name: &QueueName, file: &OwnedFd) -
     if !try_lock_all(file.as_fd())? {
         return Ok(false);
     }
-    let removed = remove_if_still(directory, name, FileIdentity::of(file).ok());
+    let removed = remove_if_still(&directory.place_of(name), FileIdentity::of(file).ok());
     let unlocked = unlock_all(file.as_fd());
     let removed = removed?;
     unlocked?;
@@ -246,11 +244,11 @@ fn remove_unless_used(directory: &Directory, name: &QueueName, file: &OwnedFd) -
 }
 
 /// Takes the name away if it still leads to this file. The caller has one of the locks of M2.
-fn remove_if_still(directory: &Directory, name: &QueueName, file: Option<FileIdentity>) -> io::Result<bool> {
-    if file.is_none() || directory.identity(name)? != file {
+fn remove_if_still(place: &Place<'_>, file: Option<FileIdentity>) -> io::Result<bool> {
+    if file.is_none() || place.identity()? != file {
         return Ok(false);
     }
-    directory.unlink(name)?;
+    place.unlink()?;
     Ok(true)
 }
 

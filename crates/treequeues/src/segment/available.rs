@@ -1,22 +1,53 @@
-//! How much memory a reservation can count on: the machine's, and that of the control groups around this process.
+//! How much memory a reservation can count on: the machine's, that of the control groups around this process, and what its
+//! own limits leave it.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 /// Bytes that are left to the rest of the machine.
 const HEADROOM_NBYTES: u64 = 32 << 20;
 
 /// Bytes that a queue can have without swapping, and what limits them. Reclaimable cache counts as free.
-pub(super) fn available_memory() -> (u64, &'static str) {
-    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| field(&text, "MemAvailable:"));
+///
+/// # Errors
+/// If the process has no descriptor left to look with: what is not seen must not pass for unlimited.
+pub(super) fn available_memory() -> io::Result<(u64, &'static str)> {
+    let machine = read("/proc/meminfo")?.and_then(|text| field(&text, "MemAvailable:"));
     let machine = machine.map_or(u64::MAX, |kibibytes| kibibytes * 1024);
-    let cgroup = fs::read_to_string("/proc/self/cgroup").map_or(u64::MAX, |groups| cgroup_available(&groups));
-    let (available, limit) = if cgroup < machine {
-        (cgroup, "by the limit of this control group")
-    } else {
-        (machine, "on this machine")
-    };
-    (available.saturating_sub(HEADROOM_NBYTES), limit)
+    let cgroup = read("/proc/self/cgroup")?.map_or(u64::MAX, |groups| cgroup_available(&groups));
+    let rooms = [
+        (machine.saturating_sub(HEADROOM_NBYTES), "on this machine"),
+        (cgroup.saturating_sub(HEADROOM_NBYTES), "by the limit of this control group"),
+        // Looked at before the system does: it would send SIGXFSZ.
+        (getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX), "by this process's limit of a file's size"),
+        (address_space_available()?, "by this process's limit of its address space"),
+    ];
+    Ok(rooms.into_iter().min_by_key(|(bytes, _)| *bytes).expect("there are four"))
+}
+
+/// What this process may still map.
+fn address_space_available() -> io::Result<u64> {
+    let Some(limit) = getrlimit(Resource::As).current else { return Ok(u64::MAX) };
+    let mapped = read("/proc/self/status")?.and_then(|text| field(&text, "VmSize:"));
+    Ok(limit.saturating_sub(mapped.map_or(0, |kibibytes| kibibytes * 1024)))
+}
+
+/// A file of the kernel's; `None` where there is none, or none for this process.
+fn read(path: &str) -> io::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if is_out_of_descriptors(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Whether an error is that no more descriptors can be had.
+pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// The least room that any control group above this process has left.
@@ -98,7 +129,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_some_memory() {
-        let (available, _) = available_memory();
+        let (available, _) = available_memory().expect("a descriptor to look with");
         assert!(available > 1 << 20);
     }
 }

@@ -63,6 +63,11 @@ pub(super) fn reserve_pages(
     Ok(())
 }
 
+/// When nobody can say how much memory there is.
+pub(super) fn no_look(source: io::Error) -> CreateError {
+    CreateError::System { action: "look at how much memory there is", source }
+}
+
 /// Reads the header's bytes (F1 to F3 are still to be checked).
 pub(super) fn read_header(fd: &OwnedFd) -> Result<Header, AttachError> {
     let bytes = read_at(fd, 0, size_of::<Header>())?;

@@ -6,7 +6,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 
 use super::available::available_memory;
-use super::file::reserve_pages;
+use super::file::{no_look, reserve_pages};
 use crate::error::{AttachError, CreateError};
 use crate::layout::Layout;
 
@@ -27,11 +27,12 @@ pub(super) fn create(layout: &Layout, item_nbytes: usize) -> Result<OwnedFd, Cre
     let fd = rustix::fs::memfd_create("treequeues", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
         .map_err(system("create a memory file"))?;
     let enough_for = |rest| {
-        let (available, limit) = available_memory();
+        let (available, limit) = available_memory().map_err(no_look)?;
         if available < rest { Err(too_little(available, limit)) } else { Ok(()) }
     };
-    reserve_pages(&fd, total, enough_for, || {
-        too_little(available_memory().0, "the system refused to reserve more")
+    reserve_pages(&fd, total, enough_for, || match available_memory() {
+        Ok((available, _)) => too_little(available, "the system refused to reserve more"),
+        Err(error) => no_look(error),
     })?;
     rustix::fs::fcntl_add_seals(&fd, SEALS).map_err(system("seal the memory file"))?;
     Ok(fd)

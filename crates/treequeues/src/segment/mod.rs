@@ -35,7 +35,7 @@ use crate::schema::Schema;
 
 pub(crate) use file::{FileIdentity, map_private_over, read_at};
 pub(crate) use heap::Heap;
-pub(crate) use named::{Directory, has_name};
+pub(crate) use named::{Directory, Place, has_name};
 pub(crate) use preamble::Preamble;
 
 /// 128 random bits that name a segment.

@@ -10,14 +10,14 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::available::available_memory;
-use super::file::{FileIdentity, reserve_pages};
+use super::available::{available_memory, is_out_of_descriptors};
+use super::file::{FileIdentity, no_look, reserve_pages};
 use crate::error::{AttachError, CreateError};
 use crate::layout::Layout;
 use crate::name::QueueName;
@@ -34,6 +34,13 @@ const OTHERS: u32 = 0o077;
 pub(crate) struct Directory {
     path: PathBuf,
     fd: OwnedFd,
+}
+
+/// Where a name stands: in the open folder, or at a path.
+#[derive(Debug)]
+pub(crate) struct Place<'d> {
+    folder: BorrowedFd<'d>,
+    path: PathBuf,
 }
 
 impl Directory {
@@ -66,16 +73,34 @@ impl Directory {
     fn open_at(path: PathBuf) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::open(&path, flags, Mode::empty())
-            .map_err(|errno| refused(&path, "cannot be opened", errno.kind(), &errno))?;
-        let stat = rustix::fs::fstat(&fd)?;
-        let why = if stat.st_uid != rustix::process::geteuid().as_raw() {
-            "it belongs to another user"
-        } else if stat.st_mode & OTHERS != 0 {
-            "its permissions let other users in (it must be 0700)"
-        } else {
-            return Ok(Self { path, fd });
-        };
-        Err(refused(&path, "cannot be used", io::ErrorKind::PermissionDenied, &why))
+            .map_err(|errno| cannot_be_opened(&path, errno))?;
+        check_folder(&path, &rustix::fs::fstat(&fd)?)?;
+        Ok(Self { path, fd })
+    }
+
+    /// Where a name stands in the folder, for who takes it away.
+    pub(crate) fn place_of(&self, name: &QueueName) -> Place<'_> {
+        Place { folder: self.fd.as_fd(), path: PathBuf::from(name.as_str()) }
+    }
+
+    /// The same for who may have no descriptor left to open the folder with; `None` if nobody has made it.
+    pub(crate) fn with_place_of<T>(
+        name: &QueueName,
+        then: impl FnOnce(&Place<'_>) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
+        match Self::open() {
+            Ok(directory) => directory.map(|directory| then(&directory.place_of(name))).transpose(),
+            Err(error) if is_out_of_descriptors(&error) => {
+                let folder = Self::path_of_this_user();
+                let stat = rustix::fs::lstat(&folder)?;
+                if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+                    return Err(cannot_be_opened(&folder, Errno::NOTDIR));
+                }
+                check_folder(&folder, &stat)?;
+                then(&Place { folder: CWD, path: folder.join(name.as_str()) }).map(Some)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) fn path_of(&self, name: &QueueName) -> PathBuf {
@@ -110,29 +135,12 @@ impl Directory {
         }
     }
 
-    /// Which file the name leads to.
-    pub(crate) fn identity(&self, name: &QueueName) -> io::Result<Option<FileIdentity>> {
-        match rustix::fs::statat(&self.fd, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(FileIdentity::from_stat(&stat))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
     /// Gives a file without a name this one; false if it is taken.
     pub(crate) fn link(&self, file: impl AsFd, name: &QueueName) -> io::Result<bool> {
         let file = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
         match rustix::fs::linkat(CWD, file, &self.fd, name.as_str(), AtFlags::SYMLINK_FOLLOW) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
-    /// Takes the name from whatever file has it.
-    pub(crate) fn unlink(&self, name: &QueueName) -> io::Result<()> {
-        match rustix::fs::unlinkat(&self.fd, name.as_str(), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -145,9 +153,9 @@ impl Directory {
         let fd = rustix::fs::openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR)
             .map_err(system("create a file in the folder of named queues"))?;
         let available = || {
-            let (memory, limit) = available_memory();
+            let (memory, limit) = available_memory().map_err(no_look)?;
             let free = rustix::fs::fstatvfs(&fd).map_or(u64::MAX, |fs| fs.f_bavail * fs.f_frsize);
-            if free < memory { (free, "in its file system") } else { (memory, limit) }
+            Ok(if free < memory { (free, "in its file system") } else { (memory, limit) })
         };
         let too_little = |available_bytes, limit| CreateError::Space {
             folder: self.path.clone(),
@@ -158,14 +166,46 @@ impl Directory {
             limit,
         };
         let enough_for = |rest| {
-            let (available, limit) = available();
+            let (available, limit) = available()?;
             if available < rest { Err(too_little(available, limit)) } else { Ok(()) }
         };
-        reserve_pages(&fd, total, enough_for, || {
-            too_little(available().0, "the system refused to reserve more")
+        reserve_pages(&fd, total, enough_for, || match available() {
+            Ok((available, _)) => too_little(available, "the system refused to reserve more"),
+            Err(error) => error,
         })?;
         Ok(fd)
     }
+}
+
+impl Place<'_> {
+    /// Which file the name leads to.
+    pub(crate) fn identity(&self) -> io::Result<Option<FileIdentity>> {
+        match rustix::fs::statat(self.folder, &self.path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(FileIdentity::from_stat(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Takes the name from whatever file has it.
+    pub(crate) fn unlink(&self) -> io::Result<()> {
+        match rustix::fs::unlinkat(self.folder, &self.path, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+/// Refuses a folder that is not this user's alone.
+fn check_folder(path: &Path, stat: &Stat) -> io::Result<()> {
+    let why = if stat.st_uid != rustix::process::geteuid().as_raw() {
+        "it belongs to another user"
+    } else if stat.st_mode & OTHERS != 0 {
+        "its permissions let other users in (it must be 0700)"
+    } else {
+        return Ok(());
+    };
+    Err(refused(path, "cannot be used", io::ErrorKind::PermissionDenied, &why))
 }
 
 /// Refuses what is no regular file of this user alone.
@@ -186,6 +226,12 @@ pub(super) fn check_private(fd: impl AsFd) -> Result<(), AttachError> {
 /// Whether the file behind a descriptor still has a name.
 pub(crate) fn has_name(fd: impl AsFd) -> bool {
     rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_nlink > 0)
+}
+
+fn cannot_be_opened(path: &Path, errno: Errno) -> io::Error {
+    let error = errno.into();
+    // That is no matter of the folder.
+    if is_out_of_descriptors(&error) { error } else { refused(path, "cannot be opened", errno.kind(), &errno) }
 }
 
 /// An error about the folder itself, with the way out. What the system said keeps its kind.
