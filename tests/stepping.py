@@ -181,4 +181,3 @@ def _ptrace(request, pid, address, data):
     if _LIBC.ptrace(request, pid, address, data) == -1:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
-

@@ -90,9 +90,8 @@ class ControlGroup:
 
     def __init__(self, limit_nbytes):
         self._folder = None
-        groups = dict(
-            line.rstrip("\n").split(":", 2)[1:] for line in Path("/proc/self/cgroup").open()
-        )
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        groups = dict(line.split(":", 2)[1:] for line in lines)
         if "memory" in groups:
             parent, limit = f"/sys/fs/cgroup/memory{groups['memory']}", "memory.limit_in_bytes"
             self._kills = "memory.oom_control"
@@ -126,9 +125,7 @@ def control_group():
     group.remove()
 
 
-def test_a_control_group_is_an_error_with_the_figures_and_kills_nobody(
-    control_group, queue_folder
-):
+def test_a_control_group_is_an_error_with_the_figures_and_kills_nobody(control_group, queue_folder):
     why = "limit of this control group"
 
     def work():

@@ -20,7 +20,7 @@ from treequeues import TreeQueue
 
 CAPACITY = 3
 
-# Stops of a stale sweeper, and instructions between them: beyond all that a sweep of a few slots does.
+# Stops of a stale sweeper, and instructions between them: beyond all that its sweep does.
 STALE_STOPS = 25
 STALE_STRIDE = 24
 
