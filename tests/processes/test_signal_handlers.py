@@ -5,6 +5,7 @@ call does in Python (building a tree of the user's classes), and whenever a call
 up. Wherever that is, nobody waits for ever, and each item comes once.
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -106,10 +107,8 @@ def weather_a_storm(operation, of_the_handler):
             call = of_the_handler[handled % len(of_the_handler)]
             # Every fourth waits, too, if not for long.
             wait = {"timeout": WAIT_S} if handled % 4 == 0 else {"block": False}
-            try:
+            with contextlib.suppress(Full, Empty):
                 call(queue, ledger, **wait)
-            except (Full, Empty):
-                pass
 
         signal.signal(signal.SIGUSR1, handler)
         pid = os.getpid()
@@ -117,10 +116,8 @@ def weather_a_storm(operation, of_the_handler):
         end = time.monotonic() + STORM_S
         while time.monotonic() < end:
             is_inside = True
-            try:
+            with contextlib.suppress(Full, Empty):
                 operation(queue, ledger, timeout=WAIT_S)
-            except (Full, Empty):
-                pass
             is_inside = False
         os.kill(pesterer, signal.SIGKILL)
         os.waitpid(pesterer, 0)
