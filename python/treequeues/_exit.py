@@ -6,12 +6,14 @@ Anonymous queues need none of this.
 
 The interpreter does not drop all objects when it ends, and a process of `multiprocessing` ends
 without even trying. So the queues are closed by hand: after the program's own exit handlers, which
-may still use them, since this module's was registered before theirs.
+may still use them, and after `multiprocessing` has ended its daemonic processes. They are killed,
+so if this process left before them, nobody would be there to take the name away.
 """
 
 from __future__ import annotations
 
 import atexit
+import os
 from multiprocessing import util
 from typing import Any
 from weakref import WeakValueDictionary
@@ -35,8 +37,17 @@ def _close_all() -> None:
         TreeQueue.close(queue)
 
 
-def _close_at_the_end_of_a_child(_: object) -> None:
+def _close_at_the_end(_: object) -> None:
+    """As one of the finalizers that `multiprocessing` calls when this process ends."""
+    global _finalized_pid
+    _finalized_pid = os.getpid()
     util.Finalize(None, _close_all, exitpriority=_LAST)
+
+
+def _close_at_the_end_of_a_bare_fork() -> None:
+    """It has an interpreter's end, but its finalizers are its parent's and are not called."""
+    if os.getpid() != _finalized_pid:
+        _close_all()
 
 
 class _Anchor:
@@ -44,7 +55,8 @@ class _Anchor:
 
 
 _ANCHOR = _Anchor()
-atexit.register(_close_all)
+_finalized_pid = 0
+atexit.register(_close_at_the_end_of_a_bare_fork)
 # Children of multiprocessing run their finalizers, but forget those that they inherited.
-util.register_after_fork(_ANCHOR, _close_at_the_end_of_a_child)
-_close_at_the_end_of_a_child(_ANCHOR)
+util.register_after_fork(_ANCHOR, _close_at_the_end)
+_close_at_the_end(_ANCHOR)
