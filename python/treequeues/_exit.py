@@ -35,6 +35,8 @@ def close_at_exit(queue: TreeQueue[Any]) -> None:
 def _close_all() -> None:
     for queue in list(_NAMED.values()):
         TreeQueue.close(queue)
+    # Daemon threads that wait, and views, keep a queue although it is closed.
+    TreeQueue._leave_names()
 
 
 def _close_at_the_end(_: object) -> None:

@@ -137,6 +137,45 @@ def test_exit_handlers_put_and_get_beside_daemon_threads(shared, queue_folder, t
         shared.put_many([1, 2, 3], block=False)
 
 
+# What keeps a queue although it is closed.
+STILL_HELD = {
+    "a thread that waits": "threading.Thread(target=own.get, daemon=True).start()",
+    "a thread that waits for a batch": (
+        "threading.Thread(target=own.get_batch, args=(2,), daemon=True).start()"
+    ),
+    "a reserve": "loan = own.reserve()",
+    "a view": "own.put(1); loan = own.borrow(); view = loan.tree; loan.release()",
+    "nothing": "",
+}
+
+STILL_HOLDING = """
+import os, threading, time
+from treequeues import TreeQueue
+
+shared = TreeQueue.attach("shared")
+own = TreeQueue(0, maxsize=2, name="own")
+kept = TreeQueue(0, maxsize=2, name="kept", keep=True)
+for queue in (shared, kept):
+    threading.Thread(target=queue.get_batch, args=(2, ), kwargs={{"min": 2}}, daemon=True).start()
+{held}
+time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize("held", STILL_HELD)
+def test_names_go_with_a_program_that_ends_in_the_middle(queue_folder, tmp_path, held):
+    program = tmp_path / "program.py"
+    program.write_text(STILL_HOLDING.format(held=STILL_HELD[held]))
+    with TreeQueue(0, maxsize=6, name="shared") as shared:
+        run(program)
+        # Neither what others have, nor what is to be kept.
+        assert sorted(os.listdir(queue_folder)) == ["kept", "shared"]
+        with TreeQueue.attach("shared") as again:
+            again.put(4)
+        assert shared.get() == 4
+        TreeQueue.attach("kept").unlink()
+
+
 # A child that has nothing of multiprocessing's, and ends as programs do.
 BARE_FORK = """
 import os, sys

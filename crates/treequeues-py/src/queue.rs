@@ -180,6 +180,12 @@ impl TreeQueue {
         Self::begin(slf, Opened::new(queue, tree))
     }
 
+    /// Take the names of the queues that only this process is attached to: it is about to end, though threads of it wait.
+    #[staticmethod]
+    fn _leave_names(py: Python<'_>) {
+        py.detach(Queue::leave_names);
+    }
+
     /// The process, descriptor and segment, and the name if there is one, that another process can attach by.
     fn _handle<'py>(&self, py: Python<'py>) -> PyResult<(u32, RawFd, Bound<'py, PyBytes>, Option<String>)> {
         let opened = self.opened(py)?;

@@ -132,6 +132,17 @@ impl Locks {
         }
     }
 
+    /// Gives up what `try_lock_all` took, but for the own byte.
+    pub(crate) fn unlock_all_but(&self, id: u32) -> io::Result<()> {
+        let Self::File(fd) = self else { return Ok(()) };
+        let own = libc::off_t::from(id);
+        ofd_lock(fd.as_fd(), libc::F_OFD_SETLK, libc::F_UNLCK, own + 1, ALL_BYTES)?;
+        if own > 0 {
+            ofd_lock(fd.as_fd(), libc::F_OFD_SETLK, libc::F_UNLCK, 0, own)?;
+        }
+        Ok(())
+    }
+
     /// The lock that one participant at a time has while it takes the name from its queue. False if another has it.
     pub(crate) fn try_lock_name(&self) -> io::Result<bool> {
         match self {

@@ -19,6 +19,7 @@
 //!     leaves or takes the name itself (M2); if not, it came too late and looks the name up again.
 //! M4. Who leaves unlocks its own byte first, and then tries for all: the last of those who leave succeeds. A lock that is
 //!     tried for and not had is somebody else's who does the same.
+//!     A process that ends in the middle of calls cannot leave: it keeps its byte, and succeeds if it is alone.
 //! M5. The lock over all bytes is held for a few system calls. Who finds it waits that out, but not for ever: its holder
 //!     may be stopped.
 
@@ -221,6 +222,23 @@ pub(crate) fn remove_if_last(segment: &Segment, locks: &Locks) {
     // What goes wrong here leaves a stale file, which the next queue of this name replaces.
     let _ = Directory::with_place_of(name, |place| {
         Ok(locks.try_lock_all()? && remove_if_still(place, segment.identity())?)
+    });
+}
+
+/// The same for a participant that cannot leave, because its process is about to end while threads of it still wait: takes
+/// the name if nobody else lives there. Of two that do this at once none may; that leaves a stale file.
+pub(crate) fn remove_if_alone(segment: &Segment, locks: &Locks, own: u32) {
+    let Some(name) = segment.name().filter(|_| !segment.is_kept()) else { return };
+    if locks.are_of(segment).is_err() {
+        return;
+    }
+    let _ = Directory::with_place_of(name, |place| {
+        if !locks.try_lock_all()? {
+            return Ok(false);
+        }
+        let removed = remove_if_still(place, segment.identity());
+        locks.unlock_all_but(own)?;
+        removed
     });
 }
 

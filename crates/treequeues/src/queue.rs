@@ -222,6 +222,12 @@ impl Queue {
         Ok(Handle { pid: attached.participant().pid(), fd: fd.as_raw_fd(), id: self.id() })
     }
 
+    /// For a process that is about to end while threads of it still wait, or views live: takes the names of its queues that
+    /// nobody else is attached to. Names that are to be kept stay.
+    pub fn leave_names() {
+        Attached::leave_names();
+    }
+
     /// Waits for a free slot, for ever.
     ///
     /// # Errors

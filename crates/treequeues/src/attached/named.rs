@@ -85,4 +85,22 @@ impl Attached {
         let _no_fork = fork::hold_off();
         names::unlink(&self.segment, self.participant.locks())
     }
+
+    /// Takes the names of the queues that only this process is attached to, and still is.
+    pub(crate) fn leave_names() {
+        // Declared before the lock, so dropped after it (A1).
+        let still_attached: Vec<Arc<Self>>;
+        let no_fork = fork::hold_off();
+        let here = fork::generation();
+        still_attached = super::list(&no_fork)
+            .iter()
+            .filter(|listed| listed.fork_generation == here)
+            .filter_map(|listed| listed.attached.upgrade())
+            .collect();
+        for attached in &still_attached {
+            let participant = attached.participant();
+            names::remove_if_alone(&attached.segment, participant.locks(), participant.id());
+        }
+        drop(no_fork);
+    }
 }
