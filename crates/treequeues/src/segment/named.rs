@@ -72,8 +72,8 @@ impl Directory {
 
     fn open_at(path: PathBuf) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&path, flags, Mode::empty())
-            .map_err(|errno| cannot_be_opened(&path, errno))?;
+        let fd =
+            rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| cannot_be_opened(&path, errno))?;
         check_folder(&path, &rustix::fs::fstat(&fd)?)?;
         Ok(Self { path, fd })
     }
@@ -231,7 +231,11 @@ pub(crate) fn has_name(fd: impl AsFd) -> bool {
 fn cannot_be_opened(path: &Path, errno: Errno) -> io::Error {
     let error = errno.into();
     // That is no matter of the folder.
-    if is_out_of_descriptors(&error) { error } else { refused(path, "cannot be opened", errno.kind(), &errno) }
+    if is_out_of_descriptors(&error) {
+        error
+    } else {
+        refused(path, "cannot be opened", errno.kind(), &errno)
+    }
 }
 
 /// An error about the folder itself, with the way out. What the system said keeps its kind.
