@@ -144,14 +144,22 @@ def newest() -> Record:
     return max(records, key=lambda record: record.machine["date"])
 
 
-def unused_path(date: str) -> Path:
+def unused_path(date: str, folder: Path = RECORDS) -> Path:
     """A record is named after its day; later ones of the day get a number."""
-    RECORDS.mkdir(exist_ok=True)
-    path, number = RECORDS / f"{date[:10]}.csv", 1
+    folder.mkdir(exist_ok=True)
+    path, number = folder / f"{date[:10]}.csv", 1
     while path.exists():
         number += 1
-        path = RECORDS / f"{date[:10]}-{number}.csv"
+        path = folder / f"{date[:10]}-{number}.csv"
     return path
+
+
+def read_lines(path: Path) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """What the head of a record says, and its rows by column."""
+    with path.open(newline="") as file:
+        head, rows = _split(file)
+    pairs = (line.removeprefix("# ").rstrip("\n").partition(": ") for line in head)
+    return {key: value for key, _, value in pairs}, list(csv.DictReader(rows))
 
 
 def _split(file: Iterable[str]) -> tuple[list[str], list[str]]:

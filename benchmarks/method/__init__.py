@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psutil
-
 from benchmarks import cells
 from benchmarks.cells import Cell
 from benchmarks.contenders.base import Contender, NoFigure
@@ -43,6 +41,8 @@ _METHODS: dict[str, Callable[[Contender, Cell, float], tuple[int, dict[str, floa
 
 def measure(contender: Contender, cell: Cell, seconds: float) -> Outcome:
     """Raises NoFigure, with the reason, whatever went wrong."""
+    import psutil  # Here, so that what measures processes alone can do without.
+
     refusal = contender.refusal(cell)
     if refusal:
         raise NoFigure(refusal)
