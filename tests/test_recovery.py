@@ -1,4 +1,4 @@
-"""The measurement of recovery time runs. How long it takes is not judged here, but in its records."""
+"""The measurement of recovery time runs. How long it takes is judged in its records, not here."""
 
 import subprocess
 import sys
