@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,8 @@ def test_rounds_that_hang_are_told_by_their_kills():
         for n in (3, 7)
     ]
     assert results.cell(rows) == "✗ hangs after 3, 7 kills (no)"
+    usual = {**rows[0].figures, "hang": results.THE_OTHERS}
+    assert results.cell([replace(rows[0], figures=usual)]) == "✗ hangs after 3 kills"
 
 
 @pytest.mark.timeout(WATCHDOG_S)

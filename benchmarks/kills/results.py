@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks import record
 
 RECORDS = record.RECORDS / "kills"
+THE_OTHERS = "the others did not go on"  # How the usual hang is told.
 _CONTENDER = "contender "  # What the keys of the lines about contenders begin with.
 
 
@@ -81,9 +82,17 @@ def _tallied(trial: str, tallies: list[dict[str, Any]]) -> str:
     hung = [tally for tally in tallies if tally["hang"]]
     if hung:
         after = ", ".join(f"{tally['after']}" for tally in hung)
-        reasons = "; ".join(dict.fromkeys(tally["hang"] for tally in hung))
-        some = what if after != "1" else what[:-1]
-        found.append(reasons if undisturbed else f"hangs after {after} {some} ({reasons})")
+        # Where the others do not go on, no more need be said.
+        others = [tally["hang"] for tally in hung if not tally["hang"].startswith(THE_OTHERS)]
+        reasons = "; ".join(dict.fromkeys(others))
+        if undisturbed:
+            found.append("hangs")
+        elif what == "kills":
+            found.append(f"hangs after {after} kill{'s' if after != '1' else ''}")
+        else:
+            found.append(f"the others stood still at stop {after}")
+        if reasons:
+            found[-1] += f" ({reasons})"
     for key, word in (
         ("lost", "lost"),
         ("twice", "came twice:"),

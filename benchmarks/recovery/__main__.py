@@ -24,12 +24,13 @@ from benchmarks import record
 from benchmarks.contenders.base import NoFigure
 from benchmarks.method.processes import Crew
 from benchmarks.recovery import results
-from benchmarks.recovery.results import ALONE, BARE, CPU, RECOVERY, Row
+from benchmarks.recovery.results import ALONE, BARE, CPU, DEATH, RECOVERY, Row
 from benchmarks.recovery.scenes import BARE_WAIT_S, ITEM, SCENES, Scene, Stage
 
 BARE_WAITS_ALONE = 100
 BLOCKED_S = 10.0
 BETWEEN_LINES_S = 10.0
+SLOW_MS = 200.0  # A kill that took longer is told by itself.
 
 Report = Callable[[Any], None]
 
@@ -55,6 +56,7 @@ def measure_scenes(kills: int, seed: int) -> list[Row]:
     """`kills` kills in every scene, all scenes at once."""
     recoveries: dict[str, list[float]] = {scene.name: [] for scene in SCENES}
     bare: list[float] = []
+    deaths: list[float] = []
     said = time.monotonic()
     with Crew() as crew:
         for number, scene in enumerate(SCENES):
@@ -63,10 +65,14 @@ def measure_scenes(kills: int, seed: int) -> list[Row]:
             for name, kill in crew.reports():
                 recoveries[name].append(kill.recovered_ms)
                 bare += kill.bare_ms
+                deaths.append(kill.died_ms)
+                if kill.recovered_ms > SLOW_MS:
+                    print(f"{name}: {kill}")
             if time.monotonic() - said > BETWEEN_LINES_S:
                 said = time.monotonic()
                 print(f"{done} of {kills} kills in each of {len(SCENES)} scenes", flush=True)
     rows = [results.summary(name, RECOVERY, figures) for name, figures in recoveries.items()]
+    rows.append(results.summary(results.ALL, DEATH, deaths))
     return [*rows, results.summary(results.ALL, BARE, bare)]
 
 

@@ -18,6 +18,7 @@ RECORDS = record.RECORDS / "recovery"
 
 # Quantities.
 RECOVERY = "recovery, ms"
+DEATH = "death, ms"  # Until the kernel has ended the killed process: part of a recovery.
 BARE = "bare wait of 100 ms, ms"
 CPU = "processor time while blocked, %"
 # Where the bare waits were timed.

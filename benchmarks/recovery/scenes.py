@@ -41,8 +41,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Kill:
-    """What one kill told: how long the last peer took, and the bare waits before it."""
+    """What one kill told: how long the kernel took to end the victim, how long the last peer took,
+    and the bare waits before it."""
 
+    died_ms: float
     recovered_ms: float
     bare_ms: tuple[float, ...]
 
@@ -130,9 +132,10 @@ class Stage:
         time.sleep(self.rng.random() * BARE_WAIT_S)
         killed = time.monotonic_ns()
         os.kill(victim, signal.SIGKILL)
+        died = _death_of(victim)
         back = max(peer.came_back() for peer in self.peers)
         os.waitpid(victim, 0)
-        return Kill((back - killed) / 1e6, bare_ms)
+        return Kill((died - killed) / 1e6, (back - killed) / 1e6, bare_ms)
 
     def _fill(self) -> None:
         """Makes the queue as the scene has it, whatever the last kill left."""
@@ -189,6 +192,17 @@ class _Peer:
     def came_back(self) -> int:
         moment: int = _MOMENT.unpack(_read(self._hear, _MOMENT.size, "a blocked peer"))[0]
         return moment
+
+
+def _death_of(pid: int) -> int:
+    """Waits until the process has ended, without taking the corpse away; the moment."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        if not select.select([descriptor], [], [], WATCHDOG_S)[0]:
+            raise Hung(f"the victim did not end within {WATCHDOG_S:.0f} s")
+        return time.monotonic_ns()
+    finally:
+        os.close(descriptor)
 
 
 def _read(descriptor: int, size: int, who: str) -> bytes:

@@ -1,6 +1,6 @@
 """Fills the marked places of pages with the newest record's figures whenever the site is built.
 
-The places are those of `benchmarks.figures`. Nothing is stored in the pages, so nothing there can
+The places are those of `benchmarks.figures` and of `benchmarks.guarantees`. Nothing is stored in the pages, so nothing there can
 become stale.
 """
 
@@ -11,10 +11,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks import figures, record  # noqa: E402
+from benchmarks import figures, guarantees, record  # noqa: E402
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
+    markdown = guarantees.fill(markdown)
     if "<!-- figures: " not in markdown:
         return markdown
     run = record.newest()
