@@ -90,4 +90,4 @@ def test_no_fault_of_ours_is_found_by_a_few_kills():
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "✗" not in done.stdout
-    assert done.stdout.count("✓") == 2 * 6
+    assert done.stdout.count("✓") == 2 * 7

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue as standard_queue
 import resource
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ TURNS = 500  # Of each of two producers.
 WRITES = 300
 REFUSALS = 5
 BLOCKED_S = 5.0
+DEATHS = 20
 LOAN_ITEMS = 1000
 
 
@@ -95,6 +97,46 @@ def _left_behind(order: Order) -> Finding:
         return Finding(False, "the producer did not end before its items were got")
     came = crew.call(consume)
     return Finding(came == MAXSIZE, f"{came} of {MAXSIZE} items came")
+
+
+def _killed_after_puts(order: Order) -> Finding:
+    """Producers are killed right after their puts have returned, with nobody else at work."""
+    crew, peer = Crew(order.peer, order.folder), order.peer
+
+    def produce_and_die(producer: int) -> None:
+        for number in range(MAXSIZE):
+            peer.put(peer.item(producer, number), PATIENCE_S)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def consume() -> int:
+        came = 0
+        while True:
+            try:
+                peer.read(peer.get(CALL_S))
+            except standard_queue.Empty:
+                return came
+            came += 1
+
+    came = 0
+    for producer in range(1, DEATHS + 1):
+        victim = CONTEXT.Process(target=produce_and_die, args=(producer,), daemon=True)
+        victim.start()
+        victim.join(2 * PATIENCE_S)
+        if victim.exitcode != -signal.SIGKILL:
+            lost = _lost(came, (producer - 1) * MAXSIZE)
+            return Finding(False, f"no room after {producer - 1} deaths; {lost}")
+        put = producer * MAXSIZE
+        try:
+            came += crew.call(consume)
+        except (Hung, RuntimeError) as error:
+            return Finding(
+                False, f"{error} after {producer} deaths; {came} of {put} items had come"
+            )
+    return Finding(came == put, _lost(came, put))
+
+
+def _lost(came: int, put: int) -> str:
+    return f"lost {put - came} of {put} items whose puts had returned"
 
 
 def _loan_held(order: Order) -> Finding:
@@ -292,6 +334,9 @@ def _children(pid: int) -> list[int]:
 TRIALS = (
     Trial("", "nobody is killed: 2 producers, 2 consumers", _left_alone),
     Trial("G1", "a producer ends before its items are got", _left_behind, frame=SMALL),
+    Trial(
+        "G1", "producers are killed when their puts have returned", _killed_after_puts, frame=SMALL
+    ),
     Trial("G1", "producers are killed", _disturbed(PRODUCER, KILL), rounds=True),
     Trial("G1", "producers are killed, items of 1 KiB", _disturbed(PRODUCER, KILL), True, SMALL),
     Trial("G1", "consumers are killed", _disturbed(CONSUMER, KILL), rounds=True),
