@@ -78,6 +78,19 @@ def test_rounds_that_hang_are_told_by_their_kills():
     assert results.cell([replace(rows[0], figures=usual)]) == "✗ hangs after 3 kills"
 
 
+def test_a_record_is_read_as_it_was_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "RECORDS", tmp_path)
+    figures = {"after": 3, "errors": {"OSError": 2}}
+    rows = [
+        Row("G1", "a, with a comma", "treequeues", 1, 7, True, 'it "holds"', figures),
+        Row("G3", "loans", "x, y", 1, 7, None, "has no loans", {}),
+    ]
+    about = {"treequeues": "0.1.0", "x, y": "1; remark"}
+    run = results.Run({"date": "2026-01-02T03:04:05", "cpu": "some: cpu"}, about, rows)
+    results.write(run)
+    assert results.newest() == run
+
+
 @pytest.mark.timeout(WATCHDOG_S)
 def test_no_fault_of_ours_is_found_by_a_few_kills():
     command = [sys.executable, "-m", "benchmarks.kills", "--contenders", "treequeues"]

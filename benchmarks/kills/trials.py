@@ -124,15 +124,17 @@ def _killed_after_puts(order: Order) -> Finding:
         victim.join(2 * PATIENCE_S)
         if victim.exitcode != -signal.SIGKILL:
             lost = _lost(came, (producer - 1) * MAXSIZE)
-            return Finding(False, f"no room after {producer - 1} deaths; {lost}")
+            return Finding(False, f"no room after {_deaths(producer - 1)}; {lost}")
         put = producer * MAXSIZE
         try:
             came += crew.call(consume)
         except (Hung, RuntimeError) as error:
-            return Finding(
-                False, f"{error} after {producer} deaths; {came} of {put} items had come"
-            )
+            return Finding(False, f"{error} after {_deaths(producer)}; {_lost(came, put)}")
     return Finding(came == put, _lost(came, put))
+
+
+def _deaths(count: int) -> str:
+    return f"{count} death{'s' if count != 1 else ''}"
 
 
 def _lost(came: int, put: int) -> str:
