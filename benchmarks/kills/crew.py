@@ -38,10 +38,16 @@ class Crew:
         self._everybody: list[Any] = []
 
     def start_producer(self, number: int) -> Any:
-        return self._start(self._produce, number)
+        return self.start(self._produce, number)
 
     def start_consumer(self, number: int) -> Any:
-        return self._start(self._consume, number)
+        return self.start(self._consume, number)
+
+    def start(self, work: Callable[..., None], *arguments: Any) -> Any:
+        process = CONTEXT.Process(target=_tied, args=(work, arguments), daemon=True)
+        process.start()
+        self._everybody.append(process)
+        return process
 
     def put_by(self, number: int) -> int:
         return receipts.count(self.folder / f"put.{number}")
@@ -104,12 +110,6 @@ class Crew:
 
         result: int = self.call(fill, 2 * PATIENCE_S)
         return result
-
-    def _start(self, work: Callable[[int], None], number: int) -> Any:
-        process = CONTEXT.Process(target=_tied, args=(work, number), daemon=True)
-        process.start()
-        self._everybody.append(process)
-        return process
 
     def _produce(self, number: int) -> None:
         peer, log = self.peer, receipts.Log(self.folder / f"put.{number}")
@@ -195,9 +195,9 @@ def wait_for(condition: Callable[[], object], within_s: float = PATIENCE_S) -> b
     return True
 
 
-def _tied(work: Callable[[int], None], number: int) -> None:
+def _tied(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     die_with_parent()
-    work(number)
+    work(*arguments)
 
 
 def _answer(function: Callable[[], Any], answer: Connection) -> None:

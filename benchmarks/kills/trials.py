@@ -91,9 +91,7 @@ def _left_behind(order: Order) -> Finding:
                 return number
         return MAXSIZE
 
-    producer = CONTEXT.Process(target=produce, daemon=True)
-    producer.start()
-    if not finish(producer):
+    if not finish(crew.start(produce)):
         return Finding(False, "the producer did not end before its items were got")
     came = crew.call(consume)
     return Finding(came == MAXSIZE, f"{came} of {MAXSIZE} items came")
@@ -119,8 +117,7 @@ def _killed_after_puts(order: Order) -> Finding:
 
     came = 0
     for producer in range(1, DEATHS + 1):
-        victim = CONTEXT.Process(target=produce_and_die, args=(producer,), daemon=True)
-        victim.start()
+        victim = crew.start(produce_and_die, producer)
         victim.join(2 * PATIENCE_S)
         if victim.exitcode != -signal.SIGKILL:
             lost = _lost(came, (producer - 1) * MAXSIZE)
@@ -177,11 +174,12 @@ def _in_turns(order: Order) -> Finding:
         marks = [order.peer.read(_get(order.peer)) for _ in range(2 * TURNS)]
         return [2 * sequence + number for number, sequence in marks]
 
+    crew = Crew(order.peer, order.folder)
     pipes = ((ours[0], theirs[0]), (theirs[1], ours[1]))
     for number, (hear, tell) in enumerate(pipes):
-        CONTEXT.Process(target=produce, args=(number, hear, tell), daemon=True).start()
+        crew.start(produce, number, hear, tell)
     ours[1].send(None)
-    came = Crew(order.peer, order.folder).call(consume, 3 * PATIENCE_S)
+    came = crew.call(consume, 3 * PATIENCE_S)
     overtaken = int((np.array(came) < np.maximum.accumulate(came)).sum())
     return Finding(overtaken == 0, f"{overtaken:,} of {2 * TURNS:,} items came out of turn")
 
