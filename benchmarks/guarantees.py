@@ -44,9 +44,11 @@ def _ours(guarantee: str, run: kills.Run) -> str:
 
 
 def _machine(machine: dict[str, str]) -> str:
+    scheduling = machine.get("scheduling", "usual")
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['kernel']}, Python "
-        f"{machine['python']}; {machine['date'][:10]}, commit {machine['commit']}"
+        f"{machine['python']}{'' if scheduling == 'usual' else f', scheduled by {scheduling}'}; "
+        f"{machine['date'][:10]}, commit {machine['commit']}"
     )
 
 

@@ -3,6 +3,9 @@
     python -m benchmarks.recovery                     # 1,000 kills a scene, some ten minutes
     python -m benchmarks.recovery --kills 20 --no-record
 
+On a machine that works for others meanwhile, put `chrt --fifo 10` before it: else what is slow is
+mostly the machine, which takes its time to end a process and to let another go on.
+
 All scenes go on at once, since everybody in them is asleep nearly all the time. Whether that
 distorts the figures shows in the bare waits, which are timed beforehand with nobody else there.
 """
@@ -10,6 +13,7 @@ distorts the figures shows in the bare waits, which are timed beforehand with no
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import resource
 import signal
@@ -39,6 +43,7 @@ def main() -> int:
     options = parse_options()
     machine = record.describe_machine()
     machine["kills"], machine["seed"] = str(options.kills), str(options.seed)
+    machine["scheduling"] = scheduling()
     for key, value in machine.items():
         print(f"{key}: {value}")
     rows = [results.summary(ALONE, BARE, bare_waits_alone(min(BARE_WAITS_ALONE, options.kills)))]
@@ -117,6 +122,15 @@ def bare_waits_alone(count: int) -> list[float]:
         never.acquire(timeout=BARE_WAIT_S)
         waits.append((time.monotonic_ns() - began) / 1e6)
     return waits
+
+
+def scheduling() -> str:
+    """A real-time policy, as `chrt` gives, keeps other work of the machine out of the figures."""
+    policy = os.sched_getscheduler(0)
+    if policy == os.SCHED_OTHER:
+        return "usual"
+    names = {os.SCHED_FIFO: "SCHED_FIFO", os.SCHED_RR: "SCHED_RR"}
+    return f"{names.get(policy, policy)}, {os.sched_getparam(0).sched_priority}"
 
 
 def cpu_s() -> float:
