@@ -67,9 +67,11 @@ class Crew:
         self._stop[_STAYING] = 1
 
     def kill_everybody(self) -> None:
-        for process in self._everybody:
-            if process.exitcode is None:
-                kill(process)
+        living = [process for process in self._everybody if process.exitcode is None]
+        for process in living:
+            pause(process)  # First, so that nobody complains of another's end.
+        for process in living:
+            kill(process)
 
     def errors(self) -> list[str]:
         """What calls of the living raised, beside Full and Empty."""
@@ -87,7 +89,8 @@ class Crew:
                 raise Hung("it hangs")
             fine, result = ours.recv()
         except EOFError as error:
-            raise Hung("it died") from error
+            process.join(CALL_S)
+            raise Hung(f"it died, exit code {process.exitcode}") from error
         finally:
             process.kill()
             process.join()

@@ -72,6 +72,11 @@ class Peer:
         """Arrays of the item as it stands, without a copy."""
         return [item["producer"], item["frame"], item["number"]]
 
+    def overwrite(self, item: Any) -> None:
+        """Writes something else into every array of an item."""
+        for leaf in self.leaves(item):
+            leaf[...] = -1
+
     def read(self, item: Any) -> Mark:
         """Who put an item. Raises Torn unless every element says the same."""
         producers, frame, numbers = self.leaves(item)
@@ -175,6 +180,11 @@ class TorchMultiprocessing(Peer):
 
     def leaves(self, item: Any) -> list[np.ndarray]:
         return [item[key].numpy() for key in ("producer", "frame", "number")]
+
+    def overwrite(self, item: Any) -> None:
+        # By torch: a thread may be moving them to shared memory, away from under a NumPy view.
+        for tensor in item.values():
+            tensor.fill_(-1)
 
 
 class TorchFileSystem(TorchMultiprocessing):

@@ -213,8 +213,7 @@ def _written_after(order: Order) -> Finding:
         for number in range(WRITES):
             item = order.peer.item(0, number)
             order.peer.put(item, PATIENCE_S)
-            for leaf in order.peer.leaves(item):
-                leaf[...] = -1
+            order.peer.overwrite(item)
             reached += _reads(order.peer, _get(order.peer)) != (0, number)
         return reached
 
