@@ -21,6 +21,7 @@ from pathlib import Path
 
 from benchmarks import record
 from benchmarks.kills import leftovers, results, round, trials
+from benchmarks.kills.crew import wait_for
 from benchmarks.kills.peers import PEERS, Peer
 from benchmarks.kills.results import Row, Run
 from benchmarks.kills.trials import Finding, Trial
@@ -126,10 +127,12 @@ def finding_of(folder: Path) -> Finding | None:
 
 
 def end(started: subprocess.Popen[bytes], mark: str) -> None:
-    """Kills whatever is left of a round: its group, and helpers that have left it."""
+    """Kills whatever is left of a round: its group, and helpers that have left it, which may clean
+    up first."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(started.pid, signal.SIGKILL)
     started.wait()
+    wait_for(lambda: not leftovers.marked(mark), leftovers.CLEANING_S)
     for pid in leftovers.marked(mark):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
