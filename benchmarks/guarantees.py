@@ -1,6 +1,6 @@
 """What the newest records say of the guarantees, for the places of the documentation.
 
-A place is `<!-- record: NAME -->`, NAME being one of `PLACES`. It is filled when the site is built,
+A place is `<!-- record: NAME -->`, NAME being one of `PLACES`, where other records can join them. It is filled when the site is built,
 so that no figure there is typed by hand. Only Python's own library is needed.
 """
 
@@ -55,7 +55,13 @@ def _machine(machine: dict[str, str]) -> str:
 PLACES: dict[str, Callable[[], str]] = {
     "kills": partial(_of_kills, kills.table),
     "kills contenders": partial(_of_kills, kills.contenders),
-    "kills machine": partial(_of_kills, lambda run: _machine(run.machine)),
+    "kills machine": partial(
+        _of_kills,
+        lambda run: (
+            f"{run.machine['kills']} kills or stops a round, {run.machine['rounds']} rounds with "
+            f"another seed each; {_machine(run.machine)}"
+        ),
+    ),
     "recovery": partial(_of_recovery, recovery.table),
     "recovery verdict": partial(_of_recovery, recovery.verdict),
     "recovery machine": partial(_of_recovery, lambda run: _machine(run.machine)),
