@@ -1,7 +1,8 @@
 """What the newest records say of the guarantees, for the places of the documentation.
 
-A place is `<!-- record: NAME -->`, NAME being one of `PLACES`, where other records can join them. It is filled when the site is built,
-so that no figure there is typed by hand. Only Python's own library is needed.
+A place is `<!-- record: NAME -->`, NAME being one of `PLACES`, where other records can join them.
+It is filled when the site is built, so that no figure there is typed by hand. Only Python's own
+library is needed.
 """
 
 from __future__ import annotations

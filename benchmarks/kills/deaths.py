@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.kills import crew, receipts
 from benchmarks.kills.crew import LASTING, Crew
 from benchmarks.kills.peers import MAXSIZE, Peer
+from benchmarks.kills.results import THE_OTHERS
 from benchmarks.tied import Hung
 
 AT_WORK_S = 0.01  # After its first receipt, the longest until a victim's turn comes,
@@ -19,8 +20,8 @@ STARTING_S = 0.05  # and after its start, for every second one.
 PRODUCER, CONSUMER = "producer", "consumer"
 KILL, STOP = "kill", "stop"
 # Where a queue hung.
-AFTER_DEATH = "the others did not go on"
-WHILE_STOPPED = "the others did not go on while one was stopped"
+AFTER_DEATH = THE_OTHERS
+WHILE_STOPPED = f"{THE_OTHERS} while one was stopped"
 
 UNDISTURBED_S = 3.0
 TWO_EACH = 2
