@@ -8,16 +8,22 @@ NUMPY1_VENV := $(BENCH_VENV)-numpy1
 # TORCH=1 lets torch.multiprocessing take part: gigabytes of packages.
 TORCH ?=
 ROUNDS ?= 20
+# How long `make fuzz` goes on: until so many were killed, or for so many seconds if that is given.
+KILLS ?= 100000
+SECONDS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES := $(shell find crates python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name 'Cargo.toml') \
 	Cargo.toml pyproject.toml README.md
+# Of each exploration in the soak: there are about a hundred.
+LOOM_SECONDS ?= 20
 LOOM := RUSTFLAGS="--cfg loom" cargo test --package treequeues --lib --target-dir target/loom
 
 # As shipped, with optimization: it steps through the very instructions.
 KILL_POINTS := cargo test --release --package treequeues --test kill_points --
 
-.PHONY: demo simulator test soak kill-points asan instructions package bench docs lint test-rust test-python clean
+.PHONY: demo simulator test soak kill-points fuzz asan tsan instructions recovery package bench bench-kills docs lint test-rust \
+	test-python clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo ## The main job: Atari actors to a learner, beside multiprocessing.Queue.
@@ -45,7 +51,7 @@ test-rust:
 	$(KILL_POINTS) --stride 31 --coarse-stride 151
 
 test-python: $(VENV)/.test $(VENV)/.demo $(VENV)/.docs
-	cargo build --profile test --package treequeues-simulator
+	cargo build --profile test --package treequeues-simulator --package treequeues-fuzz
 	$(BIN)/python -m pytest $(ARGS)
 
 docs: $(VENV)/.docs ## The documentation's site, into site/; warnings are errors.
@@ -54,13 +60,18 @@ docs: $(VENV)/.docs ## The documentation's site, into site/; warnings are errors
 kill-points: ## A process killed before each instruction of each operation, and stopped before each third.
 	$(KILL_POINTS) --coarse-stride 3
 
-soak: kill-points $(VENV)/.test ## The long part: all kill points, the big models, ROUNDS times as many hostile segments, ROUNDS rounds of kills and forks.
-	cargo test --release --package treequeues --test model --test names -- --ignored --nocapture --test-threads 1
+soak: kill-points fuzz $(VENV)/.test ## The long part: all kill points, KILLS kills, the big models, ROUNDS rounds of hostile segments, kills and forks.
+	cargo test --release --package treequeues --test model --test names --test wake -- --ignored --nocapture --test-threads 1
+	LOOM_MAX_PREEMPTIONS=8 LOOM_MAX_DURATION=$(LOOM_SECONDS) $(LOOM) --release interleave
 	TREEQUEUES_HOSTILE=$(ROUNDS) cargo test --release --package treequeues --lib hostile
 	for round in $$(seq $(ROUNDS)); do \
 		$(BIN)/python -m pytest $(addprefix tests/processes/test_,kill.py fork.py batches_and_kills.py named_queues.py) $(ARGS) \
 			|| exit 1; \
 	done
+
+fuzz: $(VENV)/.test ## KILLS kills at random, or SECONDS of them; ARGS="--seed 7 --epoch 3" plays an epoch again, --record FILE keeps the counts.
+	cargo run --release --package treequeues-fuzz -- --python $(BIN)/python \
+		$(if $(SECONDS),--for $(SECONDS),--kills $(KILLS)) $(ARGS)
 
 asan: ## Loans and views under AddressSanitizer; needs a nightly toolchain and gcc's libasan.
 	$(PYTHON) -m venv $(ASAN_VENV)
@@ -72,6 +83,12 @@ asan: ## Loans and views under AddressSanitizer; needs a nightly toolchain and g
 	LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 $(ASAN_VENV)/bin/python -m pytest \
 		$(addprefix tests/test_,loans.py loan_ends.py escaping_views.py held_views.py batches.py batch_loans.py many.py)
 
+tsan: ## The tests with threads under ThreadSanitizer; needs a nightly toolchain with rust-src.
+	RUSTFLAGS="-Zsanitizer=thread" TSAN_OPTIONS=halt_on_error=1 cargo +nightly test --package treequeues \
+		-Zbuild-std --target $$(rustc --print host-tuple) --target-dir target/tsan --lib --test typed -- $(THREADED)
+
+THREADED := tests::crowds tests::batch_oracle tests::holds tests::death tests::returns threads_share
+
 PUBLISHED := $(addprefix --package ,treequeues-derive treequeues treequeues-cli)
 
 package: ## What would be published of the crates: packed, and each built from its package.
@@ -80,8 +97,14 @@ package: ## What would be published of the crates: packed, and each built from i
 instructions: $(VENV)/.test ## What the counters cost, in instructions; needs valgrind.
 	$(BIN)/python -m benchmarks.instructions $(ARGS)
 
+recovery: $(VENV)/.test ## From the kill of a holder until a blocked peer goes on; some ten minutes.
+	$(BIN)/python -m benchmarks.recovery $(ARGS)
+
 bench: $(BENCH_VENV)/.bench $(if $(TORCH),$(BENCH_VENV)/.torch) ## Beside other queues: a record, tables, plots.
 	$(BENCH_VENV)/bin/python -m benchmarks --python arrayqueues=$(NUMPY1_VENV)/bin/python $(ARGS)
+
+bench-kills: $(BENCH_VENV)/.bench $(if $(TORCH),$(BENCH_VENV)/.torch) ## The same kill test on other queues; about half an hour.
+	$(BENCH_VENV)/bin/python -m benchmarks.kills --python arrayqueues=$(NUMPY1_VENV)/bin/python $(ARGS)
 
 clean:
 	cargo clean

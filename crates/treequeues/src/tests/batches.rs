@@ -300,7 +300,7 @@ fn a_batch_goes_back_lowest_ticket_first_in_whatever_order_it_was_claimed() {
         let queue = local(2);
         put_all(&queue, 0..2);
         let attached = queue.attached().expect("this process");
-        let claims = attached.try_borrow_batch(BatchSize::exactly(2)).expect("sound");
+        let claims = attached.try_borrow_batch(BatchSize::exactly(2), |_| panic!("no limit")).expect("sound");
         // As if the first had come back between the two claims.
         let batch = ReadBatch::new(attached, claims.expect("two are there").into_iter().rev().collect());
         let _ = crate::sync::abandon_after(steps, || batch.give_back().expect("sound"));
