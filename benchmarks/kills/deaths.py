@@ -159,6 +159,9 @@ class _Round:
     def _see_newest_begin(self) -> None:
         if not crew.wait_for(lambda: self.done_by(self.newest)):
             raise Hung("a newcomer could not begin")
+        if self.of_producers and not self.in_company:
+            # A put that returned is not an item that came.
+            self._see_them_go_on(AFTER_DEATH)
 
     def _see_them_go_on(self, when: str) -> None:
         """K1, by what the lasting consumer gets."""
