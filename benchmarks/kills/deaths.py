@@ -65,11 +65,10 @@ def disturb(
         for number in range(LASTING + 1, most + 1):
             if time.monotonic() > until:
                 break
-            tally.after = number
             if how == KILL:
-                round_.kill_one(number)
+                round_.kill_one(number, tally)
             else:
-                round_.stop_one()
+                round_.stop_one(tally)
         round_.end()
         tally.capacity_after = _measure_again(crew_)
     except Hung as hang:
@@ -121,16 +120,18 @@ class _Round:
             self._kind().append(self.stopped)
             self._see_newest_begin()
 
-    def kill_one(self, number: int) -> None:
+    def kill_one(self, number: int, tally: Tally) -> None:
         victim = self._start_and_wait(number)
         crew.kill(victim)
+        tally.after += 1
         if self.in_company:
             self._see_them_go_on(AFTER_DEATH)
 
-    def stop_one(self) -> None:
+    def stop_one(self, tally: Tally) -> None:
         """Of each kind two work; one is stopped at a random moment, and goes on later."""
         time.sleep(self.rng.random() * AT_WORK_S)
         crew.pause(self.stopped)
+        tally.after += 1
         try:
             self._see_them_go_on(WHILE_STOPPED)
         finally:
