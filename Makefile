@@ -57,8 +57,8 @@ test-python: $(VENV)/.test $(VENV)/.demo $(VENV)/.docs
 docs: $(VENV)/.docs ## The documentation's site, into site/; warnings are errors.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-kill-points: ## A process killed before each instruction of each operation, and stopped before each third.
-	$(KILL_POINTS) --coarse-stride 3
+kill-points: ## A process killed before each instruction of each operation, and stopped before each third; ARGS="--record FILE" keeps the counts.
+	$(KILL_POINTS) --coarse-stride 3 $(ARGS)
 
 soak: kill-points fuzz $(VENV)/.test ## The long part: all kill points, KILLS kills, the big models, ROUNDS rounds of hostile segments, kills and forks.
 	cargo test --release --package treequeues --test model --test names --test wake -- --ignored --nocapture --test-threads 1

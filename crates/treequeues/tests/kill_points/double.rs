@@ -117,6 +117,7 @@ pub fn cases() -> Vec<Case> {
         let operation = operations::named(operation);
         let scene = SCENES.iter().find(|scene| scene.name == ring).expect("a scene of the list");
         Case {
+            group: "sweepers that die too",
             operation: format!("sweep after {}", operation.name),
             circumstance: scene.name.to_owned(),
             run: Box::new(move |settings| sweep(scene, operation, settings)),

@@ -372,6 +372,7 @@ fn sweep(journey: &Journey, stride: usize) -> Tally {
 /// Each journey.
 pub fn cases() -> Vec<Case> {
     let case = |journey: &'static Journey| Case {
+        group: "long operations",
         operation: journey.name.to_owned(),
         circumstance: "before and after each store and system call".to_owned(),
         run: Box::new(move |settings| sweep(journey, settings.stride)),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt::Write;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -14,6 +16,7 @@ use crate::tally::{Tally, place};
 
 /// One operation under one circumstance.
 pub struct Case {
+    pub group: &'static str,
     /// A line of the table.
     pub operation: String,
     pub circumstance: String,
@@ -35,7 +38,7 @@ const JOBS: usize = 8;
 const WATCHDOG: Duration = Duration::from_secs(900);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// `kill_points [--stride N] [--coarse-stride N] [--only TEXT]`; `--case N` is for the processes that it starts.
+/// `kill_points [--stride N] [--coarse-stride N] [--only TEXT] [--record FILE]`; `--case N` is for the processes that it starts.
 pub fn main(cases: &[Case]) -> ExitCode {
     let number = |name: &str| option(name).map(|text| text.parse::<usize>().expect("a number"));
     let stride = number("--stride").unwrap_or(1);
@@ -48,7 +51,11 @@ pub fn main(cases: &[Case]) -> ExitCode {
     let chosen: Vec<_> = (0..).zip(cases).filter(|(_, case)| wanted(case)).collect();
     let started = Instant::now();
     let (tallies, failures) = run_all(&chosen);
-    print_table(&chosen, &tallies);
+    let sums = Sums::of(&chosen, &tallies);
+    sums.print();
+    if let Some(path) = option("--record") {
+        fs::write(path, sums.to_csv()).expect("a folder that is there");
+    }
     println!("in {:.0} s", started.elapsed().as_secs_f64());
     if failures == 0 {
         return ExitCode::SUCCESS;
@@ -124,34 +131,69 @@ fn start(index: usize, folder: &Path) -> Child {
         .expect("this program")
 }
 
-fn print_table(cases: &[(usize, &Case)], tallies: &BTreeMap<usize, Tally>) {
-    println!(
-        "{:<34} {:>6} {:>12} {:>8} {:>8} {:>8} {:>7} {:>8}",
-        "operation", "cases", "instructions", "killed", "stopped", "resumed", "missed", "wait ms"
-    );
-    let mut order: Vec<&str> = Vec::new();
-    let mut lines: BTreeMap<&str, (usize, Tally)> = BTreeMap::new();
-    let mut total = (0, Tally::default());
-    for (index, case) in cases {
-        let Some(tally) = tallies.get(index).filter(|tally| tally.instructions > 0) else { continue };
-        if !lines.contains_key(case.operation.as_str()) {
-            order.push(&case.operation);
+/// The tallies of the cases of each operation, in their order, and of all.
+struct Sums<'c> {
+    lines: Vec<Sum<'c>>,
+    total: Sum<'c>,
+}
+
+#[derive(Default)]
+struct Sum<'c> {
+    group: &'c str,
+    operation: &'c str,
+    cases: usize,
+    tally: Tally,
+}
+
+impl<'c> Sums<'c> {
+    fn of(cases: &[(usize, &'c Case)], tallies: &BTreeMap<usize, Tally>) -> Self {
+        let mut lines: Vec<Sum<'c>> = Vec::new();
+        let mut total = Sum { operation: "all", ..Sum::default() };
+        for &(index, case) in cases {
+            // Nothing to do on that ring.
+            let Some(tally) = tallies.get(&index).filter(|tally| tally.instructions > 0) else { continue };
+            if lines.last().is_none_or(|line| line.operation != case.operation) {
+                lines.push(Sum { group: case.group, operation: &case.operation, ..Sum::default() });
+            }
+            for sum in [lines.last_mut().expect("pushed"), &mut total] {
+                sum.cases += 1;
+                sum.tally.add(*tally);
+            }
         }
-        for sum in [lines.entry(&case.operation).or_default(), &mut total] {
-            sum.0 += 1;
-            sum.1.add(*tally);
+        Self { lines, total }
+    }
+
+    fn print(&self) {
+        println!(
+            "{:<44} {:>6} {:>12} {:>8} {:>8} {:>8} {:>7} {:>8}",
+            "operation", "cases", "instructions", "killed", "stopped", "resumed", "missed", "wait ms"
+        );
+        for Sum { operation, cases, tally, .. } in self.lines.iter().chain([&self.total]) {
+            println!(
+                "{operation:<44} {cases:>6} {:>12} {:>8} {:>8} {:>8} {:>7} {:>8.1}",
+                tally.instructions,
+                tally.killed,
+                tally.stopped_then_killed,
+                tally.stopped_then_went_on,
+                tally.missed,
+                tally.longest_wait.as_secs_f64() * 1e3,
+            );
         }
     }
-    let sums = order.iter().map(|operation| (*operation, lines[operation])).chain([("all", total)]);
-    for (operation, (count, tally)) in sums {
-        println!(
-            "{operation:<34} {count:>6} {:>12} {:>8} {:>8} {:>8} {:>7} {:>8.1}",
-            tally.instructions,
-            tally.killed,
-            tally.stopped_then_killed,
-            tally.stopped_then_went_on,
-            tally.missed,
-            tally.longest_wait.as_secs_f64() * 1e3,
-        );
+
+    fn to_csv(&self) -> String {
+        let mut text =
+            "group,operation,cases,instructions,killed,stopped,resumed,missed,longest_wait_ms\n".to_owned();
+        for Sum { group, operation, cases, tally } in &self.lines {
+            let waited_ms = tally.longest_wait.as_secs_f64() * 1e3;
+            let Tally { instructions, killed, stopped_then_killed, stopped_then_went_on, missed, .. } = tally;
+            writeln!(
+                text,
+                "{group},\"{operation}\",{cases},{instructions},{killed},{stopped_then_killed},{stopped_then_went_on},{missed},\
+                 {waited_ms:.1}"
+            )
+            .expect("a string takes all");
+        }
+        text
     }
 }

@@ -139,6 +139,7 @@ pub fn cases() -> Vec<Case> {
     let pairs = OPERATIONS.iter().flat_map(|operation| SCENES.iter().map(move |scene| (operation, scene)));
     pairs
         .map(|(operation, scene)| Case {
+            group: "operations",
             operation: operation.name.to_owned(),
             circumstance: scene.name.to_owned(),
             run: Box::new(move |settings| sweep(scene, operation, settings)),

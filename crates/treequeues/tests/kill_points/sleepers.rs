@@ -293,6 +293,7 @@ fn is_asleep(pid: Pid) -> bool {
 /// Every operation that somebody can wait for.
 pub fn cases() -> Vec<Case> {
     let case = |night: Night| Case {
+        group: "beside a sleeper",
         operation: format!("{}, {}", night.operation, night.sleeper.name),
         circumstance: night.scene.name.to_owned(),
         run: Box::new(move |settings| sweep(&night, settings)),
