@@ -96,7 +96,9 @@ def _mapped(pid: int) -> set[str]:
 
 
 def files() -> set[str]:
-    return {str(path.relative_to(_SHM)) for path in _SHM.rglob("*") if not path.is_dir()}
+    """Those that stand in /dev/shm itself, where names of shared memory and semaphores do. Folders
+    are somebody's, and numbers in them may look like anything."""
+    return {path.name for path in _SHM.iterdir() if not path.is_dir()}
 
 
 def _is_named_after(file: str, pid: int) -> bool:
