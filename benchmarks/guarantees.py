@@ -7,15 +7,35 @@ library is needed.
 
 from __future__ import annotations
 
+import csv
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, partial
+from pathlib import Path
 
+from benchmarks import record
 from benchmarks.kills import results as kills
 from benchmarks.recovery import results as recovery
 
 OURS = "treequeues"
 NO_RECORD = "no record yet"
+
+KILL_POINTS = record.RECORDS / "kill_points"
+FUZZ = Path(__file__).parents[1] / "fuzz" / "records"
+_FUZZ_ROWS = {
+    "kills": "processes killed",
+    "cut_off": "of these, within a call or while they held something",
+    "massacres": "times everybody was killed at once",
+    "stops": "processes stopped, then continued or killed",
+    "puts": "items put",
+    "takes": "items taken",
+    "redelivered": "items that came again, as they must",
+    "hangs": "hangs",
+    "lost": "items lost",
+    "duplicates": "unexplained duplicates",
+    "order_violations": "order violations",
+}
 
 _newest_kills = cache(kills.newest)
 _newest_recovery = cache(recovery.newest)
@@ -53,7 +73,47 @@ def _machine(machine: dict[str, str]) -> str:
     )
 
 
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _kill_points() -> str:
+    """The newest sweep over all instructions, a line for each kind of operation."""
+    files = sorted(KILL_POINTS.glob("*.csv"))
+    if not files:
+        return NO_RECORD
+    counts = ["killed", "stopped", "resumed"]
+    sums: dict[str, list[int]] = {}
+    with files[-1].open(newline="") as file:
+        for row in csv.DictReader(file):
+            of_group = sums.setdefault(row["group"], [0] * (1 + len(counts)))
+            for place, number in enumerate([1, *(int(row[name]) for name in counts)]):
+                of_group[place] += number
+    sums["all"] = [sum(column) for column in zip(*sums.values(), strict=True)]
+    head = ["", "operations", "killed there", "stopped there, then killed", "stopped, then went on"]
+    rows = ([group, *(f"{number:,}" for number in numbers)] for group, numbers in sums.items())
+    return f"{_table(head, rows)}\n\nRecord: `{files[-1].relative_to(FUZZ.parents[1])}`."
+
+
+def _fuzz() -> str:
+    """The newest run of the fuzz."""
+    files = sorted(FUZZ.glob("*.json"))
+    if not files:
+        return NO_RECORD
+    run = json.loads(files[-1].read_text())
+    rows = ([label, f"{run[name]:,}"] for name, label in _FUZZ_ROWS.items())
+    return (
+        f"{_table(['', 'count'], rows)}\n\nSeed {run['seed']}, {run['seconds']:,.0f} s on "
+        f"{run['machine']}, {run['kernel']}; commit {run['commit']}. Record: "
+        f"`{files[-1].relative_to(FUZZ.parents[1])}`."
+    )
+
+
 PLACES: dict[str, Callable[[], str]] = {
+    "kill points": _kill_points,
+    "fuzz": _fuzz,
     "kills": partial(_of_kills, kills.table),
     "kills contenders": partial(_of_kills, kills.contenders),
     "kills machine": partial(
