@@ -363,7 +363,7 @@ impl Header {
     fn expected_checksum(&self) -> u64 {
         let numbers = [
             u64::from_le_bytes(self.magic),
-            u64::from(self.version) << 32 | u64::from(self.header_nbytes),
+            u64::from(self.header_nbytes) << 32 | u64::from(self.version),
             u64::from_le_bytes(self.id[..8].try_into().expect("8 of 16 bytes")),
             u64::from_le_bytes(self.id[8..].try_into().expect("8 of 16 bytes")),
             self.total_nbytes,
@@ -371,7 +371,7 @@ impl Header {
             self.schema_nbytes,
             self.fingerprint,
             self.created_at_ns,
-            u64::from(self.creator_pid) << 32 | u64::from(self.participants),
+            u64::from(self.participants) << 32 | u64::from(self.creator_pid),
         ];
         numbers
             .iter()
