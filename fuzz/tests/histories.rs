@@ -190,6 +190,23 @@ fn an_overtaking_is_explained_by_a_batch_that_may_fall_short_meanwhile() {
 }
 
 #[test]
+fn the_dead_explain_first_what_nobody_else_can() {
+    let puts = [(1, (0, 1)), (2, (2, 3)), (4, (4, 5)), (5, (6, 7)), (6, (8, 9)), (8, (8, 9)), (7, (9, 10))];
+    let gets = [(4, (13, 14)), (7, (34, 35)), (1, (40, 41)), (2, (42, 43)), (6, (50, 51)), (8, (52, 53)), (5, (70, 71))];
+    // Only the early one can have held 1 or 2 when 4 overtook them, and the batch the other one. Whoever gives it an item that the
+    // late one can have held as well finds too much overtaken.
+    let early = killed(begun(Call::Borrow, 1, 10), (11, 12));
+    let late = killed(begun(Call::Borrow, 9, 30), (31, 32));
+    let batch = left(Receipt { short: 1, min: 9, wanted: 9, ..empty((11, 36)) });
+    let lives = || {
+        let calls = puts.map(|(value, span)| put(&[value], span)).into_iter();
+        calls.chain(gets.map(|(value, span)| get(&[value], span))).map(left).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds([lives(), vec![early, late.clone(), batch.clone()]].concat()), []);
+    assert_eq!(kinds([lives(), vec![late, batch]].concat()), [Kind::Order]);
+}
+
+#[test]
 fn a_batch_does_not_explain_what_its_own_call_took_out_of_order() {
     let calls = [put(&[1], (0, 1)), put(&[2], (2, 3)), get(&[1], (20, 21))];
     let batch = Receipt { short: 1, min: 2, ..get(&[2, 3], (10, 11)) };

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::accounts::{Cut, Items, calls, cuts};
-use super::matching::assign;
+use super::matching::assign_by_attempts;
 use super::order::{Overtaker, Overtakings, Stay};
 use super::{Kind, Verdict, shown};
 use crate::history::History;
@@ -53,14 +53,16 @@ pub(super) fn judge(history: &History, items: &Items, overtakings: &Overtakings,
 /// A stay that needs somebody who held the item.
 struct Claimant {
     stay: usize,
-    /// Whether somewhere there is no batch that may have.
-    has_no_other: bool,
-    /// By when the item was held.
-    deadline: u64,
+    /// By when the item was held, at the latest, for nobody else to be needed.
+    first: u64,
+    /// The same where no batch may have held it.
+    first_without_batches: Option<u64>,
+    /// By when, at least, if batches explain all that was before.
+    last: u64,
 }
 
 /// The stays that killed processes may have ended unseen, with when they began to: a largest set of stays. First those for
-/// which there is no other explanation.
+/// which there is no other explanation, and each by somebody who explains as much of it as can be.
 fn assigned_to_the_killed(
     history: &History,
     items: &Items,
@@ -75,19 +77,22 @@ fn assigned_to_the_killed(
         }
         let deadline = overtaker.responded;
         for stay in overtaken {
-            let new = Claimant { stay: *stay, has_no_other: others == 0, deadline };
-            let claimant = claimants.entry(*stay).or_insert(new);
-            match (claimant.has_no_other, others == 0) {
-                (false, true) => (claimant.has_no_other, claimant.deadline) = (true, deadline),
-                (true, true) => claimant.deadline = claimant.deadline.min(deadline),
-                (true, false) => {}
-                // Batches may explain the earlier ones.
-                (false, false) => claimant.deadline = claimant.deadline.max(deadline),
+            let claimant = claimants.entry(*stay).or_insert(Claimant {
+                stay: *stay,
+                first: deadline,
+                first_without_batches: None,
+                last: deadline,
+            });
+            claimant.first = claimant.first.min(deadline);
+            claimant.last = claimant.last.max(deadline);
+            if others == 0 {
+                let before = claimant.first_without_batches.unwrap_or(deadline);
+                claimant.first_without_batches = Some(before.min(deadline));
             }
         }
     }
     let mut claimants: Vec<Claimant> = claimants.into_values().collect();
-    claimants.sort_unstable_by_key(|claimant| (!claimant.has_no_other, claimant.deadline, claimant.stay));
+    claimants.sort_unstable_by_key(|it| (it.first_without_batches.is_none(), it.first, it.stay));
     let mut cuts = cuts(history);
     cuts.sort_by_key(|cut| cut.receipt.invoked);
     let can_have_held = |stay: &Stay, deadline: u64, cut: &Cut<'_>| {
@@ -96,15 +101,19 @@ fn assigned_to_the_killed(
             && stay.since.max(items.items[stay.item].invoked) <= cut.not_after
             && cut.not_before <= stay.taken_by
     };
-    let options: Vec<Vec<usize>> = claimants
-        .iter()
-        .map(|Claimant { stay, deadline, .. }| {
-            let stay = &overtakings.stays[*stay];
-            (0..cuts.len()).filter(|cut| can_have_held(stay, *deadline, &cuts[*cut])).collect()
-        })
-        .collect();
+    let options = |claimant: usize, deadline: u64| -> Vec<usize> {
+        let stay = &overtakings.stays[claimants[claimant].stay];
+        (0..cuts.len()).filter(|cut| can_have_held(stay, deadline, &cuts[*cut])).collect()
+    };
+    let needy = claimants.partition_point(|it| it.first_without_batches.is_some());
+    let in_need = (0..needy).flat_map(|it| {
+        [claimants[it].first, claimants[it].first_without_batches.expect("needy")].map(|by| (it, by))
+    });
+    let narrowly = (needy..claimants.len()).map(|it| (it, claimants[it].first));
+    let widely = (needy..claimants.len()).map(|it| (it, claimants[it].last));
+    let attempts = in_need.chain(narrowly).chain(widely).map(|(it, by)| (it, options(it, by)));
     let room: Vec<usize> = cuts.iter().map(|cut| cut.receipt.wanted).collect();
-    let assigned = assign(&options, &room);
+    let assigned = assign_by_attempts(claimants.len(), attempts, &room);
     let began = |cut: usize| cuts[cut].receipt.invoked;
     claimants.iter().zip(assigned).filter_map(|(it, cut)| Some((it.stay, began(cut?)))).collect()
 }

@@ -90,7 +90,7 @@ impl Victim {
             2 => u64::MAX - random.next() % 4,
             3 => 1 << random.below(64),
             // A word of the first laps, held by one of the first participants.
-            _ => (random.next() % 4) << 24 | (random.next() % 4) << 3 | random.next() % 8,
+            _ => ((random.next() % 4) << 24) | ((random.next() % 4) << 3) | (random.next() % 8),
         };
         if place == not_full + offset_of!(NotFull, shutdown) {
             // Half of the flags that mean something would end most cases at once.
