@@ -192,7 +192,15 @@ fn an_overtaking_is_explained_by_a_batch_that_may_fall_short_meanwhile() {
 #[test]
 fn the_dead_explain_first_what_nobody_else_can() {
     let puts = [(1, (0, 1)), (2, (2, 3)), (4, (4, 5)), (5, (6, 7)), (6, (8, 9)), (8, (8, 9)), (7, (9, 10))];
-    let gets = [(4, (13, 14)), (7, (34, 35)), (1, (40, 41)), (2, (42, 43)), (6, (50, 51)), (8, (52, 53)), (5, (70, 71))];
+    let gets = [
+        (4, (13, 14)),
+        (7, (34, 35)),
+        (1, (40, 41)),
+        (2, (42, 43)),
+        (6, (50, 51)),
+        (8, (52, 53)),
+        (5, (70, 71)),
+    ];
     // Only the early one can have held 1 or 2 when 4 overtook them, and the batch the other one. Whoever gives it an item that the
     // late one can have held as well finds too much overtaken.
     let early = killed(begun(Call::Borrow, 1, 10), (11, 12));
