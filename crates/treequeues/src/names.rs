@@ -23,6 +23,7 @@
 //! M5. The lock over all bytes is held for a few system calls. Who finds it waits that out, but not for ever: its holder
 //!     may be stopped.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ use crate::segment::{Directory, FileIdentity, Place, Preamble, Segment, has_name
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks at it.
 const PAUSE: Duration = Duration::from_micros(200);
+/// Rounds that are made however long they take: more than any call needs that nobody is in the way of.
+const FEW: u32 = 16;
 
 /// What a name leads to.
 #[derive(Debug)]
@@ -56,21 +59,36 @@ pub enum NameState {
     Foreign(AttachError),
 }
 
-/// Somebody else's rounds, until they end or patience does.
-pub(crate) struct Rounds(Instant);
+/// Looks at what somebody else is doing, again and again, until they end or patience does: after a time, but not before a few
+/// looks. Who was paused for that time in between, by a debugger or a busy machine, has waited for nobody yet.
+pub(crate) struct Rounds {
+    began: Instant,
+    few_left: Cell<u32>,
+}
 
 impl Rounds {
     pub(crate) fn begin() -> Self {
-        Self(Instant::now())
+        Self::since(Instant::now())
+    }
+
+    fn since(began: Instant) -> Self {
+        Self { began, few_left: Cell::new(FEW) }
     }
 
     /// Waits for the next round; fails if this has gone on for too long.
     pub(crate) fn next(&self, name: &QueueName) -> Result<(), AttachError> {
-        if self.0.elapsed() > PATIENCE {
-            return Err(AttachError::ChangingHands { name: name.clone() });
+        if self.go_on() { Ok(()) } else { Err(AttachError::ChangingHands { name: name.clone() }) }
+    }
+
+    /// Waits for the next round; false, without a wait, if this has gone on for too long.
+    fn go_on(&self) -> bool {
+        let few_left = self.few_left.get();
+        if few_left == 0 && self.began.elapsed() > PATIENCE {
+            return false;
         }
+        self.few_left.set(few_left.saturating_sub(1));
         thread::sleep(PAUSE);
-        Ok(())
+        true
     }
 }
 
@@ -272,7 +290,7 @@ fn remove_if_still(place: &Place<'_>, file: Option<FileIdentity>) -> io::Result<
 
 /// What a file is that was found under this name, once nobody has all its bytes (M5).
 pub(crate) fn state_of(file: &OwnedFd, name: &QueueName) -> Result<NameState, AttachError> {
-    let rounds = Instant::now();
+    let rounds = Rounds::begin();
     let is_live = loop {
         let found = holders(file.as_fd()).map_err(|source| AttachError::System {
             action: "look at the locks of the queue's file",
@@ -282,8 +300,8 @@ pub(crate) fn state_of(file: &OwnedFd, name: &QueueName) -> Result<NameState, At
             Holders::Nobody => break false,
             Holders::Participants => break true,
             // Its name is gone by now, or will be: whoever asks looks again.
-            Holders::Remover if rounds.elapsed() > PATIENCE => break true,
-            Holders::Remover => thread::sleep(PAUSE),
+            Holders::Remover if rounds.go_on() => {}
+            Holders::Remover => break true,
         }
     };
     let preamble = Preamble::read(file).and_then(|found| check_name(&found, name).map(|()| found));
@@ -317,4 +335,16 @@ fn open_directory() -> Result<Option<Directory>, AttachError> {
 
 fn remove_error(source: io::Error) -> AttachError {
     AttachError::System { action: "remove the queue's name", source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_paused_for_longer_than_patience_lasts_still_looks_a_few_times() {
+        let before_the_pause = Instant::now().checked_sub(2 * PATIENCE).expect("a machine that is up");
+        let rounds = Rounds::since(before_the_pause);
+        assert_eq!((0..=FEW).take_while(|_| rounds.go_on()).count() as u32, FEW);
+    }
 }
