@@ -252,14 +252,22 @@ impl Attached {
     }
 
     fn abort_all(&self, claims: Vec<Claim>) -> Result<(), Corrupted> {
-        // All, also behind a damaged one (`attached` A3).
-        claims.into_iter().map(|claim| self.abort(claim)).fold(Ok(()), Result::and)
+        self.end_all(claims, Self::abort)
     }
 
-    /// Lowest ticket first: an item that came back between two claims was claimed behind higher ones (T2).
-    fn put_back_all(&self, mut claims: Vec<Claim>) -> Result<(), Corrupted> {
+    fn put_back_all(&self, claims: Vec<Claim>) -> Result<(), Corrupted> {
+        self.end_all(claims, Self::put_back)
+    }
+
+    /// Ends several claims, all of them, also behind a damaged one (`attached` A3). Lowest ticket first: an item that came back
+    /// between two claims was claimed behind higher ones, and who takes meanwhile should have them in their order (T2).
+    pub(crate) fn end_all(
+        &self,
+        mut claims: Vec<Claim>,
+        how: impl Fn(&Self, Claim) -> Result<(), Corrupted>,
+    ) -> Result<(), Corrupted> {
         claims.sort_unstable_by_key(|claim| claim.ticket);
-        claims.into_iter().map(|claim| self.put_back(claim)).fold(Ok(()), Result::and)
+        claims.into_iter().map(|claim| how(self, claim)).fold(Ok(()), Result::and)
     }
 }
 

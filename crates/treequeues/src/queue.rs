@@ -564,11 +564,6 @@ impl Queue {
         Attached::register(segment, &mut fork::hold_off()).map(Self::new)
     }
 
-    /// What is this queue's in this process.
-    pub(crate) fn attached_here(&self) -> &Attached {
-        &self.attached
-    }
-
     /// What a daemonizing library does that closes all descriptors and opens others.
     pub(crate) fn put_another_file_in_the_place_of_its_locks(&self) {
         self.attached.participant().locks().replace_by(&std::fs::File::open("/dev/null").expect("there"));

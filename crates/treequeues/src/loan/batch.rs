@@ -208,12 +208,6 @@ pub(super) fn end(
     claims: &mut Vec<Claim>,
     how: impl Fn(&Attached, Claim) -> Result<(), Corrupted>,
 ) -> Result<(), Corrupted> {
-    let mut claims = std::mem::take(claims);
-    if !attached.is_this_process() {
-        return Ok(());
-    }
-    // Lowest ticket first: an item that came back between two claims was claimed behind higher ones, and who takes what is given
-    // back meanwhile should have it in its order (`batch` T2).
-    claims.sort_unstable_by_key(|claim| claim.ticket);
-    claims.into_iter().map(|claim| how(attached, claim)).fold(Ok(()), Result::and)
+    let claims = std::mem::take(claims);
+    if attached.is_this_process() { attached.end_all(claims, how) } else { Ok(()) }
 }

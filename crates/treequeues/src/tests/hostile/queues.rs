@@ -57,7 +57,7 @@ struct Victim {
 
 impl Victim {
     fn of(queue: &Queue) -> Self {
-        let segment = queue.attached_here().segment();
+        let segment = queue.attachment().segment();
         let layout = segment.layout();
         let entries = layout.entries_offset;
         Self {
