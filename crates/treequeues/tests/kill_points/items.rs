@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use treequeues::{
-    BorrowError, CreateOptions, Dtype, LeafKind, LeafSpec, Queue, ReadLoan, ReserveError, Schema, Structure,
-    WriteLoan,
+    BorrowError, CreateOptions, Dtype, LeafKind, LeafSpec, Queue, ReadBatch, ReadLoan, ReserveError, Schema,
+    Structure, WriteLoan,
 };
 
 /// Slots of every queue here: as few as have a middle.
@@ -39,8 +39,12 @@ pub fn write(queue: &Queue, value: u64) -> Option<WriteLoan<'_>> {
         Err(ReserveError::Full | ReserveError::ShutDown) => return None,
         Err(error) => panic!("{error}"),
     };
-    loan.leaf_mut::<u64>(0).expect("the leaf").fill(value);
+    fill(&mut loan, value);
     Some(loan)
+}
+
+pub fn fill(loan: &mut WriteLoan<'_>, value: u64) {
+    loan.leaf_mut::<u64>(0).expect("the leaf").fill(value);
 }
 
 pub fn read(queue: &Queue) -> Option<ReadLoan<'_>> {
@@ -57,14 +61,23 @@ pub fn put(queue: &Queue, value: u64) -> bool {
 
 pub fn take(queue: &Queue) -> Option<u64> {
     read(queue).map(|loan| {
-        let value = value_of(loan.leaf::<u64>(0).expect("the leaf"));
+        let value = value_of(&loan);
         loan.release().expect("sound");
         value
     })
 }
 
 /// The value that an item is made of, in every number of it.
-pub fn value_of(numbers: &[u64]) -> u64 {
+pub fn value_of(loan: &ReadLoan<'_>) -> u64 {
+    the_one_of(loan.leaf(0).expect("the leaf"))
+}
+
+/// The same for an item of a batch.
+pub fn value_in(batch: &ReadBatch<'_>, item: usize) -> u64 {
+    the_one_of(batch.leaf(item, 0).expect("the leaf"))
+}
+
+fn the_one_of(numbers: &[u64]) -> u64 {
     assert!(numbers.iter().all(|number| *number == numbers[0]), "a torn item: {numbers:?}");
     numbers[0]
 }

@@ -13,13 +13,13 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pause};
 use treequeues::{Queue, names, names_folder};
 
-use crate::items::{CAPACITY, Ledger, PARTICIPANTS, options, queue, schema, take};
+use crate::items::{CAPACITY, Ledger, PARTICIPANTS, options, queue, schema, take, write};
 use crate::operations::finish;
 use crate::pool::Case;
 use crate::scenes::{borrowed, fork_child, put_all};
 use crate::short::{Fate, warm_up};
 use crate::tally::{Tally, at};
-use crate::tracer::{Path, Reached, Victim, begin, exit_at_once};
+use crate::tracer::{Path, Victim, begin};
 use crate::verdict::assert_capacity_is_whole;
 
 const NAME: &str = "journey";
@@ -37,27 +37,55 @@ struct Journey {
     first: fn(Option<&Queue>) -> Option<Queue>,
     /// What the survivor makes after that.
     after: fn(Option<Queue>) -> Option<Queue>,
-    /// The way itself: it gets the inherited queue, and what `first` made.
+    /// The way itself, from its `begin` on: it gets the inherited queue, and what `first` made.
     life: fn(Option<&Queue>, Option<Queue>),
     verify: fn(Option<Queue>),
 }
 
+/// A victim by itself; what it leaves of a name can be had.
+const ALONE: Journey = Journey {
+    name: "",
+    before: || None,
+    first: |_| None,
+    after: |queue| queue,
+    life: |_, _| {},
+    verify: assert_name_can_be_had,
+};
+
+/// The survivor's queue has a name and items, and the victim comes to it.
+const BESIDE_A_SURVIVOR: Journey = Journey {
+    after: |_| Some(with_items(create_named())),
+    verify: |queue| assert_only_survivor(queue.as_ref()),
+    ..ALONE
+};
+
+/// The victim is forked by the survivor, which has a queue with items.
+const A_CHILD: Journey = Journey {
+    before: || Some(with_items(queue())),
+    verify: |queue| assert_only_survivor(queue.as_ref()),
+    ..ALONE
+};
+
+/// The victim is the child of a process that holds something, on its first steps.
+const FORK: &str = "a child in a fork";
+
 const JOURNEYS: &[Journey] = &[
     Journey {
         name: "create",
-        before: nothing,
-        first: |_| None,
-        after: |queue| queue,
-        life: |_, _| drop(queue()),
+        life: |_, _| {
+            begin();
+            drop(queue());
+        },
         verify: |_| {},
+        ..ALONE
     },
     Journey {
         name: "create by a name",
-        before: nothing,
-        first: |_| None,
-        after: |queue| queue,
-        life: |_, _| std::mem::forget(create_named()),
-        verify: assert_name_can_be_had,
+        life: |_, _| {
+            begin();
+            std::mem::forget(create_named());
+        },
+        ..ALONE
     },
     Journey {
         name: "create over a stale name",
@@ -66,34 +94,30 @@ const JOURNEYS: &[Journey] = &[
             assert_eq!(waitpid(child, None).expect("a child"), WaitStatus::Exited(child, 0));
             None
         },
-        first: |_| None,
-        after: |queue| queue,
-        life: |_, _| std::mem::forget(open()),
-        verify: assert_name_can_be_had,
+        life: |_, _| {
+            begin();
+            std::mem::forget(open());
+        },
+        ..ALONE
     },
     Journey {
         name: "attach by a name",
-        before: nothing,
-        first: |_| None,
-        after: |_| Some(with_items(create_named())),
-        life: |_, _| std::mem::forget(Queue::attach(NAME).expect("it is there")),
-        verify: |queue| assert_only_survivor(queue.as_ref()),
+        life: |_, _| {
+            begin();
+            std::mem::forget(attach());
+        },
+        ..BESIDE_A_SURVIVOR
     },
     Journey {
         name: "register a forked child",
-        before: || Some(with_items(queue())),
-        first: |_| None,
-        after: |queue| queue,
         life: |queue, _| {
+            begin();
             queue.expect("inherited").snapshot().expect("sound");
         },
-        verify: |queue| assert_only_survivor(queue.as_ref()),
+        ..A_CHILD
     },
     Journey {
         name: FORK,
-        before: || Some(with_items(queue())),
-        first: |_| None,
-        after: |queue| queue,
         life: |queue, _| {
             let queue = queue.expect("inherited");
             let _held = borrowed(queue);
@@ -112,54 +136,44 @@ const JOURNEYS: &[Journey] = &[
             let found = (stats.participants.len(), parent.is_alive, parent.reading);
             assert_eq!(found, (2, true, 1), "the child's death changes nothing for its parent: {stats:?}");
         },
+        ..A_CHILD
     },
     Journey {
         name: "close",
-        before: nothing,
-        first: |_| None,
-        after: |_| Some(with_items(create_named())),
         life: |_, _| {
-            let queue = Queue::attach(NAME).expect("it is there");
+            let queue = attach();
             begin();
             drop(queue);
         },
-        verify: |queue| assert_only_survivor(queue.as_ref()),
+        ..BESIDE_A_SURVIVOR
     },
     Journey {
         name: "close, holding views",
-        before: nothing,
-        first: |_| None,
-        after: |_| Some(with_items(create_named())),
         life: |_, _| {
-            let queue = Queue::attach(NAME).expect("it is there");
-            let (reading, mut lingering) =
-                (borrowed(&queue), crate::items::write(&queue, 9).expect("room").into_hold());
+            let queue = attach();
+            let reading = borrowed(&queue);
+            let mut lingering = write(&queue, 9).expect("room").into_hold();
             lingering.linger().expect("sound");
             drop(queue);
             begin();
             drop(lingering);
             drop(reading);
         },
-        verify: |queue| assert_only_survivor(queue.as_ref()),
+        ..BESIDE_A_SURVIVOR
     },
     Journey {
         name: "close as the last of a name",
-        before: nothing,
         first: |_| Some(create_named()),
-        after: |queue| queue,
         life: |_, own| {
             begin();
             drop(own);
         },
-        verify: assert_name_can_be_had,
+        ..ALONE
     },
     Journey {
         name: "unlink",
-        before: nothing,
-        first: |_| None,
-        after: |_| Some(with_items(create_named())),
         life: |_, _| {
-            let queue = Queue::attach(NAME).expect("it is there");
+            let queue = attach();
             begin();
             queue.unlink().expect("the lock is free");
             std::mem::forget(queue);
@@ -170,11 +184,12 @@ const JOURNEYS: &[Journey] = &[
             assert_eq!(names().expect("the folder"), [], "the name is gone");
             assert_name_can_be_had(None);
         },
+        ..BESIDE_A_SURVIVOR
     },
 ];
 
-fn nothing() -> Option<Queue> {
-    None
+fn attach() -> Queue {
+    Queue::attach(NAME).expect("it is there")
 }
 
 fn create_named() -> Queue {
@@ -321,25 +336,14 @@ fn prepare(journey: &Journey, ledger: &Ledger) -> (Option<Queue>, Victim) {
             made.replace((journey.first)(before.as_ref()));
         },
         || {
-            let own = made.take();
-            // Whoever has a part of the way behind it begins by itself.
-            if !BEGIN_BY_THEMSELVES.contains(&journey.name) {
-                begin();
-            }
-            (journey.life)(before.as_ref(), own);
+            (journey.life)(before.as_ref(), made.take());
             finish(ledger);
-            exit_at_once(0);
         },
     );
     let survivors = (journey.after)(before.clone());
     assert!(victim.begins(), "there is something for it to do");
     (survivors, victim)
 }
-
-/// A child dies on its first steps, while its parent holds something.
-const FORK: &str = "a child in a fork";
-const BEGIN_BY_THEMSELVES: &[&str] =
-    &[FORK, "close", "close, holding views", "close as the last of a name", "unlink"];
 
 fn sweep(journey: &Journey, stride: usize) -> Tally {
     let mut tally = Tally::default();
@@ -364,7 +368,7 @@ fn sweep(journey: &Journey, stride: usize) -> Tally {
             (journey.verify)(survivor);
             reached
         };
-        tally.count(Fate::Killed, if n == path.len() { Reached::Place } else { reached });
+        tally.count(Fate::Killed, reached);
     }
     tally
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use treequeues::{BatchSize, Queue, Wait};
 
-use crate::items::{CAPACITY, Ledger, VICTIMS, put, read, take, value_of, write};
+use crate::items::{CAPACITY, Ledger, VICTIMS, fill, put, read, take, value_in, value_of, write};
 use crate::tracer::{begin, end};
 
 /// One operation of a victim. `life` brings itself to its beginning, does it, and writes into the ledger what came of it.
@@ -17,329 +17,225 @@ pub struct Operation {
     pub life: fn(&Queue, &Ledger),
 }
 
+impl Operation {
+    const fn new(name: &'static str, life: fn(&Queue, &Ledger)) -> Self {
+        Self { name, may_put: 0, may_take: 0, life }
+    }
+
+    const fn puts(self, may_put: usize) -> Self {
+        Self { may_put, ..self }
+    }
+
+    const fn takes(self, may_take: usize) -> Self {
+        Self { may_take, ..self }
+    }
+}
+
 /// Longer than a spin, so that the call sleeps.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
 
 pub const OPERATIONS: &[Operation] = &[
-    Operation {
-        name: "reserve",
-        may_put: 0,
-        may_take: 0,
-        life: |queue, ledger| {
-            begin();
-            let _held = queue.try_reserve();
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "commit",
-        may_put: 1,
-        may_take: 0,
-        life: |queue, ledger| {
-            let Some(loan) = write(queue, VICTIMS) else { return };
-            begin();
+    Operation::new("reserve", |queue, ledger| {
+        begin();
+        let _held = queue.try_reserve();
+        finish(ledger);
+    }),
+    Operation::new("commit", |queue, ledger| {
+        let Some(loan) = write(queue, VICTIMS) else { return };
+        begin();
+        loan.commit().expect("sound");
+        ledger.put(1);
+        finish(ledger);
+    })
+    .puts(1),
+    Operation::new("abort", |queue, ledger| {
+        let Some(loan) = write(queue, VICTIMS) else { return };
+        begin();
+        loan.abort().expect("sound");
+        finish(ledger);
+    }),
+    Operation::new("linger, written", |queue, ledger| {
+        let Some(loan) = write(queue, VICTIMS) else { return };
+        let mut hold = loan.into_hold();
+        begin();
+        hold.linger().expect("sound");
+        finish(ledger);
+    }),
+    Operation::new("borrow", |queue, ledger| {
+        begin();
+        let held = queue.try_borrow();
+        finish(ledger);
+        // Dropped, it would come again; ended like this, it does so when this process has died.
+        std::mem::forget(held);
+    }),
+    Operation::new("release", |queue, ledger| {
+        let Some(loan) = read(queue) else { return };
+        let value = value_of(&loan);
+        begin();
+        loan.release().expect("sound");
+        ledger.took(value);
+        finish(ledger);
+    })
+    .takes(1),
+    Operation::new("give back", |queue, ledger| {
+        let Some(loan) = read(queue) else { return };
+        begin();
+        loan.give_back().expect("sound");
+        finish(ledger);
+    }),
+    Operation::new("linger, read", |queue, ledger| {
+        let Some(loan) = read(queue) else { return };
+        let value = value_of(&loan);
+        let mut hold = loan.into_hold();
+        begin();
+        hold.linger().expect("sound");
+        ledger.took(value);
+        finish(ledger);
+    })
+    .takes(1),
+    Operation::new("let go", |queue, ledger| {
+        let Some(loan) = read(queue) else { return };
+        let value = value_of(&loan);
+        let mut hold = loan.into_hold();
+        hold.linger().expect("sound");
+        // It is taken already, whatever comes.
+        ledger.took(value);
+        begin();
+        drop(hold);
+        finish(ledger);
+    })
+    .takes(1),
+    Operation::new("commit, late", |queue, ledger| {
+        let Some(loan) = write(queue, VICTIMS) else { return };
+        go_around(queue);
+        begin();
+        loan.commit().expect("sound");
+        ledger.put(1);
+        finish(ledger);
+    })
+    .puts(1),
+    Operation::new("abort, late", |queue, ledger| {
+        let Some(loan) = write(queue, VICTIMS) else { return };
+        go_around(queue);
+        begin();
+        loan.abort().expect("sound");
+        finish(ledger);
+    }),
+    Operation::new("release, passed by", |queue, ledger| {
+        let Some(loan) = read(queue) else { return };
+        let value = value_of(&loan);
+        go_around(queue);
+        begin();
+        loan.release().expect("sound");
+        ledger.took(value);
+        finish(ledger);
+    })
+    .takes(1),
+    Operation::new("give back, passed by", |queue, ledger| {
+        let Some(loan) = read(queue) else { return };
+        go_around(queue);
+        begin();
+        loan.give_back().expect("sound");
+        finish(ledger);
+    }),
+    Operation::new("put, whole", |queue, ledger| {
+        begin();
+        if let Some(loan) = write(queue, VICTIMS) {
             loan.commit().expect("sound");
             ledger.put(1);
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "abort",
-        may_put: 0,
-        may_take: 0,
-        life: |queue, ledger| {
-            let Some(loan) = write(queue, VICTIMS) else { return };
-            begin();
-            loan.abort().expect("sound");
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "linger, written",
-        may_put: 0,
-        may_take: 0,
-        life: |queue, ledger| {
-            let Some(loan) = write(queue, VICTIMS) else { return };
-            let mut hold = loan.into_hold();
-            begin();
-            hold.linger().expect("sound");
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "borrow",
-        may_put: 0,
-        may_take: 0,
-        life: |queue, ledger| {
-            begin();
-            let held = queue.try_borrow();
-            finish(ledger);
-            // Dropped, it would come again; ended like this, it does so when this process has died.
-            std::mem::forget(held);
-        },
-    },
-    Operation {
-        name: "release",
-        may_put: 0,
-        may_take: 1,
-        life: |queue, ledger| {
-            let Some(loan) = read(queue) else { return };
-            let value = value_of(loan.leaf::<u64>(0).expect("the leaf"));
-            begin();
+        }
+        finish(ledger);
+    })
+    .puts(1),
+    Operation::new("get, whole", |queue, ledger| {
+        begin();
+        if let Some(loan) = read(queue) {
+            let value = value_of(&loan);
             loan.release().expect("sound");
             ledger.took(value);
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "give back",
-        may_put: 0,
-        may_take: 0,
-        life: |queue, ledger| {
-            let Some(loan) = read(queue) else { return };
-            begin();
-            loan.give_back().expect("sound");
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "linger, read",
-        may_put: 0,
-        may_take: 1,
-        life: |queue, ledger| {
-            let Some(loan) = read(queue) else { return };
-            let value = value_of(loan.leaf::<u64>(0).expect("the leaf"));
-            let mut hold = loan.into_hold();
-            begin();
-            hold.linger().expect("sound");
-            ledger.took(value);
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "let go",
-        may_put: 0,
-        may_take: 1,
-        life: |queue, ledger| {
-            let Some(loan) = read(queue) else { return };
-            let value = value_of(loan.leaf::<u64>(0).expect("the leaf"));
-            let mut hold = loan.into_hold();
-            hold.linger().expect("sound");
-            // It is taken already, whatever comes.
-            ledger.took(value);
-            begin();
-            drop(hold);
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "commit, late",
-        may_put: 1,
-        may_take: 0,
-        life: |queue, ledger| {
-            let Some(loan) = write(queue, VICTIMS) else { return };
-            go_around(queue);
-            begin();
+        }
+        finish(ledger);
+    })
+    .takes(1),
+    Operation::new("put and wait", |queue, ledger| {
+        begin();
+        if let Ok(mut loan) = queue.reserve_with(Wait::at_most(SHORT_WAIT)) {
+            fill(&mut loan, VICTIMS);
             loan.commit().expect("sound");
             ledger.put(1);
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "abort, late",
-        may_put: 0,
-        may_take: 0,
-        life: |queue, ledger| {
-            let Some(loan) = write(queue, VICTIMS) else { return };
-            go_around(queue);
-            begin();
-            loan.abort().expect("sound");
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "release, passed by",
-        may_put: 0,
-        may_take: 1,
-        life: |queue, ledger| {
-            let Some(loan) = read(queue) else { return };
-            let value = value_of(loan.leaf::<u64>(0).expect("the leaf"));
-            go_around(queue);
-            begin();
+        }
+        finish(ledger);
+    })
+    .puts(1),
+    Operation::new("get and wait", |queue, ledger| {
+        begin();
+        if let Ok(loan) = queue.borrow_with(Wait::at_most(SHORT_WAIT)) {
+            let value = value_of(&loan);
             loan.release().expect("sound");
             ledger.took(value);
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "give back, passed by",
-        may_put: 0,
-        may_take: 0,
-        life: |queue, ledger| {
-            let Some(loan) = read(queue) else { return };
-            go_around(queue);
-            begin();
-            loan.give_back().expect("sound");
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "put, whole",
-        may_put: 1,
-        may_take: 0,
-        life: |queue, ledger| {
-            begin();
-            if let Some(loan) = write(queue, VICTIMS) {
-                loan.commit().expect("sound");
-                ledger.put(1);
-            }
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "get, whole",
-        may_put: 0,
-        may_take: 1,
-        life: |queue, ledger| {
-            begin();
-            if let Some(loan) = read(queue) {
-                let value = value_of(loan.leaf::<u64>(0).expect("the leaf"));
-                loan.release().expect("sound");
-                ledger.took(value);
-            }
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "put and wait",
-        may_put: 1,
-        may_take: 0,
-        life: |queue, ledger| {
-            begin();
-            if let Ok(mut loan) = queue.reserve_with(Wait::at_most(SHORT_WAIT)) {
-                loan.leaf_mut::<u64>(0).expect("the leaf").fill(VICTIMS);
-                loan.commit().expect("sound");
-                ledger.put(1);
-            }
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "get and wait",
-        may_put: 0,
-        may_take: 1,
-        life: |queue, ledger| {
-            begin();
-            if let Ok(loan) = queue.borrow_with(Wait::at_most(SHORT_WAIT)) {
-                let value = value_of(loan.leaf::<u64>(0).expect("the leaf"));
-                loan.release().expect("sound");
-                ledger.took(value);
-            }
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "reserve a batch",
-        may_put: 0,
-        may_take: 0,
-        life: |queue, ledger| {
-            begin();
-            let _held = queue.try_reserve_batch(BatchSize::between(1, CAPACITY));
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "commit a batch",
-        may_put: 2,
-        may_take: 0,
-        life: |queue, ledger| {
-            let Ok(mut batch) = queue.try_reserve_batch(BatchSize::exactly(2)) else { return };
-            for item in 0..2 {
-                batch.leaf_mut::<u64>(item, 0).expect("the leaf").fill(VICTIMS + item as u64);
-            }
-            begin();
-            batch.commit().expect("sound");
-            ledger.put(2);
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "abort a batch",
-        may_put: 0,
-        may_take: 0,
-        life: |queue, ledger| {
-            let Ok(batch) = queue.try_reserve_batch(BatchSize::exactly(2)) else { return };
-            begin();
-            batch.abort().expect("sound");
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "borrow a batch",
-        may_put: 0,
-        may_take: 0,
-        life: |queue, ledger| {
-            begin();
-            let held = queue.try_borrow_batch(BatchSize::between(1, CAPACITY));
-            finish(ledger);
-            std::mem::forget(held);
-        },
-    },
-    Operation {
-        name: "release a batch",
-        may_put: 0,
-        may_take: 2,
-        life: |queue, ledger| {
-            let Ok(batch) = queue.try_borrow_batch(BatchSize::exactly(2)) else { return };
-            let values = [0, 1].map(|item| value_of(batch.leaf::<u64>(item, 0).expect("the leaf")));
-            begin();
-            batch.release().expect("sound");
-            values.into_iter().for_each(|value| ledger.took(value));
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "give back a batch",
-        may_put: 0,
-        may_take: 0,
-        life: |queue, ledger| {
-            let Ok(batch) = queue.try_borrow_batch(BatchSize::exactly(2)) else { return };
-            begin();
-            batch.give_back().expect("sound");
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "wait for a batch of free slots",
-        may_put: 0,
-        may_take: 0,
-        life: |queue, ledger| {
-            begin();
-            let _held = queue.reserve_batch_with(BatchSize::exactly(CAPACITY), Wait::at_most(SHORT_WAIT));
-            finish(ledger);
-        },
-    },
-    Operation {
-        name: "wait for a batch of items",
-        may_put: 0,
-        may_take: 0,
-        life: |queue, ledger| {
-            begin();
-            let held = queue.borrow_batch_with(BatchSize::exactly(CAPACITY), Wait::at_most(SHORT_WAIT));
-            finish(ledger);
-            std::mem::forget(held);
-        },
-    },
-    Operation {
-        name: "sweep",
-        may_put: 0,
-        may_take: 0,
-        life: |queue, ledger| {
-            begin();
-            queue.sweep().expect("sound");
-            finish(ledger);
-        },
-    },
+        }
+        finish(ledger);
+    })
+    .takes(1),
+    Operation::new("reserve a batch", |queue, ledger| {
+        begin();
+        let _held = queue.try_reserve_batch(BatchSize::between(1, CAPACITY));
+        finish(ledger);
+    }),
+    Operation::new("commit a batch", |queue, ledger| {
+        let Ok(mut batch) = queue.try_reserve_batch(BatchSize::exactly(2)) else { return };
+        for item in 0..2 {
+            batch.leaf_mut::<u64>(item, 0).expect("the leaf").fill(VICTIMS + item as u64);
+        }
+        begin();
+        batch.commit().expect("sound");
+        ledger.put(2);
+        finish(ledger);
+    })
+    .puts(2),
+    Operation::new("abort a batch", |queue, ledger| {
+        let Ok(batch) = queue.try_reserve_batch(BatchSize::exactly(2)) else { return };
+        begin();
+        batch.abort().expect("sound");
+        finish(ledger);
+    }),
+    Operation::new("borrow a batch", |queue, ledger| {
+        begin();
+        let held = queue.try_borrow_batch(BatchSize::between(1, CAPACITY));
+        finish(ledger);
+        std::mem::forget(held);
+    }),
+    Operation::new("release a batch", |queue, ledger| {
+        let Ok(batch) = queue.try_borrow_batch(BatchSize::exactly(2)) else { return };
+        let values = [0, 1].map(|item| value_in(&batch, item));
+        begin();
+        batch.release().expect("sound");
+        values.into_iter().for_each(|value| ledger.took(value));
+        finish(ledger);
+    })
+    .takes(2),
+    Operation::new("give back a batch", |queue, ledger| {
+        let Ok(batch) = queue.try_borrow_batch(BatchSize::exactly(2)) else { return };
+        begin();
+        batch.give_back().expect("sound");
+        finish(ledger);
+    }),
+    Operation::new("wait for a batch of free slots", |queue, ledger| {
+        begin();
+        let _held = queue.reserve_batch_with(BatchSize::exactly(CAPACITY), Wait::at_most(SHORT_WAIT));
+        finish(ledger);
+    }),
+    Operation::new("wait for a batch of items", |queue, ledger| {
+        begin();
+        let held = queue.borrow_batch_with(BatchSize::exactly(CAPACITY), Wait::at_most(SHORT_WAIT));
+        finish(ledger);
+        std::mem::forget(held);
+    }),
+    Operation::new("sweep", |queue, ledger| {
+        begin();
+        queue.sweep().expect("sound");
+        finish(ledger);
+    }),
 ];
 
 pub fn named(name: &str) -> &'static Operation {

@@ -12,7 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use treequeues::{BatchSize, Queue, Wait};
 
-use crate::items::{LATER, Ledger, put, queue, take, value_of};
+use crate::items::{LATER, Ledger, fill, put, queue, take, value_in, value_of};
 use crate::operations::{self, Operation};
 use crate::pool::{Case, Settings};
 use crate::scenes::{Scene, borrowed, die, fork_child, put_all};
@@ -39,7 +39,7 @@ const CONSUMER: Sleeper = Sleeper {
     name: "a consumer sleeps",
     life: |queue, ledger| {
         let loan = queue.borrow_with(Wait::at_most(WATCHDOG * 2)).expect("an item");
-        ledger.took(value_of(loan.leaf::<u64>(0).expect("the leaf")));
+        ledger.took(value_of(&loan));
         loan.release().expect("sound");
         ledger.done();
     },
@@ -49,7 +49,7 @@ const PRODUCER: Sleeper = Sleeper {
     name: "a producer sleeps",
     life: |queue, ledger| {
         let mut loan = queue.reserve_with(Wait::at_most(WATCHDOG * 2)).expect("a slot");
-        loan.leaf_mut::<u64>(0).expect("the leaf").fill(SLEEPERS);
+        fill(&mut loan, SLEEPERS);
         loan.commit().expect("sound");
         ledger.put(1);
         ledger.done();
@@ -62,7 +62,7 @@ const CONSUMER_OF_TWO: Sleeper = Sleeper {
         let wait = Wait::at_most(WATCHDOG * 2);
         let batch = queue.borrow_batch_with(BatchSize::exactly(2), wait).expect("two items");
         for item in 0..2 {
-            ledger.took(value_of(batch.leaf::<u64>(item, 0).expect("the leaf")));
+            ledger.took(value_in(&batch, item));
         }
         batch.release().expect("sound");
         ledger.done();
@@ -253,7 +253,7 @@ fn die_beside(
             account.put.push(LATER);
             if stopped.is_none() {
                 let mut loan = queue.reserve_with(Wait::at_most(WATCHDOG)).expect("room");
-                loan.leaf_mut::<u64>(0).expect("the leaf").fill(LATER + 1);
+                fill(&mut loan, LATER + 1);
                 loan.commit().expect("sound");
                 account.put.push(LATER + 1);
             }

@@ -222,7 +222,10 @@ impl Victim {
     fn expect_stop(&mut self, signal: Signal) {
         match waitpid(self.pid, None).expect("a child") {
             WaitStatus::Stopped(_, stopped_by) if stopped_by == signal => {}
-            other => panic!("the victim was to stop by {signal}, and was {other:?}"),
+            other => {
+                self.is_reaped = matches!(other, WaitStatus::Exited(..) | WaitStatus::Signaled(..));
+                panic!("the victim was to stop by {signal}, and was {other:?}");
+            }
         }
     }
 

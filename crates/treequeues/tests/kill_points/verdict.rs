@@ -2,7 +2,7 @@
 
 use treequeues::{Hold, Queue};
 
-use crate::items::{CAPACITY, LATER, Ledger, VICTIMS, put, read, take};
+use crate::items::{CAPACITY, LATER, Ledger, VICTIMS, put, read, take, value_of};
 use crate::operations::Operation;
 
 /// Times that the survivor goes around the ring while the victim is stopped.
@@ -69,7 +69,7 @@ pub fn assert_nothing_is_lost(
     let left: Vec<_> = std::iter::from_fn(|| {
         read(queue).map(|loan| {
             let ticket = loan.ticket();
-            let value = crate::items::value_of(loan.leaf::<u64>(0).expect("the leaf"));
+            let value = value_of(&loan);
             loan.release().expect("sound");
             (ticket, value)
         })
