@@ -124,12 +124,18 @@ impl Totals {
 
 impl<'r> Record<'r> {
     /// Of a run that took so long.
-    pub fn new(totals: &'r Totals, seed: u64, took: Duration, python: Option<String>) -> Self {
+    pub fn new(
+        totals: &'r Totals,
+        commit: String,
+        seed: u64,
+        took: Duration,
+        python: Option<String>,
+    ) -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             date: jiff::Zoned::now().strftime("%Y-%m-%d").to_string(),
             version: env!("CARGO_PKG_VERSION"),
-            commit: commit(),
+            commit,
             machine: format!("{cpus} x {}", processor()),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
             python,
@@ -149,7 +155,8 @@ impl<'r> Record<'r> {
     }
 }
 
-fn commit() -> String {
+/// What git calls the checkout: to be asked when a run begins, since what was built was built before.
+pub fn commit() -> String {
     let output = std::process::Command::new("git").args(["describe", "--always", "--dirty"]).output();
     let name = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
     name.map_or_else(|| "unknown".into(), |name| String::from_utf8_lossy(&name).trim().to_owned())
