@@ -190,6 +190,16 @@ class Worker:
         return self._result
 
 
+class Passed:
+    """A descriptor that was passed to this process, as the receiver of a handle is told of it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def detach(self) -> int:
+        return self.number
+
+
 def wait_until(condition: Callable[[], Any], what: str, within_s: float = WATCHDOG_S) -> None:
     """Poll `condition` until it is true; fail saying `what` did not happen."""
     deadline = time.monotonic() + within_s

@@ -11,7 +11,7 @@ from multiprocessing.context import set_spawning_popen
 
 import numpy as np
 import pytest
-from helpers import WATCHDOG_S, marked, open_descriptors, read_mark
+from helpers import WATCHDOG_S, Passed, marked, open_descriptors, read_mark
 
 from treequeues import ArrayQueue, TreeQueue
 from treequeues._pickling import rebuild
@@ -68,16 +68,6 @@ def test_copies_made_by_the_copy_module_are_handles_too():
 
 
 # Handles that name a descriptor which is passed on to a process with its start.
-
-
-class Passed:
-    """A descriptor as the receiver is told of it: by its number, whatever that is there."""
-
-    def __init__(self, number):
-        self.number = number
-
-    def detach(self):
-        return self.number
 
 
 class Starter:

@@ -29,6 +29,16 @@ Visit = Callable[[Any], None]  # Looks at an item or a batch, as long as it may 
 Step = Callable[[], object]
 
 
+def version_of(package: str | None) -> str:
+    """The version of a distribution on PyPI, or of Python for the standard library's (None)."""
+    if package is None:
+        return f"Python {platform.python_version()}"
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
 class NoFigure(Exception):
     """A contender that cannot be measured, with the reason."""
 
@@ -77,12 +87,7 @@ class Contender:
     remark: ClassVar[str] = ""  # What a reader must know beside the figures.
 
     def version(self) -> str:
-        if self.package is None:
-            return f"Python {platform.python_version()}"
-        try:
-            return importlib.metadata.version(self.package)
-        except importlib.metadata.PackageNotFoundError:
-            return "not installed"
+        return version_of(self.package)
 
     def takes_part(self, cell: Cell) -> bool:
         return cell.measure in self.measures and (cell.extras or not self.extra)

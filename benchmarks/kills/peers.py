@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import platform
 import queue as standard_queue
 import resource
 import time
@@ -12,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.contenders.base import CONTEXT
+from benchmarks.contenders.base import CONTEXT, version_of
 
 MAXSIZE = 4
 # 128 KiB: a good part of the time goes into copies, where a kill does most harm.
@@ -43,12 +41,7 @@ class Peer:
         self.nbytes = int(np.prod(frame)) * 8
 
     def version(self) -> str:
-        if self.package is None:
-            return f"Python {platform.python_version()}"
-        try:
-            return importlib.metadata.version(self.package)
-        except importlib.metadata.PackageNotFoundError:
-            return "not installed"
+        return version_of(self.package)
 
     def open(self) -> None:
         raise NotImplementedError

@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from benchmarks import record
+from benchmarks.promises import Promise
 
 RECORDS = record.RECORDS / "recovery"
 
@@ -51,14 +52,6 @@ class Run:
 
     def bare(self) -> Row:
         return next(row for row in self.of(BARE) if row.scene == ALL)
-
-
-@dataclass(frozen=True)
-class Promise:
-    label: str
-    measured: str
-    reach: str
-    kept: bool
 
 
 def summary(scene: str, quantity: str, figures: Sequence[float]) -> Row:

@@ -17,7 +17,7 @@ from queue import Empty, Full
 
 import numpy as np
 import pytest
-from helpers import WATCHDOG_S, drain, in_forked_child, reap, wait_until
+from helpers import WATCHDOG_S, Passed, drain, in_forked_child, reap, wait_until
 
 from treequeues import TreeQueue
 from treequeues._pickling import rebuild
@@ -161,16 +161,6 @@ def test_a_child_goes_on_though_its_parent_is_killed_right_after_the_fork(queue,
 
 
 # Another program in the place of this one.
-
-
-class Passed:
-    """A descriptor as the receiver is told of it."""
-
-    def __init__(self, number):
-        self.number = number
-
-    def detach(self):
-        return self.number
 
 
 def attach_again(handle, number):

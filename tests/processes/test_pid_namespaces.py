@@ -11,7 +11,7 @@ import sys
 from queue import Full
 
 import pytest
-from helpers import WATCHDOG_S, Worker, drain, in_forked_child, reap
+from helpers import WATCHDOG_S, Passed, Worker, drain, in_forked_child, reap
 from namespaces import PIDS, in_namespaces
 
 from treequeues import TreeQueue
@@ -176,16 +176,6 @@ def test_the_end_of_a_namespace_ends_all_that_was_held_in_it(queue):
     reap(parent)
     assert queue.get(timeout=WATCHDOG_S) == 7
     assert_capacity(queue)
-
-
-class Passed:
-    """A descriptor as the receiver is told of it."""
-
-    def __init__(self, number):
-        self.number = number
-
-    def detach(self):
-        return self.number
 
 
 def take_by(handle, number):
