@@ -84,7 +84,7 @@ def _kill_points() -> str:
     files = sorted(KILL_POINTS.glob("*.csv"))
     if not files:
         return NO_RECORD
-    counts = ["killed", "stopped", "resumed"]
+    counts = ["killed", "stopped", "resumed", "missed"]
     sums: dict[str, list[int]] = {}
     with files[-1].open(newline="") as file:
         for row in csv.DictReader(file):
@@ -92,7 +92,14 @@ def _kill_points() -> str:
             for place, number in enumerate([1, *(int(row[name]) for name in counts)]):
                 of_group[place] += number
     sums["all"] = [sum(column) for column in zip(*sums.values(), strict=True)]
-    head = ["", "operations", "killed there", "stopped there, then killed", "stopped, then went on"]
+    head = [
+        "",
+        "operations",
+        "killed there",
+        "stopped there, then killed",
+        "stopped, then went on",
+        "of these, at the end instead",
+    ]
     rows = ([group, *(f"{number:,}" for number in numbers)] for group, numbers in sums.items())
     return f"{_table(head, rows)}\n\nRecord: `{files[-1].relative_to(FUZZ.parents[1])}`."
 
