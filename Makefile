@@ -20,7 +20,7 @@ LOOM_SECONDS ?= 20
 LOOM := RUSTFLAGS="--cfg loom" cargo test --package treequeues --lib --target-dir target/loom
 
 # As shipped, with optimization: it steps through the very instructions.
-KILL_POINTS := cargo test --release --package treequeues --test kill_points --
+KILL_POINTS := cargo run --release --package treequeues-kill-points --
 
 .PHONY: demo simulator test soak kill-points fuzz asan tsan instructions recovery package bench bench-kills docs lint test-rust \
 	test-python clean

@@ -21,8 +21,9 @@ from benchmarks.recovery import results as recovery
 OURS = "treequeues"
 NO_RECORD = "no record yet"
 
-KILL_POINTS = record.RECORDS / "kill_points"
-FUZZ = Path(__file__).parents[1] / "fuzz" / "records"
+ROOT = Path(__file__).parents[1]
+KILL_POINTS = ROOT / "kill_points" / "records"
+FUZZ = ROOT / "fuzz" / "records"
 _FUZZ_ROWS = {
     "kills": "processes killed",
     "cut_off": "of these, within a call or while they held something",
@@ -86,11 +87,12 @@ def _kill_points() -> str:
         return NO_RECORD
     counts = ["killed", "stopped", "resumed", "missed"]
     sums: dict[str, list[int]] = {}
-    with files[-1].open(newline="") as file:
-        for row in csv.DictReader(file):
-            of_group = sums.setdefault(row["group"], [0] * (1 + len(counts)))
-            for place, number in enumerate([1, *(int(row[name]) for name in counts)]):
-                of_group[place] += number
+    lines = files[-1].read_text().splitlines()
+    ran = dict(line.removeprefix("# ").split(": ", 1) for line in lines if line.startswith("#"))
+    for row in csv.DictReader(line for line in lines if not line.startswith("#")):
+        of_group = sums.setdefault(row["group"], [0] * (1 + len(counts)))
+        for place, number in enumerate([1, *(int(row[name]) for name in counts)]):
+            of_group[place] += number
     sums["all"] = [sum(column) for column in zip(*sums.values(), strict=True)]
     head = [
         "",
@@ -101,7 +103,10 @@ def _kill_points() -> str:
         "of these, at the end instead",
     ]
     rows = ([group, *(f"{number:,}" for number in numbers)] for group, numbers in sums.items())
-    return f"{_table(head, rows)}\n\nRecord: `{files[-1].relative_to(FUZZ.parents[1])}`."
+    return (
+        f"{_table(head, rows)}\n\n{int(ran['seconds']):,} s on {ran['machine']}, {ran['kernel']}; commit "
+        f"{ran['commit']}. Record: `{files[-1].relative_to(ROOT)}`."
+    )
 
 
 def _fuzz() -> str:
@@ -114,7 +119,7 @@ def _fuzz() -> str:
     return (
         f"{_table(['', 'count'], rows)}\n\nSeed {run['seed']}, {run['seconds']:,.0f} s on "
         f"{run['machine']}, {run['kernel']}; commit {run['commit']}. Record: "
-        f"`{files[-1].relative_to(FUZZ.parents[1])}`."
+        f"`{files[-1].relative_to(ROOT)}`."
     )
 
 

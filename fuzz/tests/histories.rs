@@ -191,27 +191,29 @@ fn an_overtaking_is_explained_by_a_batch_that_may_fall_short_meanwhile() {
 
 #[test]
 fn the_dead_explain_first_what_nobody_else_can() {
-    let puts = [(1, (0, 1)), (2, (2, 3)), (4, (4, 5)), (5, (6, 7)), (6, (8, 9)), (8, (8, 9)), (7, (9, 10))];
+    let puts = [(1, (0, 1)), (2, (2, 3)), (3, (4, 5)), (4, (6, 7)), (5, (6, 7)), (6, (8, 9)), (7, (9, 10))];
     let gets = [
-        (4, (13, 14)),
-        (7, (34, 35)),
-        (1, (40, 41)),
-        (2, (42, 43)),
-        (6, (50, 51)),
-        (8, (52, 53)),
-        (5, (70, 71)),
+        (3, (13, 14)),
+        (6, (34, 35)),
+        (4, (40, 41)),
+        (5, (42, 43)),
+        (7, (54, 55)),
+        (1, (60, 61)),
+        (2, (62, 63)),
     ];
-    // Only the early one can have held 1 or 2 when 4 overtook them, and the batch the other one. Whoever gives it an item that the
-    // late one can have held as well finds too much overtaken.
+    // When 3 overtook 1 and 2, the early one held one of them and the long batch the other. When 6 overtook 4 and 5 too, the late one
+    // held one of these and the short batch the other. All of that can be said only if 4 and 5, of which the early one may have held
+    // one as well, leave it to 1 and 2, although these were overtaken last.
     let early = killed(begun(Call::Borrow, 1, 10), (11, 12));
-    let late = killed(begun(Call::Borrow, 9, 30), (31, 32));
-    let batch = left(Receipt { short: 1, min: 9, wanted: 9, ..empty((11, 36)) });
-    let lives = || {
+    let late = killed(begun(Call::Borrow, 1, 30), (31, 32));
+    let batch = |span| left(Receipt { short: 1, min: 9, wanted: 9, ..empty(span) });
+    let others = || {
         let calls = puts.map(|(value, span)| put(&[value], span)).into_iter();
-        calls.chain(gets.map(|(value, span)| get(&[value], span))).map(left).collect::<Vec<_>>()
+        let calls = calls.chain(gets.map(|(value, span)| get(&[value], span))).map(left);
+        calls.chain([late.clone(), batch((12, 57)), batch((20, 36))]).collect::<Vec<_>>()
     };
-    assert_eq!(kinds([lives(), vec![early, late.clone(), batch.clone()]].concat()), []);
-    assert_eq!(kinds([lives(), vec![late, batch]].concat()), [Kind::Order]);
+    assert_eq!(kinds([others(), vec![early]].concat()), []);
+    assert!(kinds(others()).contains(&Kind::Order));
 }
 
 #[test]

@@ -35,6 +35,7 @@ const UNSAFE: &[(&str, &[&str])] = &[
     ("treequeues-derive", &[]),
     ("treequeues-py", &["attach", "hold", "loan", "state", "tree"]),
     ("../fuzz", &["system"]),
+    ("../kill_points", &["children", "items", "tracer"]),
 ];
 
 fn source_of(krate: &str) -> PathBuf {

@@ -1,14 +1,9 @@
 //! The rings that operations begin on.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use nix::sys::signal::{Signal, raise};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
 use treequeues::{Hold, Queue};
 
+use crate::children::die;
 use crate::items::{put, read, take, write};
-use crate::tracer::{PANICKED, exit_at_once};
 
 /// How to bring a fresh queue into a state, with what the survivor holds meanwhile.
 pub struct Scene {
@@ -147,29 +142,4 @@ pub fn borrowed(queue: &Queue) -> Hold {
 
 fn reserved(queue: &Queue) -> Hold {
     write(queue, 0).expect("a free slot").into_hold()
-}
-
-/// A child that does something, and exits.
-pub fn fork_child(life: impl FnOnce()) -> Pid {
-    // SAFETY: `tracer` V1.
-    match unsafe { fork() }.expect("a process") {
-        ForkResult::Parent { child } => child,
-        ForkResult::Child => {
-            // Else its panic would go on as a second tracer.
-            let outcome = catch_unwind(AssertUnwindSafe(life));
-            exit_at_once(if outcome.is_ok() { 0 } else { PANICKED })
-        }
-    }
-}
-
-/// A child does something and dies of SIGKILL with what it holds then; nobody has looked for the dead since.
-pub fn die<T>(life: impl FnOnce() -> T) {
-    let child = fork_child(|| {
-        let _held = life();
-        raise(Signal::SIGKILL).expect("killed");
-    });
-    match waitpid(child, None).expect("a child") {
-        WaitStatus::Signaled(_, Signal::SIGKILL, _) => {}
-        other => panic!("it was to die by itself, and was {other:?}"),
-    }
 }

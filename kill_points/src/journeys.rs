@@ -2,7 +2,7 @@
 //!
 //! They take a hundred thousand instructions, of which few matter to others: the stores into the segment and the system
 //! calls. The tracer sees both on a recorded way, by looking at the victim's mapping after each step, and the kill points are
-//! before and after each of them.
+//! before and after each of them. So are the stops, at which others come by the name, put, and take.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -10,21 +10,24 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, pause};
+use nix::unistd::{ForkResult, Pid, pause};
 use treequeues::{Queue, names, names_folder};
 
+use crate::children::{fork, fork_child};
 use crate::items::{CAPACITY, Ledger, PARTICIPANTS, options, queue, schema, take, write};
 use crate::operations::finish;
-use crate::pool::Case;
-use crate::scenes::{borrowed, fork_child, put_all};
+use crate::pool::{Case, Settings};
+use crate::scenes::{borrowed, put_all};
 use crate::short::{Fate, warm_up};
 use crate::tally::{Tally, at};
-use crate::tracer::{Path, Victim, begin};
+use crate::tracer::{Path, Reached, Victim, begin};
 use crate::verdict::assert_capacity_is_whole;
 
 const NAME: &str = "journey";
 /// All of a segment here but its leaves.
 const WATCHED_NBYTES: usize = 4096;
+/// How often all items go round a stopped victim.
+const LAPS: usize = 4;
 /// `syscall`, as the first two bytes of a word.
 const SYSTEM_CALL: i64 = 0x050f;
 
@@ -122,8 +125,7 @@ const JOURNEYS: &[Journey] = &[
             let queue = queue.expect("inherited");
             let _held = borrowed(queue);
             begin();
-            // SAFETY: `tracer` V1, for a victim as for the tracer.
-            if let ForkResult::Parent { .. } = unsafe { fork() }.expect("a process") {
+            if let ForkResult::Parent { .. } = fork() {
                 pause();
             }
             queue.snapshot().expect("sound");
@@ -345,32 +347,60 @@ fn prepare(journey: &Journey, ledger: &Ledger) -> (Option<Queue>, Victim) {
     (survivors, victim)
 }
 
-fn sweep(journey: &Journey, stride: usize) -> Tally {
+fn sweep(journey: &Journey, settings: &Settings) -> Tally {
     let mut tally = Tally::default();
     warm_up();
     let (path, stops) = record(journey);
     tally.instructions = path.len();
-    for &n in stops.iter().step_by(stride) {
-        let _place = at(format!("{}, killed before instruction {n} of {}", journey.name, path.len()));
-        let ledger = Ledger::new();
-        let (survivor, mut victim) = prepare(journey, &ledger);
-        let reached = if journey.name == FORK {
-            let mut child = victim.follow_fork();
-            let reached = child.run_to(&path, n);
-            child.kill();
-            (journey.verify)(survivor.clone());
-            victim.kill();
-            assert_only_survivor(survivor.as_ref());
-            reached
-        } else {
-            let reached = victim.run_to(&path, n);
-            victim.kill();
-            (journey.verify)(survivor);
-            reached
-        };
-        tally.count(Fate::Killed, reached);
+    for (fate, stride) in [
+        (Fate::Killed, settings.stride),
+        (Fate::StoppedThenKilled, settings.coarse_stride),
+        (Fate::StoppedThenGoesOn, settings.coarse_stride),
+    ] {
+        for &n in stops.iter().step_by(stride) {
+            let _place = at(format!("{}, {fate:?} before instruction {n} of {}", journey.name, path.len()));
+            tally.count(fate, stop_at(journey, fate, &path, n));
+        }
     }
     tally
+}
+
+fn stop_at(journey: &Journey, fate: Fate, path: &Path, n: usize) -> Reached {
+    let ledger = Ledger::new();
+    let (survivor, mut victim) = prepare(journey, &ledger);
+    let stop = |mut victim: Victim| {
+        let reached = victim.run_to(path, n);
+        if fate != Fate::Killed {
+            others_go_on(survivor.as_ref());
+        }
+        if fate == Fate::StoppedThenGoesOn {
+            victim.run_to_end();
+            victim.let_exit();
+        } else {
+            victim.kill();
+        }
+        (journey.verify)(survivor.clone());
+        reached
+    };
+    if journey.name != FORK {
+        return stop(victim);
+    }
+    let reached = stop(victim.follow_fork());
+    victim.kill();
+    assert_only_survivor(survivor.as_ref());
+    reached
+}
+
+/// Somebody comes by the name, if that can be had now, and goes; the survivor takes all items and puts them again.
+fn others_go_on(survivor: Option<&Queue>) {
+    let guest = fork_child(|| drop(Queue::attach(NAME)));
+    assert_eq!(waitpid(guest, None).expect("a child"), WaitStatus::Exited(guest, 0), "a guest is not held up");
+    let Some(queue) = survivor else { return };
+    for _ in 0..LAPS {
+        let items: Vec<_> = std::iter::from_fn(|| take(queue)).collect();
+        assert!(!items.is_empty(), "an item is there, and cannot be had");
+        put_all(queue, &items);
+    }
 }
 
 /// Each journey.
@@ -379,7 +409,7 @@ pub fn cases() -> Vec<Case> {
         group: "long operations",
         operation: journey.name.to_owned(),
         circumstance: "before and after each store and system call".to_owned(),
-        run: Box::new(move |settings| sweep(journey, settings.stride)),
+        run: Box::new(move |settings| sweep(journey, settings)),
     };
     JOURNEYS.iter().map(case).collect()
 }

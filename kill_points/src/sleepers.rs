@@ -15,7 +15,7 @@ use treequeues::{BatchSize, Queue, Wait};
 use crate::items::{LATER, Ledger, fill, put, queue, take, value_in, value_of};
 use crate::operations::{self, Operation};
 use crate::pool::{Case, Settings};
-use crate::scenes::{Scene, borrowed, die, fork_child, put_all};
+use crate::scenes::{Scene, borrowed, put_all};
 use crate::short::{Fate, shortest, warm_up};
 use crate::tally::{Tally, at};
 use crate::tracer::{Path, Victim};

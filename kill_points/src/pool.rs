@@ -5,11 +5,12 @@ use std::env;
 use std::fmt::Write;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::Parser;
 use tempfile::TempDir;
 
 use crate::tally::{Tally, place};
@@ -38,25 +39,46 @@ const JOBS: usize = 8;
 const WATCHDOG: Duration = Duration::from_secs(900);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// `kill_points [--stride N] [--coarse-stride N] [--only TEXT] [--record FILE]`; `--case N` is for the processes that it starts.
+/// Kill a process before each instruction of each operation, or stop it there, and see what the others find.
+#[derive(Debug, Parser)]
+#[command(name = "kill_points")]
+struct Arguments {
+    /// Kill before each N-th instruction only.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    stride: usize,
+    /// Before each N-th only, where a stop costs more or tells less; else as `--stride`.
+    #[arg(long, value_name = "N")]
+    coarse_stride: Option<usize>,
+    /// Only the cases with this in their names, which are "operation: circumstance".
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+    /// Write what was counted, as CSV.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Run this case alone, in this process.
+    #[arg(long, hide = true)]
+    case: Option<usize>,
+}
+
 pub fn main(cases: &[Case]) -> ExitCode {
-    let number = |name: &str| option(name).map(|text| text.parse::<usize>().expect("a number"));
-    let stride = number("--stride").unwrap_or(1);
-    let settings = Settings { stride, coarse_stride: number("--coarse-stride").unwrap_or(stride) };
-    if let Some(index) = number("--case") {
+    let arguments = Arguments::parse();
+    let Arguments { stride, coarse_stride, .. } = arguments;
+    let settings = Settings { stride, coarse_stride: coarse_stride.unwrap_or(stride) };
+    if let Some(index) = arguments.case {
         return run_case(&cases[index], &settings);
     }
-    let only = option("--only").unwrap_or_default();
-    let wanted = |case: &&Case| format!("{}: {}", case.operation, case.circumstance).contains(&only);
+    let wanted =
+        |case: &&Case| format!("{}: {}", case.operation, case.circumstance).contains(&arguments.only);
     let chosen: Vec<_> = (0..).zip(cases).filter(|(_, case)| wanted(case)).collect();
     let started = Instant::now();
     let (tallies, failures) = run_all(&chosen);
     let sums = Sums::of(&chosen, &tallies);
     sums.print();
-    if let Some(path) = option("--record") {
-        fs::write(path, sums.to_csv()).expect("a folder that is there");
+    let took = started.elapsed();
+    if let Some(path) = &arguments.record {
+        fs::write(path, site(settings, took) + &sums.to_csv()).expect("a folder that is there");
     }
-    println!("in {:.0} s", started.elapsed().as_secs_f64());
+    println!("in {:.0} s", took.as_secs_f64());
     if failures == 0 {
         return ExitCode::SUCCESS;
     }
@@ -64,8 +86,24 @@ pub fn main(cases: &[Case]) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn option(name: &str) -> Option<String> {
-    env::args().skip_while(|argument| argument != name).nth(1)
+/// Where and when this ran, and how thoroughly: the comment lines that a record begins with.
+fn site(Settings { stride, coarse_stride }: Settings, took: Duration) -> String {
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let git = Command::new("git").args(["describe", "--always", "--dirty"]).output();
+    let commit = git.map_or_else(|_| String::new(), |done| String::from_utf8_lossy(&done.stdout).into_owned());
+    format!(
+        "# date: {}\n# version: {}\n# commit: {}\n# machine: {cpus} x {}\n# kernel: {}\n# stride: {stride}\n\
+         # coarse stride: {coarse_stride}\n# seconds: {:.0}\n",
+        jiff::Zoned::now().strftime("%Y-%m-%d"),
+        env!("CARGO_PKG_VERSION"),
+        commit.trim(),
+        processor.trim_start_matches([':', ' ', '\t']),
+        kernel.trim(),
+        took.as_secs_f64(),
+    )
 }
 
 fn run_case(case: &Case, settings: &Settings) -> ExitCode {

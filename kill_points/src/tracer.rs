@@ -5,19 +5,20 @@
 //! put on an instruction nearby that was seldom met until then, and the rest is stepped: a stop costs a few switches between
 //! the processes instead of n.
 //!
-//! V1. The tracer has one thread, so a fork of it is whole.
-//! V2. A victim dies with its tracer: PTRACE_O_EXITKILL.
-//! V3. The breakpoint's byte is written into the victim's own copy of the page.
+//! V1. A victim dies with its tracer: PTRACE_O_EXITKILL.
+//! V2. The breakpoint's byte is written into the victim's own copy of the page.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::hint::black_box;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use nix::libc;
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::Pid;
+
+use crate::children::fork_child;
 
 /// `int3`.
 const BREAKPOINT: i64 = 0xcc;
@@ -25,9 +26,6 @@ const BREAKPOINT: i64 = 0xcc;
 const MAX_STEPS: usize = 4_000_000;
 /// How far before a stop its breakpoint may be.
 const MAX_STEPS_TO_A_STOP: usize = 64;
-
-/// The exit code of a child that panicked.
-pub const PANICKED: i32 = 101;
 
 /// A process that is about to run one operation, or is somewhere in it.
 pub struct Victim {
@@ -66,23 +64,15 @@ pub extern "C" fn end() {
 impl Victim {
     /// A child that has done `first`, and waits until it is told to do the rest.
     pub fn start(first: impl FnOnce(), life: impl FnOnce()) -> Self {
-        // SAFETY: V1; the child runs ordinary code on its copy of everything.
-        let pid = match unsafe { fork() }.expect("a process") {
-            ForkResult::Parent { child } => child,
-            ForkResult::Child => {
-                // Else a victim's panic would go on as a second tracer.
-                let outcome = catch_unwind(AssertUnwindSafe(|| {
-                    ptrace::traceme().expect("a tracer");
-                    first();
-                    raise(Signal::SIGSTOP).expect("stopped");
-                    life();
-                }));
-                exit_at_once(if outcome.is_ok() { 0 } else { PANICKED });
-            }
-        };
+        let pid = fork_child(|| {
+            ptrace::traceme().expect("a tracer");
+            first();
+            raise(Signal::SIGSTOP).expect("stopped");
+            life();
+        });
         let mut victim = Self { pid, is_reaped: false };
         victim.expect_stop(Signal::SIGSTOP);
-        ptrace::setoptions(pid, ptrace::Options::PTRACE_O_EXITKILL).expect("V2");
+        ptrace::setoptions(pid, ptrace::Options::PTRACE_O_EXITKILL).expect("V1");
         victim
     }
 
@@ -174,7 +164,7 @@ impl Victim {
     /// Lets the victim fork, and go on by itself; its child is at its first instruction, and the next victim.
     pub fn follow_fork(&mut self) -> Self {
         let options = ptrace::Options::PTRACE_O_EXITKILL | ptrace::Options::PTRACE_O_TRACEFORK;
-        ptrace::setoptions(self.pid, options).expect("V2");
+        ptrace::setoptions(self.pid, options).expect("V1");
         ptrace::cont(self.pid, None).expect("traced");
         match waitpid(self.pid, None).expect("a child") {
             WaitStatus::PtraceEvent(_, Signal::SIGTRAP, libc::PTRACE_EVENT_FORK) => {}
@@ -268,10 +258,4 @@ impl Path {
         let cost = |&from: &usize| self.earlier[from].saturating_mul(2).saturating_add(n - from);
         (n.saturating_sub(MAX_STEPS_TO_A_STOP)..=n).min_by_key(cost).unwrap_or(n)
     }
-}
-
-/// Ends a forked child without the destructors and exit handlers that are its parent's.
-pub fn exit_at_once(code: i32) -> ! {
-    // SAFETY: it does not return.
-    unsafe { libc::_exit(code) }
 }
