@@ -19,6 +19,9 @@ SOURCES := $(shell find crates python -name '*.rs' -o -name '*.py' -o -name '*.p
 LOOM_SECONDS ?= 20
 LOOM := RUSTFLAGS="--cfg loom" cargo test --package treequeues --lib --target-dir target/loom
 
+# With the same features everywhere, so that nothing is built twice: the binaries that the Python tests run are there after `test-rust`.
+WHOLE_WORKSPACE := --workspace --all-features
+
 # As shipped, with optimization: it steps through the very instructions.
 KILL_POINTS := cargo run --release --package treequeues-kill-points --
 
@@ -46,13 +49,13 @@ lint: $(VENV)/.test $(VENV)/.demo ## Format, lints, types and documentation, war
 	cargo publish --dry-run --no-verify --allow-dirty --quiet $(PUBLISHED)
 
 test-rust:
-	cargo test --workspace --all-features
+	cargo test $(WHOLE_WORKSPACE)
 	$(LOOM) interleave
 	$(KILL_POINTS) --stride 31 --coarse-stride 151
 
 test-python: $(VENV)/.test $(VENV)/.demo $(VENV)/.docs
-	cargo build --profile test --package treequeues-simulator --package treequeues-fuzz
-	$(BIN)/python -m pytest $(ARGS)
+	cargo build --profile test $(WHOLE_WORKSPACE) --bins --tests
+	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 
 docs: $(VENV)/.docs ## The documentation's site, into site/; warnings are errors.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

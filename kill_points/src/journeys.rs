@@ -16,7 +16,7 @@ use treequeues::{Queue, names, names_folder};
 use crate::children::{fork, fork_child};
 use crate::items::{CAPACITY, Ledger, PARTICIPANTS, options, queue, schema, take, write};
 use crate::operations::finish;
-use crate::pool::{Case, Settings};
+use crate::pool::Case;
 use crate::scenes::{borrowed, put_all};
 use crate::short::{Fate, warm_up};
 use crate::tally::{Tally, at};
@@ -347,16 +347,12 @@ fn prepare(journey: &Journey, ledger: &Ledger) -> (Option<Queue>, Victim) {
     (survivors, victim)
 }
 
-fn sweep(journey: &Journey, settings: &Settings) -> Tally {
+fn sweep(journey: &Journey, stride: usize) -> Tally {
     let mut tally = Tally::default();
     warm_up();
     let (path, stops) = record(journey);
     tally.instructions = path.len();
-    for (fate, stride) in [
-        (Fate::Killed, settings.stride),
-        (Fate::StoppedThenKilled, settings.coarse_stride),
-        (Fate::StoppedThenGoesOn, settings.coarse_stride),
-    ] {
+    for fate in [Fate::Killed, Fate::StoppedThenKilled, Fate::StoppedThenGoesOn] {
         for &n in stops.iter().step_by(stride) {
             let _place = at(format!("{}, {fate:?} before instruction {n} of {}", journey.name, path.len()));
             tally.count(fate, stop_at(journey, fate, &path, n));
@@ -394,7 +390,11 @@ fn stop_at(journey: &Journey, fate: Fate, path: &Path, n: usize) -> Reached {
 /// Somebody comes by the name, if that can be had now, and goes; the survivor takes all items and puts them again.
 fn others_go_on(survivor: Option<&Queue>) {
     let guest = fork_child(|| drop(Queue::attach(NAME)));
-    assert_eq!(waitpid(guest, None).expect("a child"), WaitStatus::Exited(guest, 0), "a guest is not held up");
+    assert_eq!(
+        waitpid(guest, None).expect("a child"),
+        WaitStatus::Exited(guest, 0),
+        "a guest is not held up"
+    );
     let Some(queue) = survivor else { return };
     for _ in 0..LAPS {
         let items: Vec<_> = std::iter::from_fn(|| take(queue)).collect();
@@ -409,7 +409,7 @@ pub fn cases() -> Vec<Case> {
         group: "long operations",
         operation: journey.name.to_owned(),
         circumstance: "before and after each store and system call".to_owned(),
-        run: Box::new(move |settings| sweep(journey, settings)),
+        run: Box::new(move |settings| sweep(journey, settings.stride)),
     };
     JOURNEYS.iter().map(case).collect()
 }

@@ -93,7 +93,8 @@ fn site(Settings { stride, coarse_stride }: Settings, took: Duration) -> String 
     let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let git = Command::new("git").args(["describe", "--always", "--dirty"]).output();
-    let commit = git.map_or_else(|_| String::new(), |done| String::from_utf8_lossy(&done.stdout).into_owned());
+    let commit =
+        git.map_or_else(|_| String::new(), |done| String::from_utf8_lossy(&done.stdout).into_owned());
     format!(
         "# date: {}\n# version: {}\n# commit: {}\n# machine: {cpus} x {}\n# kernel: {}\n# stride: {stride}\n\
          # coarse stride: {coarse_stride}\n# seconds: {:.0}\n",

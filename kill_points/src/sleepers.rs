@@ -7,11 +7,13 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use treequeues::{BatchSize, Queue, Wait};
 
+use crate::children::{die, fork_child};
 use crate::items::{LATER, Ledger, fill, put, queue, take, value_in, value_of};
 use crate::operations::{self, Operation};
 use crate::pool::{Case, Settings};
