@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from functools import cache, partial
 from pathlib import Path
 
-from benchmarks import record
 from benchmarks.kills import results as kills
 from benchmarks.recovery import results as recovery
 
@@ -104,8 +103,8 @@ def _kill_points() -> str:
     ]
     rows = ([group, *(f"{number:,}" for number in numbers)] for group, numbers in sums.items())
     return (
-        f"{_table(head, rows)}\n\n{int(ran['seconds']):,} s on {ran['machine']}, {ran['kernel']}; commit "
-        f"{ran['commit']}. Record: `{files[-1].relative_to(ROOT)}`."
+        f"{_table(head, rows)}\n\n{int(ran['seconds']):,} s on {ran['machine']}, {ran['kernel']}; "
+        f"commit {ran['commit']}. Record: `{files[-1].relative_to(ROOT)}`."
     )
 
 

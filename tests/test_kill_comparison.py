@@ -76,6 +76,11 @@ def test_rounds_that_hang_are_told_by_their_kills():
     assert results.cell(rows) == "✗ hangs after 3, 7 kills (no)"
     usual = {**rows[0].figures, "hang": results.THE_OTHERS}
     assert results.cell([replace(rows[0], figures=usual)]) == "✗ hangs after 3 kills"
+    held = replace(rows[0], holds=True, figures={**usual, "hang": None, "capacity_after": 4})
+    assert (
+        results.cell([replace(rows[0], figures=usual), held])
+        == "✗ hangs after 3 kills in 1 of 2 rounds"
+    )
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path, monkeypatch):

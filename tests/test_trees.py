@@ -799,7 +799,9 @@ def test_an_array_without_dimensions_stands_in_for_a_scalar_of_out():
     assert got is out and out.x == 2.5 and out.y == np.True_
 
 
-@pytest.mark.parametrize("name", [name for name in NON_CONTIGUOUS if name not in ("broadcast", "unaligned")])
+@pytest.mark.parametrize(
+    "name", [name for name in NON_CONTIGUOUS if name not in ("broadcast", "unaligned")]
+)
 def test_non_contiguous_arrays_of_out_are_filled(name):
     array = NON_CONTIGUOUS[name]
     wide = np.zeros(tuple(2 * length for length in array.shape), array.dtype)

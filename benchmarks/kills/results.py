@@ -93,6 +93,8 @@ def _tallied(trial: str, tallies: list[dict[str, Any]]) -> str:
             found.append(f"the others stood still at stop {after}")
         if reasons:
             found[-1] += f" ({reasons})"
+        if len(hung) < len(tallies):
+            found[-1] += f" in {len(hung)} of {len(tallies)} rounds"
     for key, word in (
         ("lost", "lost"),
         ("twice", "came twice:"),
