@@ -68,8 +68,7 @@ soak: kill-points fuzz $(VENV)/.test ## The long part: all kill points, KILLS ki
 	LOOM_MAX_PREEMPTIONS=8 LOOM_MAX_DURATION=$(LOOM_SECONDS) $(LOOM) --release interleave
 	TREEQUEUES_HOSTILE=$(ROUNDS) cargo test --release --package treequeues --lib hostile
 	for round in $$(seq $(ROUNDS)); do \
-		$(BIN)/python -m pytest $(addprefix tests/processes/test_,kill.py fork.py batches_and_kills.py named_queues.py) $(ARGS) \
-			|| exit 1; \
+		$(BIN)/python -m pytest $(addprefix tests/processes/test_,kill.py fork.py batches_and_kills.py named_queues.py) || exit 1; \
 	done
 
 fuzz: $(VENV)/.test ## KILLS kills at random, or SECONDS of them; ARGS="--seed 7 --epoch 3" plays an epoch again, --record FILE keeps the counts.
@@ -118,7 +117,6 @@ $(BIN)/python:
 	$(PIP) install --upgrade 'pip>=25.1'
 
 $(VENV)/.package: $(BIN)/python $(SOURCES)
-	$(PIP) install --force-reinstall --no-deps .
 	$(PIP) install .
 	touch $@
 
@@ -139,7 +137,6 @@ BENCH_PIP := $(BENCH_VENV)/bin/python -m pip --quiet --disable-pip-version-check
 $(BENCH_VENV)/.bench: pyproject.toml $(SOURCES) $(NUMPY1_VENV)/.bench
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_PIP) install --upgrade 'pip>=25.1'
-	$(BENCH_PIP) install --force-reinstall --no-deps .
 	$(BENCH_PIP) install . --group bench
 	touch $@
 
