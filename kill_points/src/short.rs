@@ -12,7 +12,7 @@ use crate::pool::{Case, Settings};
 use crate::scenes::{SCENES, Scene, put_all};
 use crate::tally::{Tally, at};
 use crate::tracer::{Path, Reached, Victim};
-use crate::verdict::{Account, assert_nothing_is_lost};
+use crate::verdict::{Account, assert_first_comes_first, assert_nothing_is_lost};
 
 /// Ways that are recorded of each case, until so many of the shortest are alike.
 const MAX_RECORDINGS: usize = 30;
@@ -126,6 +126,7 @@ fn stop_at(scene: &Scene, operation: &Operation, fate: Fate, path: &Path, n: usi
         Fate::StoppedThenGoesOn => {
             let account = Account::of_going_on(&queue);
             victim.run_to_end();
+            assert_first_comes_first(&queue);
             victim.let_exit();
             account
         }

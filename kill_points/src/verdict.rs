@@ -49,6 +49,22 @@ impl Account {
     }
 }
 
+/// Items that came again come first, although nobody has swept since: a sweep raises the hint, and would hide that the victim had
+/// not. All of them are given back.
+pub fn assert_first_comes_first(queue: &Queue) {
+    let ready = queue.snapshot().expect("sound").ready;
+    let loans: Vec<_> = (0..ready).map_while(|_| read(queue)).collect();
+    assert_eq!(loans.len(), ready, "an item is there, and cannot be had");
+    assert!(
+        loans.is_sorted_by_key(|loan| loan.ticket()),
+        "out of order: {:?}",
+        loans.iter().map(|loan| (loan.ticket(), value_of(loan))).collect::<Vec<_>>()
+    );
+    for loan in loans {
+        loan.give_back().expect("sound");
+    }
+}
+
 /// Sweeps, takes everything, and holds it against what was there and what the victim did. The victim has ended.
 pub fn assert_nothing_is_lost(
     queue: &Queue,
