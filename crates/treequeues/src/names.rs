@@ -314,6 +314,11 @@ pub(crate) fn state_of(file: &OwnedFd, name: &QueueName) -> Result<NameState, At
     })
 }
 
+/// Whether somebody has all bytes of a file at this moment, to remove its name (M5).
+pub(crate) fn is_being_removed(file: &OwnedFd) -> bool {
+    holders(file.as_fd()).is_ok_and(|found| matches!(found, Holders::Remover))
+}
+
 /// Whether an error says that a file is a queue, if not one that can be used.
 fn is_of_a_queue(error: &AttachError) -> bool {
     matches!(error, AttachError::Corrupted(_) | AttachError::OtherVersion { .. })

@@ -31,6 +31,7 @@ impl Attached {
     /// Attaches to the queue of this name, by this process's own attachment if it has one.
     pub(crate) fn attach_named(name: &QueueName) -> Result<Arc<Self>, AttachError> {
         let rounds = Rounds::begin();
+        let mut was_being_removed = false;
         loop {
             let file = Arc::new(names::find(name)?);
             let outcome = Preamble::read(&file).and_then(|found| {
@@ -51,6 +52,13 @@ impl Attached {
                 }
                 // All places were taken at once, by somebody who removed the name (`names` M2).
                 Err(AttachError::TableFull { .. }) if !has_name(&*file) => {}
+                // Or by somebody who is about to; `find` has waited for that, if this is not the first time (`names` M5).
+                Err(AttachError::TableFull { .. }) if names::is_being_removed(&file) => {
+                    if was_being_removed {
+                        return Err(AttachError::ChangingHands { name: name.clone() });
+                    }
+                    was_being_removed = true;
+                }
                 Err(error) => return Err(error),
             }
             rounds.next(name)?;
