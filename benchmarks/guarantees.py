@@ -7,13 +7,13 @@ library is needed.
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 from pathlib import Path
 
+from benchmarks import record
 from benchmarks.kills import results as kills
 from benchmarks.recovery import results as recovery
 
@@ -86,9 +86,8 @@ def _kill_points() -> str:
         return NO_RECORD
     counts = ["killed", "stopped", "resumed", "missed"]
     sums: dict[str, list[int]] = {}
-    lines = files[-1].read_text().splitlines()
-    ran = dict(line.removeprefix("# ").split(": ", 1) for line in lines if line.startswith("#"))
-    for row in csv.DictReader(line for line in lines if not line.startswith("#")):
+    ran, points = record.read_lines(files[-1])
+    for row in points:
         of_group = sums.setdefault(row["group"], [0] * (1 + len(counts)))
         for place, number in enumerate([1, *(int(row[name]) for name in counts)]):
             of_group[place] += number

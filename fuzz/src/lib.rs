@@ -14,6 +14,7 @@
 //! | `killer` | who is killed, stopped and continued, and when | |
 //! | `epoch` | one queue from its creation to its verdict | |
 //! | `report` | lines, and the record | |
+//! | `site` | the machine, the day and the commit, for records | |
 #![deny(unsafe_code)]
 
 pub mod checker;
@@ -25,6 +26,7 @@ pub mod log;
 pub mod nursery;
 pub mod plan;
 pub mod report;
+pub mod site;
 #[allow(unsafe_code)]
 pub mod system;
 pub mod worker;

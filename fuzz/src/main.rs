@@ -14,7 +14,8 @@ use clap::Parser;
 use treequeues_fuzz::epoch;
 use treequeues_fuzz::nursery::Python;
 use treequeues_fuzz::plan::Plan;
-use treequeues_fuzz::report::{self, Record, Totals};
+use treequeues_fuzz::report::{Record, Totals};
+use treequeues_fuzz::site::Site;
 
 /// Findings that are printed; the logs have all.
 const PRINTED: usize = 20;
@@ -67,7 +68,7 @@ fn run(arguments: &Arguments) -> io::Result<bool> {
     let mut python = arguments.python.as_deref().map(Python::start).transpose()?;
     let temporary = tempfile::Builder::new().prefix("treequeues-fuzz-").tempdir_in("/dev/shm")?;
     let folder = arguments.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
-    let commit = report::commit();
+    let site = Site::here();
     let (mut totals, began) = (Totals::default(), Instant::now());
     println!("seed {seed}");
     for number in arguments.epoch.map_or(0, |epoch| epoch).. {
@@ -96,7 +97,7 @@ fn run(arguments: &Arguments) -> io::Result<bool> {
     }
     if let Some(path) = &arguments.record {
         let version = arguments.python.as_deref().map(version_of).transpose()?;
-        Record::new(&totals, commit, seed, began.elapsed(), version).write(path)?;
+        Record::new(&totals, site, seed, began.elapsed(), version).write(path)?;
     }
     Ok(true)
 }

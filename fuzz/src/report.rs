@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::checker::Kind;
 use crate::epoch::Outcome;
+use crate::site::Site;
 
 /// All counts of a run.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -50,16 +51,9 @@ pub struct Totals {
 /// What a run leaves.
 #[derive(Debug, Serialize)]
 pub struct Record<'r> {
-    /// The day.
-    pub date: String,
-    /// The library's.
-    pub version: &'static str,
-    /// What was built, as git names it.
-    pub commit: String,
-    /// The machine's processor, and how many of it.
-    pub machine: String,
-    /// The kernel.
-    pub kernel: String,
+    /// Where, when, and of what.
+    #[serde(flatten)]
+    pub site: Site,
     /// Python's version, where it took part.
     pub python: Option<String>,
     /// What all was drawn from.
@@ -124,20 +118,9 @@ impl Totals {
 
 impl<'r> Record<'r> {
     /// Of a run that took so long.
-    pub fn new(
-        totals: &'r Totals,
-        commit: String,
-        seed: u64,
-        took: Duration,
-        python: Option<String>,
-    ) -> Self {
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    pub fn new(totals: &'r Totals, site: Site, seed: u64, took: Duration, python: Option<String>) -> Self {
         Self {
-            date: jiff::Zoned::now().strftime("%Y-%m-%d").to_string(),
-            version: env!("CARGO_PKG_VERSION"),
-            commit,
-            machine: format!("{cpus} x {}", processor()),
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+            site,
             python,
             seed,
             seconds: took.as_secs_f64().round(),
@@ -153,17 +136,4 @@ impl<'r> Record<'r> {
         }
         fs::write(path, serde_json::to_string_pretty(self)? + "\n")
     }
-}
-
-/// What git calls the checkout: to be asked when a run begins, since what was built was built before.
-pub fn commit() -> String {
-    let output = std::process::Command::new("git").args(["describe", "--always", "--dirty"]).output();
-    let name = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
-    name.map_or_else(|| "unknown".into(), |name| String::from_utf8_lossy(&name).trim().to_owned())
-}
-
-fn processor() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or_else(|| "unknown".into(), |(_, name)| name.trim().to_owned())
 }

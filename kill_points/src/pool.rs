@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use tempfile::TempDir;
+use treequeues_fuzz::site::Site;
 
 use crate::tally::{Tally, place};
 
@@ -70,13 +71,13 @@ pub fn main(cases: &[Case]) -> ExitCode {
     let wanted =
         |case: &&Case| format!("{}: {}", case.operation, case.circumstance).contains(&arguments.only);
     let chosen: Vec<_> = (0..).zip(cases).filter(|(_, case)| wanted(case)).collect();
-    let started = Instant::now();
+    let (site, started) = (Site::here(), Instant::now());
     let (tallies, failures) = run_all(&chosen);
     let sums = Sums::of(&chosen, &tallies);
     sums.print();
     let took = started.elapsed();
     if let Some(path) = &arguments.record {
-        fs::write(path, site(settings, took) + &sums.to_csv()).expect("a folder that is there");
+        fs::write(path, head(&site, settings, took) + &sums.to_csv()).expect("a folder that is there");
     }
     println!("in {:.0} s", took.as_secs_f64());
     if failures == 0 {
@@ -86,23 +87,12 @@ pub fn main(cases: &[Case]) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Where and when this ran, and how thoroughly: the comment lines that a record begins with.
-fn site(Settings { stride, coarse_stride }: Settings, took: Duration) -> String {
-    let cpus = thread::available_parallelism().map_or(1, usize::from);
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let git = Command::new("git").args(["describe", "--always", "--dirty"]).output();
-    let commit =
-        git.map_or_else(|_| String::new(), |done| String::from_utf8_lossy(&done.stdout).into_owned());
+/// The comment lines that a record begins with: where and when this ran, and how thoroughly.
+fn head(site: &Site, Settings { stride, coarse_stride }: Settings, took: Duration) -> String {
+    let Site { date, version, commit, machine, kernel } = site;
     format!(
-        "# date: {}\n# version: {}\n# commit: {}\n# machine: {cpus} x {}\n# kernel: {}\n# stride: {stride}\n\
-         # coarse stride: {coarse_stride}\n# seconds: {:.0}\n",
-        jiff::Zoned::now().strftime("%Y-%m-%d"),
-        env!("CARGO_PKG_VERSION"),
-        commit.trim(),
-        processor.trim_start_matches([':', ' ', '\t']),
-        kernel.trim(),
+        "# date: {date}\n# version: {version}\n# commit: {commit}\n# machine: {machine}\n# kernel: {kernel}\n\
+         # stride: {stride}\n# coarse stride: {coarse_stride}\n# seconds: {:.0}\n",
         took.as_secs_f64(),
     )
 }
