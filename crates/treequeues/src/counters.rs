@@ -5,7 +5,9 @@
 //!     difference to what was there when it came.
 //! C2. Puts and gets are counted in two parts: those of the thread that registered the participant by a load and a store, which
 //!     cost next to nothing, and those of all other threads by a locked instruction.
-//! C3. A count follows what it counts. Who is killed in between has done something that is not counted.
+//! C3. A count follows what it counts. Who is killed in between has done something that is not counted. Deaths are the
+//!     exception: the whole queue's are counted by the very compare-and-swap that frees a dead participant's entry
+//!     (`liveness::EntryState`), so each counts once. A participant's own counter says how many of them it was first to find.
 //!
 //! Bytes are not counted: all items have the same size.
 
@@ -49,11 +51,13 @@ pub struct Counters {
     pub empty: u64,
     /// Of the calls that found too few free slots, those that waited.
     pub put_waits: u64,
-    /// How long those waited, all together, those that still wait included, but for their last 100 ms.
+    /// How long those waited, all together, those that still wait included, but for their last sleep: at
+    /// most 500 ms.
     pub put_wait: Duration,
     /// Of the calls that found too few items, those that waited.
     pub get_waits: u64,
-    /// How long those waited, all together, those that still wait included, but for their last 100 ms.
+    /// How long those waited, all together, those that still wait included, but for their last sleep: at
+    /// most 500 ms.
     pub get_wait: Duration,
     /// Items given back by their takers.
     pub give_backs: u64,
@@ -61,7 +65,8 @@ pub struct Counters {
     pub redeliveries: u64,
     /// Looks for dead participants.
     pub sweeps: u64,
-    /// Dead participants found.
+    /// Participants that ended without leaving: of the queue, all that were found, exactly; of one participant, those that
+    /// it was the first to find.
     pub deaths: u64,
     /// Items dropped because they had killed as many takers as the queue allows: neither delivered then, nor got.
     pub dropped: u64,

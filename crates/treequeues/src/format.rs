@@ -123,7 +123,7 @@ pub(crate) const SHUTDOWN_IMMEDIATE: u32 = 3;
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct Entry {
-    /// Generation * 2 + (1 if in use).
+    /// Deaths of tenants * 2^41 + tenancies that have ended * 2 + (1 if in use): `liveness::EntryState`.
     pub(crate) state: AtomicU64,
     /// For people: decisions rest on the lock of byte p alone.
     pub(crate) pid: AtomicU32,

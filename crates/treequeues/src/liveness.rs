@@ -32,8 +32,14 @@ pub(crate) enum Locks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntryState {
     pub(crate) used: bool,
+    /// Tenancies that have ended, in the low `TENANCIES_BITS` bits, and above them those of these that ended by a death. One
+    /// number, so that the compare-and-swap that frees an entry also counts the death, whoever is killed when.
     pub(crate) generation: u64,
 }
+
+/// A place that changes its tenant every 10 us is through with so many after four months.
+const TENANCIES_BITS: u32 = 40;
+const TENANCIES: u64 = (1 << TENANCIES_BITS) - 1;
 
 impl EntryState {
     pub(crate) fn load(entry: &Entry) -> Self {
@@ -55,9 +61,22 @@ impl EntryState {
         self.generation << 1 | u64::from(self.used)
     }
 
-    /// Free for the next tenant.
-    pub(crate) fn freed(self) -> Self {
-        Self { used: false, generation: self.generation.wrapping_add(1) & (u64::MAX >> 1) }
+    /// Free for the next tenant, left by the last one.
+    pub(crate) fn left(self) -> Self {
+        let tenancies = self.generation.wrapping_add(1) & TENANCIES;
+        Self { used: false, generation: self.generation & !TENANCIES | tenancies }
+    }
+
+    /// Free for the next tenant, after the death of the last one.
+    pub(crate) fn died(self) -> Self {
+        let left = self.left();
+        // What the state word has no room for begins anew.
+        Self { generation: left.generation.wrapping_add(1 << TENANCIES_BITS) & (u64::MAX >> 1), ..left }
+    }
+
+    /// How many tenants have died.
+    pub(crate) fn deaths(self) -> u64 {
+        self.generation >> TENANCIES_BITS
     }
 }
 

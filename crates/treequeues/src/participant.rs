@@ -136,7 +136,7 @@ impl Participant {
         let recovered = segment.ring().recover(self.owner, || true);
         if recovered.is_ok() {
             let used = EntryState { used: true, generation: self.generation };
-            used.swap(&segment.entries()[self.id as usize], used.freed());
+            used.swap(&segment.entries()[self.id as usize], used.left());
         }
         if self.locks.are_of(segment).is_ok() {
             // What fails here is done by the closing.

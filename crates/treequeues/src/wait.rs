@@ -9,9 +9,11 @@
 //! E2. A waker that sees the bit clears it, moves the sequence, and wakes one. Whoever was woken sets the bit again for the
 //!     others, and passes the wake-up on if there is more to take, or if it cannot use what there is. If the kernel then
 //!     wakes it for the same again, it passes that on too, and stays off the event for a nap, so that others are found.
-//! E3. No sleep is longer than `MAX_SLEEP`: a lost wake-up, a peer that died after its commit and before its wake, and a
-//!     pending signal all cost that much at most.
+//! E3. No sleep is longer than `MAX_SLEEP` while any slot is held, nor than `MAX_IDLE_SLEEP` at all: a lost wake-up and a
+//!     peer that died after its commit and before its wake cost that much at most. A signal ends a sleep.
 //! E4. Nobody waiting: no system call and no store, but for one waker after each wait: the bit stays set behind it.
+//! E5. Between E2's clearing and setting of the bit, others sleep while it is clear. So a waker that means everybody does
+//!     not look at it: it clears the bit, moves the sequence, and wakes all that sleep.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -21,8 +23,10 @@ use rustix::thread::{NanosleepRelativeResult, futex, nanosleep};
 
 use crate::sync::{AtomicU32, Ordering, fence, futex_word, local, spin_loop};
 
-/// The longest uninterrupted sleep (E3).
+/// The longest uninterrupted sleep while somebody, who may die, holds a slot (E3).
 pub(crate) const MAX_SLEEP: Duration = Duration::from_millis(100);
+/// The longest one while nobody does (E3): nothing can come back, and hundreds of threads that wait cost next to nothing.
+pub(crate) const MAX_IDLE_SLEEP: Duration = Duration::from_millis(500);
 const WAITERS: u32 = 1;
 const SEQUENCE: u32 = 2;
 
@@ -81,7 +85,8 @@ impl<'w> Wait<'w> {
         Self { deadline: Instant::now().checked_add(timeout), has_tried: false, interrupted: None }
     }
 
-    /// Calls `interrupted` about every 100 ms of the wait, and when a signal came. The wait ends when it returns true.
+    /// Calls `interrupted` when a signal came, and otherwise every 100 ms of the wait while any slot of the queue is held, and
+    /// every 500 ms while none is. The wait ends when it returns true.
     pub fn or_until<'i>(self, interrupted: &'i mut dyn FnMut() -> bool) -> Wait<'i> {
         Wait { interrupted: Some(interrupted), ..self }
     }
@@ -112,32 +117,42 @@ impl Event<'_> {
     /// Wakes one sleeper, if there is any.
     #[inline]
     pub(crate) fn notify_one(self) {
-        self.notify(1);
-    }
-
-    /// Wakes all sleepers.
-    pub(crate) fn notify_all(self) {
-        // The most that the kernel takes: it reads the number as signed.
-        self.notify(i32::MAX as u32);
-    }
-
-    #[inline]
-    fn notify(self, count: u32) {
         // SeqCst: E1, pairs with `set_waiters`.
         let seen = self.0.load(Ordering::SeqCst);
         if seen & WAITERS != 0 {
-            self.wake(seen, count);
+            self.wake_one_of(seen);
         }
     }
 
-    #[cold]
-    fn wake(self, seen: u32, count: u32) {
-        let moved = seen.wrapping_add(SEQUENCE) & !WAITERS;
-        // AcqRel: orders the waker's slot before the moved sequence. If it fails, another waker has moved it since.
-        if self.0.compare_exchange(seen, moved, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            // The only error is a bad address, and the word is mapped.
-            let _ = futex::wake(futex_word(self.0), futex::Flags::empty(), count);
+    /// Wakes all sleepers, also those beside a clear bit (E5).
+    pub(crate) fn notify_all(self) {
+        let mut seen = self.0.load(Ordering::Relaxed);
+        // Each failure is another participant's progress, and there are no more of them than waits and wake-ups under way.
+        while let Err(newer) = self.move_on(seen) {
+            seen = newer;
         }
+        // The most that the kernel takes: it reads the number as signed.
+        self.wake(i32::MAX as u32);
+    }
+
+    #[cold]
+    fn wake_one_of(self, seen: u32) {
+        // If it fails, another waker has moved the sequence since, and wakes one.
+        if self.move_on(seen).is_ok() {
+            self.wake(1);
+        }
+    }
+
+    /// Clears the bit and moves the sequence, so that nobody who has not looked since falls asleep.
+    fn move_on(self, seen: u32) -> Result<u32, u32> {
+        let moved = seen.wrapping_add(SEQUENCE) & !WAITERS;
+        // SeqCst: E1, pairs with `set_waiters`: orders the waker's slot before the moved sequence.
+        self.0.compare_exchange(seen, moved, Ordering::SeqCst, Ordering::Relaxed)
+    }
+
+    fn wake(self, count: u32) {
+        // The only error is a bad address, and the word is mapped.
+        let _ = futex::wake(futex_word(self.0), futex::Flags::empty(), count);
     }
 
     /// Tells wakers that somebody may sleep, and returns the word to sleep on.
@@ -151,7 +166,7 @@ impl Event<'_> {
 
     /// Sleeps while the word is `seen`; false when a signal or the time ended the sleep.
     fn sleep(self, seen: u32, at_most: Duration) -> bool {
-        let timeout = at_most.try_into().expect("at most MAX_SLEEP");
+        let timeout = at_most.try_into().expect("at most MAX_IDLE_SLEEP");
         match futex::wait(futex_word(self.0), futex::Flags::empty(), seen, Some(&timeout)) {
             Ok(()) | Err(Errno::AGAIN) => true,
             Err(_) => false,
@@ -224,13 +239,15 @@ impl Patience {
 }
 
 /// What a wait is for.
-pub(crate) struct Goal<Q, R, A, S, L, P> {
+pub(crate) struct Goal<Q, R, A, H, S, L, P> {
     /// As `ready`, but for more than this call needs: what a busy wait looks for first.
     pub(crate) plenty: Q,
     /// A cheap look that says whether an attempt is worth it.
     pub(crate) ready: R,
     /// A look at everything, for those who are waited for by nobody but this one.
     pub(crate) available: A,
+    /// Whether a slot is held that may come back by a death (E3).
+    pub(crate) is_held: H,
     /// Looks for the dead. `Break` if it found any.
     pub(crate) before_sleep: S,
     /// After an attempt in vain: what to do until the next one. It is told whether a wake-up came before the attempt.
@@ -241,7 +258,7 @@ pub(crate) struct Goal<Q, R, A, S, L, P> {
 
 /// Sleeps for this time; false when a signal ended it.
 fn nap(time: Duration) -> bool {
-    let time = time.try_into().expect("at most MAX_SLEEP");
+    let time = time.try_into().expect("at most MAX_IDLE_SLEEP");
     matches!(nanosleep(&time), NanosleepRelativeResult::Ok)
 }
 
@@ -265,12 +282,13 @@ pub(crate) fn wait_for<T, E>(
         impl Fn() -> bool,
         impl Fn() -> bool,
         impl Fn() -> bool,
+        impl Fn() -> bool,
         impl FnMut() -> Result<ControlFlow<()>, E>,
         impl FnMut(bool) -> Next,
         impl FnMut() -> Result<Option<T>, E>,
     >,
 ) -> Result<Waited<T>, E> {
-    let Goal { plenty, ready, available, mut before_sleep, mut next, mut attempt } = goal;
+    let Goal { plenty, ready, available, is_held, mut before_sleep, mut next, mut attempt } = goal;
     if patience.spin(&plenty, &ready)
         && let Some(got) = attempt()?
     {
@@ -291,7 +309,8 @@ pub(crate) fn wait_for<T, E>(
             Ok(ControlFlow::Break(())) => continue,
             Err(error) => break Err(error),
         }
-        let left = wait.left().unwrap_or(MAX_SLEEP).min(MAX_SLEEP);
+        let longest = if is_held() { MAX_SLEEP } else { MAX_IDLE_SLEEP };
+        let left = wait.left().unwrap_or(longest).min(longest);
         if left.is_zero() {
             break Ok(Waited::TimedOut);
         }

@@ -10,7 +10,7 @@ use crate::counters::Counter;
 use crate::error::{AttachError, BorrowError, Corrupted, Damage, ReserveError};
 use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE, Slot};
 use crate::ring::Claim;
-use crate::sweep;
+use crate::sweep::{self, Swept};
 use crate::sync::Ordering;
 use crate::wait::{Goal, Next, Wait, Waited, wait_for};
 
@@ -156,6 +156,7 @@ impl Attached {
             plenty: || self.ring().may_reserve_many(self.a_few()) || self.is_shut_down(),
             ready: || self.ring().may_reserve() || self.is_shut_down(),
             available: || self.ring().any_free(),
+            is_held: || self.ring().may_be_held(),
             before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |_| Next::Sleep,
             attempt: || self.try_reserve(),
@@ -179,6 +180,7 @@ impl Attached {
             plenty: || self.ring().may_borrow() || self.is_shut_down(),
             ready: || self.ring().may_borrow() || self.is_shut_down(),
             available: || self.ring().any_item(),
+            is_held: || self.ring().may_be_held(),
             before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |_| Next::Sleep,
             attempt: || self.try_borrow(drop_item),
@@ -273,15 +275,15 @@ impl Attached {
         self.wake_everyone();
     }
 
-    /// Returns what dead participants held, and how many those were.
-    pub(crate) fn sweep(&self) -> Result<usize, AttachError> {
-        let dead = sweep::sweep(&self.segment, self.participant.locks(), Some(self.participant.id()))?;
+    /// Returns what dead participants held.
+    pub(crate) fn sweep(&self) -> Result<Swept, AttachError> {
+        let swept = sweep::sweep(&self.segment, self.participant.locks(), Some(self.participant.id()))?;
         self.count(Counter::Sweeps, 1);
-        if dead > 0 {
-            self.count(Counter::Deaths, dead as u64);
+        self.count(Counter::Deaths, swept.deaths as u64);
+        if swept.has_found_some() {
             self.wake_everyone();
         }
-        Ok(dead)
+        Ok(swept)
     }
 
     pub(crate) fn is_shut_down(&self) -> bool {
@@ -331,7 +333,7 @@ impl Attached {
         let is_due = now < last || now - last >= interval.as_nanos() as u64;
         let is_ours =
             is_due && swept_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        Ok(is_ours && self.sweep()? > 0)
+        Ok(is_ours && self.sweep()?.has_found_some())
     }
 
     /// Whether a borrow should look at all slots before it says that there is no item; if so, the next ones need not.

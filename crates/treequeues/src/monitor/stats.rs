@@ -124,6 +124,7 @@ impl Tally {
     ) -> Result<Self, AttachError> {
         let id_bits = layout.id_bits();
         let mut totals = [0_u64; COUNTERS];
+        let mut deaths = 0;
         let mut participants = Vec::new();
         let mut places = Vec::with_capacity(entries.len());
         for (id, entry) in (0..).zip(entries) {
@@ -132,6 +133,7 @@ impl Tally {
                 *total = total.wrapping_add(count);
             }
             let state = EntryState::unpack(entry.state);
+            deaths += state.deaths();
             if !state.used {
                 places.push(None);
                 continue;
@@ -155,7 +157,7 @@ impl Tally {
             });
         }
         let snapshot = Snapshot { participants: participants.len(), ..Snapshot::default() };
-        let counters = Counters::from_array(totals);
+        let counters = Counters { deaths, ..Counters::from_array(totals) };
         let stats = Stats { snapshot, counters, participants, held: Vec::new(), most_deaths: 0 };
         Ok(Self { stats, id_bits, places, next_slot: 0, now_ns: monotonic_coarse_ns() })
     }

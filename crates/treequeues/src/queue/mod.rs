@@ -198,7 +198,7 @@ impl Queue {
     /// # Errors
     /// If the segment is damaged, or the system refuses to tell who lives.
     pub fn sweep(&self) -> Result<usize, AttachError> {
-        self.attached()?.sweep()
+        Ok(self.attached()?.sweep()?.deaths)
     }
 
     /// What is in the queue now, slot by slot counted.

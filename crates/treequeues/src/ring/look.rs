@@ -8,6 +8,8 @@ use crate::word::Phase;
 
 /// How far a busy loop looks past slots that are held.
 const LOOK_AHEAD: usize = 8;
+/// The most slots that a waiter looks at before each sleep: some microseconds.
+const MAX_HELD_LOOK: usize = 1024;
 
 impl Ring<'_> {
     /// Whether a reserve is worth trying: a cheap look from the head on, past slots that are held, for busy loops.
@@ -78,6 +80,11 @@ impl Ring<'_> {
     /// Whether any slot has an item now: one look at each.
     pub(crate) fn any_item(self) -> bool {
         self.words().any(|word| matches!(word.phase(), Some(Phase::Ready | Phase::Returned)))
+    }
+
+    /// Whether any slot is held now: one look at each. A ring of more slots than a waiter looks at may have some.
+    pub(crate) fn may_be_held(self) -> bool {
+        self.slots.len() > MAX_HELD_LOOK || self.words().any(|word| word.phase().is_none_or(Phase::is_held))
     }
 
     /// How many slots are FREE, at most `enough`: from the head on, where they mostly are.

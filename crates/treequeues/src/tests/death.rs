@@ -95,6 +95,62 @@ fn places_of_the_dead_are_taken_again_and_a_full_table_says_so() {
     });
 }
 
+fn deaths(queue: &Queue) -> u64 {
+    queue.stats().expect("sound").counters.deaths
+}
+
+#[test]
+fn each_death_is_counted_once_whoever_finds_it() {
+    on_both(8, |queue| {
+        queue.join().expect("a place").die();
+        // The newcomer finds it before it is anybody itself.
+        let newcomer = queue.join().expect("a place");
+        assert_eq!(deaths(&queue), 1);
+        for expected in 2..50 {
+            queue.join().expect("a place").die();
+            std::thread::scope(|scope| {
+                for sweeper in [&queue, &newcomer] {
+                    scope.spawn(|| sweeper.sweep().expect("sound"));
+                }
+            });
+            assert_eq!(deaths(&queue), expected);
+        }
+        drop(newcomer);
+        assert_eq!(deaths(&queue), 49, "a participant that leaves has not died");
+    });
+}
+
+#[test]
+fn a_sweeper_that_dies_half_way_neither_loses_a_death_nor_counts_it_twice() {
+    let mut steps = 0;
+    loop {
+        let queue = Queue::create_crowded(schema(), 3, 4);
+        let dead = queue.join().expect("a place");
+        std::mem::forget(dead.try_reserve().expect("a free slot"));
+        dead.die();
+        let swept = crate::sync::abandon_after(steps, || queue.sweep().expect("sound"));
+        queue.sweep().expect("sound");
+        assert_eq!(deaths(&queue), 1, "after {steps} accesses");
+        if swept.is_some() {
+            break;
+        }
+        steps += 1;
+    }
+    assert!(steps > 5, "the sweep came to its end after {steps} accesses");
+}
+
+#[test]
+fn a_participant_that_leaves_beside_a_sweep_is_not_counted_as_dead() {
+    let queue = Queue::create_crowded(schema(), 3, 4);
+    std::thread::scope(|scope| {
+        let leaver = scope.spawn(|| (0..20_000).for_each(|_| drop(queue.join().expect("a place"))));
+        while !leaver.is_finished() {
+            assert_eq!(queue.sweep().expect("sound"), 0, "nobody died");
+        }
+    });
+    assert_eq!(deaths(&queue), 0);
+}
+
 #[test]
 fn a_participant_that_leaves_gives_everything_back() {
     on_both(4, |queue| {

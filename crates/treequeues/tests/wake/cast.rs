@@ -20,6 +20,8 @@ pub struct Mutation {
     pub keeps_the_second: bool,
     /// A waker clears the bit, and moves no sequence.
     pub sequence_stands: bool,
+    /// A waker that means everybody wakes nobody while the bit is clear.
+    pub all_by_the_bit: bool,
     /// Waiters are counted, and take themselves off the count when they are back.
     pub counts_waiters: bool,
 }
@@ -30,6 +32,8 @@ pub enum Role {
     Putter(u8),
     /// Gets batches of `wanted` items, in so many calls.
     Getter { wanted: u8, calls: u8 },
+    /// Shuts the queue down, once: calls that find too little end then.
+    Shutter,
 }
 
 /// The next step of a process.
@@ -58,6 +62,10 @@ pub enum Pc {
     SetForOthers,
     /// Look whether there is more for them.
     LookForOthers,
+    /// Shut the queue down; then move the word, and wake all sleepers.
+    ShutDown,
+    MoveForAll,
+    WakeAll,
     /// A wake-up's load of the word, its move of it, and its system call.
     Load(After),
     Move(After),
@@ -96,6 +104,7 @@ pub struct Process {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct State {
     pub items: u8,
+    pub is_shut_down: bool,
     /// 1 with the waiters bit; more only in the mutation that counts.
     pub waiters: u8,
     pub processes: [Process; MAX_PROCESSES],

@@ -29,10 +29,19 @@ impl Model for Wakes {
                 Role::Putter(items) if self.mutation.bit_before_item => (items, Pc::Load(After::Publishing)),
                 Role::Putter(items) => (items, Pc::Publish),
                 Role::Getter { calls, .. } => (calls, self.begin_round(p)),
+                Role::Shutter => (1, Pc::ShutDown),
             };
             processes[p] = Process { pc, left, ..nobody };
         }
-        vec![State { items: 0, waiters: 0, processes, crashes: self.crashes, calls: 0, has_crashed: false }]
+        vec![State {
+            items: 0,
+            is_shut_down: false,
+            waiters: 0,
+            processes,
+            crashes: self.crashes,
+            calls: 0,
+            has_crashed: false,
+        }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {

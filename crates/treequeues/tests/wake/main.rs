@@ -5,7 +5,8 @@
 //! that instead of a number, and the states stay finite. Every access is sequentially consistent here; why the code may rely on
 //! that is E1 of `wait`.
 //!
-//! K1. No wake-up is lost: while nobody has died, nobody sleeps beside enough items with no other process under way.
+//! K1. No wake-up is lost: while nobody has died, nobody sleeps beside enough items, or in a queue that is shut down, with no
+//!     other process under way.
 //! K2. Whatever was lost with the dead, the end of one bounded sleep makes up for: who sleeps beside enough items gets them alone.
 //! K3. Between two waiters that come, wakers make one system call at most: no dead waiter costs every later call one (E4).
 //!
@@ -110,6 +111,22 @@ fn a_waiter_or_a_waker_dies() {
 #[test]
 fn a_batch_dies_beside_others() {
     holds(&Wakes::new(&[batch(2), getter(1), Role::Putter(2)]).crashes(1));
+}
+
+#[test]
+fn a_shutdown_reaches_everybody() {
+    holds(&Wakes::new(&[getter(1), getter(1), batch(2), Role::Putter(1), Role::Shutter]));
+}
+
+#[test]
+fn a_shutdown_beside_those_who_give_up_and_die() {
+    holds(&Wakes::new(&[getter(1), getter(1), Role::Putter(1), Role::Shutter]).giving_up().crashes(1));
+}
+
+#[test]
+fn waking_everybody_by_the_bit() {
+    let mutation = Mutation { all_by_the_bit: true, ..Mutation::default() };
+    fails(Wakes::new(&[getter(1), getter(1), Role::Putter(1), Role::Shutter]), mutation, LOST);
 }
 
 #[test]

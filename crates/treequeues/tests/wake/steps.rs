@@ -25,7 +25,7 @@ impl Wakes {
     pub fn wanted(&self, p: usize) -> u8 {
         match self.roles[p] {
             Role::Getter { wanted, .. } => wanted,
-            Role::Putter(_) => 0,
+            Role::Putter(_) | Role::Shutter => 0,
         }
     }
 
@@ -73,6 +73,7 @@ impl Wakes {
             Role::Putter(_) if self.mutation.bit_before_item => Pc::Load(After::Publishing),
             Role::Putter(_) => Pc::Publish,
             Role::Getter { .. } => self.begin_round(p),
+            Role::Shutter => unreachable!("once"),
         };
     }
 
@@ -104,9 +105,8 @@ impl Wakes {
                 state.processes[p].pc =
                     if self.mutation.no_look_after_the_bit { Pc::FallAsleep } else { self.attempt(p) };
             }
-            Pc::Count => {
-                state.processes[p].pc = if state.items >= wanted { Pc::Claim } else { Pc::Sweep };
-            }
+            Pc::Count if state.items >= wanted => state.processes[p].pc = Pc::Claim,
+            Pc::Count => self.fall_short(state, p),
             Pc::Claim if state.items > 0 => {
                 state.items -= 1;
                 Wakes::ring_moved(state);
@@ -117,9 +117,8 @@ impl Wakes {
                     self.end_call(state, p);
                 }
             }
-            Pc::Claim => {
-                state.processes[p].pc = if state.processes[p].claimed > 0 { Pc::PutBack } else { Pc::Sweep }
-            }
+            Pc::Claim if state.processes[p].claimed > 0 => state.processes[p].pc = Pc::PutBack,
+            Pc::Claim => self.fall_short(state, p),
             Pc::PutBack => {
                 state.items += 1;
                 state.processes[p].claimed -= 1;
@@ -169,6 +168,21 @@ impl Wakes {
                 }
             }
             Pc::Napping => state.processes[p].pc = self.begin_round(p),
+            Pc::ShutDown => {
+                state.is_shut_down = true;
+                state.processes[p].pc = Pc::MoveForAll;
+            }
+            Pc::MoveForAll if self.mutation.all_by_the_bit && state.waiters == 0 => self.begin_next(state, p),
+            Pc::MoveForAll => {
+                state.waiters = 0;
+                state.processes.iter_mut().for_each(|other| (other.seen, other.loaded) = (false, false));
+                state.processes[p].pc = Pc::WakeAll;
+            }
+            Pc::WakeAll => {
+                let sleepers: Vec<_> = self.sleepers(state).collect();
+                sleepers.into_iter().for_each(|sleeper| self.wake_up(state, sleeper));
+                self.begin_next(state, p);
+            }
             Pc::SetForOthers => {
                 self.set_bit(state, p);
                 if self.mutation.looks_before_the_bit {
@@ -208,6 +222,15 @@ impl Wakes {
         }
     }
 
+    /// After an attempt in vain.
+    fn fall_short(&self, state: &mut State, p: usize) {
+        if state.is_shut_down {
+            self.end_call(state, p);
+        } else {
+            state.processes[p].pc = Pc::Sweep;
+        }
+    }
+
     pub fn wake_up(&self, state: &mut State, sleeper: usize) {
         state.processes[sleeper].was_woken = true;
         state.processes[sleeper].pc = self.begin_round(sleeper);
@@ -217,9 +240,9 @@ impl Wakes {
         (0..self.roles.len()).filter(|p| state.processes[*p].pc == Pc::Asleep)
     }
 
-    /// Sleepers for whom there is enough.
+    /// Sleepers for whom there is enough, or nothing more to wait for.
     pub fn sleeps_in_vain<'s>(&'s self, state: &'s State) -> impl Iterator<Item = usize> + 's {
-        self.sleepers(state).filter(|p| state.items >= self.wanted(*p))
+        self.sleepers(state).filter(|p| state.is_shut_down || state.items >= self.wanted(*p))
     }
 
     pub fn is_anybody_under_way(&self, state: &State) -> bool {
@@ -231,11 +254,11 @@ impl Wakes {
     /// Whether the end of its sleep is enough for this process, with everyone else stopped.
     pub fn gets_alone(&self, state: &State, p: usize) -> bool {
         let mut state = *state;
-        let before = state.items;
+        let (items, calls) = (state.items, state.processes[p].left);
         state.processes[p].pc = self.begin_round(p);
         for _ in 0..STEPS_ALONE {
             self.step(&mut state, p);
-            if state.items + self.wanted(p) == before {
+            if state.items + self.wanted(p) == items || state.processes[p].left < calls {
                 return true;
             }
         }
