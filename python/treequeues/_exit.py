@@ -34,7 +34,7 @@ def close_at_exit(queue: TreeQueue[Any]) -> None:
 
 def _close_all() -> None:
     for queue in list(_NAMED.values()):
-        TreeQueue.close(queue)
+        TreeQueue._close_at_exit(queue)
     # Daemon threads that wait, and views, keep a queue although it is closed.
     TreeQueue._leave_names()
 

@@ -24,7 +24,7 @@ threads = [threading.Thread(target=empty.get, daemon=True) for _ in range(3)]
 threads.append(threading.Thread(target=full.put, args=(2,), daemon=True))
 for thread in threads:
     thread.start()
-# Waits look up every 100 ms: the end falls anywhere in between.
+# Waits look up every 500 ms: the end falls anywhere in between.
 time.sleep(float(sys.argv[1]))
 """
 
@@ -32,7 +32,7 @@ time.sleep(float(sys.argv[1]))
 SLOW_END = """
 class Slow:
     def __del__(self, sleep=time.sleep):
-        sleep(0.3)
+        sleep(0.7)
 
 sys.modules["kept to the last"] = Slow()
 """
@@ -78,13 +78,13 @@ def run(program, seconds):
 
 def test_daemon_threads_that_wait_do_not_disturb_the_exit():
     for number in range(EXITS):
-        assert run(BLOCKED, 0.02 + 0.1 * number / EXITS) == (0, "", "")
+        assert run(BLOCKED, 0.02 + 0.5 * number / EXITS) == (0, "", "")
 
 
 @pytest.mark.parametrize("more", [SLOW_END, BUSY, BUSY + SLOW_END], ids=["slow", "busy", "both"])
 def test_daemon_threads_that_look_up_while_the_interpreter_ends_do_not_disturb_it(more):
-    for number in range(EXITS // 4):
-        assert run(BLOCKED + more, 0.02 + 0.1 * number / EXITS) == (0, "", "")
+    for number in range(0, EXITS, 4):
+        assert run(BLOCKED + more, 0.02 + 0.5 * number / EXITS) == (0, "", "")
 
 
 def test_the_exit_code_stays_the_programs_own():

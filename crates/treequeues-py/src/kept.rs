@@ -53,22 +53,26 @@ impl Kept {
         KeptGuard { kept: Arc::clone(self), key }
     }
 
-    /// Warns, once, of a wait for a slot while this process keeps some, and of a wait for items that do not fit into the slots
-    /// that it leaves.
-    pub fn warn_of_wait(&self, py: Python<'_>, what: Awaited, capacity: usize) -> PyResult<()> {
-        let (slots, mut leaves) = {
-            let (holds, here) = (self.holds(), process::id());
-            let own = || holds.iter().filter(|hold| hold.pid == here);
-            let leaves: Vec<String> = own().flat_map(|hold| hold.leaves.iter().cloned()).collect();
-            (own().map(|hold| hold.slots).sum::<usize>(), leaves)
-        };
-        let is_suspicious = match what {
+    /// Whether to warn of a wait: for a slot while this process keeps some, or for items that do not fit into the slots that
+    /// it leaves.
+    pub fn is_wait_suspicious(&self, awaits: Awaited, capacity: usize) -> bool {
+        if self.warned_of_wait.get().is_some() {
+            return false;
+        }
+        let slots: usize = own(&self.holds()).map(|hold| hold.slots).sum();
+        match awaits {
             Awaited::Slot => slots > 0,
             Awaited::Items(wanted) => slots + wanted > capacity,
-        };
-        if !is_suspicious || self.warned_of_wait.get().is_some() {
-            return Ok(());
         }
+    }
+
+    /// Warns of a wait that is suspicious: once.
+    pub fn warn_of_wait(&self, py: Python<'_>, capacity: usize) -> PyResult<()> {
+        let (slots, mut leaves) = {
+            let holds = self.holds();
+            let leaves: Vec<String> = own(&holds).flat_map(|hold| hold.leaves.iter().cloned()).collect();
+            (own(&holds).map(|hold| hold.slots).sum::<usize>(), leaves)
+        };
         leaves.sort();
         leaves.dedup();
         let said = warn(
@@ -109,6 +113,12 @@ impl Kept {
     fn holds(&self) -> MutexGuard<'_, Vec<KeptHold>> {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Those of this process: a forked child inherits the others.
+fn own(holds: &[KeptHold]) -> impl Iterator<Item = &KeptHold> {
+    let here = process::id();
+    holds.iter().filter(move |hold| hold.pid == here)
 }
 
 impl Drop for KeptGuard {

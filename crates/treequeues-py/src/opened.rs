@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use treequeues::{
@@ -65,6 +66,7 @@ impl Opened {
     pub fn close(&self) {
         // Closing twice is closing once.
         let _ = self.closed.set(());
+        self.queue.wake_all();
     }
 
     pub fn put(&self, py: Python<'_>, value: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<()> {
@@ -249,9 +251,10 @@ impl Opened {
         waiting: impl FnOnce(Wait<'_>) -> Result<L, ReserveError> + Send,
     ) -> PyResult<L> {
         let mut interruption = None;
+        let mut waiter = Waiter::of(Awaited::Slot);
         let outcome = match at_once() {
             Err(ReserveError::Full) if timeout.waits() => py.detach(|| {
-                let mut interrupted = || self.interrupted(Awaited::Slot, &mut interruption);
+                let mut interrupted = || self.interrupted(&mut waiter, &mut interruption);
                 waiting(timeout.wait().after_a_try().or_until(&mut interrupted))
             }),
             outcome => outcome,
@@ -269,9 +272,10 @@ impl Opened {
         waiting: impl FnOnce(Wait<'_>) -> Result<L, BorrowError> + Send,
     ) -> PyResult<L> {
         let mut interruption = None;
+        let mut waiter = Waiter::of(Awaited::Items(wanted));
         let outcome = match at_once() {
             Err(BorrowError::Empty) if timeout.waits() => py.detach(|| {
-                let mut interrupted = || self.interrupted(Awaited::Items(wanted), &mut interruption);
+                let mut interrupted = || self.interrupted(&mut waiter, &mut interruption);
                 waiting(timeout.wait().after_a_try().or_until(&mut interrupted))
             }),
             outcome => outcome,
@@ -280,14 +284,18 @@ impl Opened {
     }
 
     /// Whether a wait should end: a signal handler raised (Ctrl-C), a warning is an error, or the queue was closed under it.
-    fn interrupted(&self, what: Awaited, interruption: &mut Option<PyErr>) -> bool {
-        let ends = Python::try_attach(|py| {
-            let capacity = self.queue.capacity();
-            let raised = py.check_signals().and_then(|()| self.kept.warn_of_wait(py, what, capacity));
-            *interruption = raised.err();
-            interruption.is_some() || self.closed.get().is_some()
-        });
-        ends.unwrap_or_else(|| sleep_until_the_process_ends())
+    fn interrupted(&self, waiter: &mut Waiter, interruption: &mut Option<PyErr>) -> bool {
+        let capacity = self.queue.capacity();
+        let is_to_be_warned = self.kept.is_wait_suspicious(waiter.awaits, capacity);
+        if waiter.handles_signals.unwrap_or(true) || is_to_be_warned {
+            let raised = Python::try_attach(|py| {
+                waiter.learn_about_thread(py)?;
+                py.check_signals()?;
+                if is_to_be_warned { self.kept.warn_of_wait(py, capacity) } else { Ok(()) }
+            });
+            *interruption = raised.unwrap_or_else(|| sleep_until_the_process_ends()).err();
+        }
+        interruption.is_some() || self.closed.get().is_some()
     }
 }
 
@@ -295,6 +303,31 @@ impl Opened {
 impl Opened {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.on_drop.as_ref().map_or(Ok(()), |on_drop| on_drop.traverse(&visit))
+    }
+}
+
+/// A call that waits, and the thread that it waits in.
+struct Waiter {
+    awaits: Awaited,
+    /// Whether Python runs the handlers of signals in this thread; `None` before its first sleep has ended. All other threads
+    /// need not ask for signals, which spares the interpreter's lock at the end of each sleep: hundreds of them may wait
+    /// beside one that works.
+    handles_signals: Option<bool>,
+}
+
+impl Waiter {
+    fn of(awaits: Awaited) -> Self {
+        Self { awaits, handles_signals: None }
+    }
+
+    fn learn_about_thread(&mut self, py: Python<'_>) -> PyResult<()> {
+        if self.handles_signals.is_none() {
+            let threading = py.import(intern!(py, "threading"))?;
+            let here = threading.call_method0(intern!(py, "get_ident"))?;
+            let main = threading.call_method0(intern!(py, "main_thread"))?.getattr(intern!(py, "ident"))?;
+            self.handles_signals = Some(here.eq(main)?);
+        }
+        Ok(())
     }
 }
 

@@ -460,6 +460,12 @@ impl TreeQueue {
         drop(before);
     }
 
+    /// As `close`, for a process that is about to end: calls that wait in its daemon threads go on waiting, instead of raising
+    /// an error that nobody can handle any more.
+    fn _close_at_exit(&self, py: Python<'_>) {
+        drop(self.state.replace(py, State::Closed));
+    }
+
     /// Shut the queue down for every process: puts raise ShutDown, gets drain what is there and then raise it.
     /// With immediate=True gets raise at once too.
     #[pyo3(signature = (immediate = false))]

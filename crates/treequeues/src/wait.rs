@@ -85,8 +85,9 @@ impl<'w> Wait<'w> {
         Self { deadline: Instant::now().checked_add(timeout), has_tried: false, interrupted: None }
     }
 
-    /// Calls `interrupted` when a signal came, and otherwise every 100 ms of the wait while any slot of the queue is held, and
-    /// every 500 ms while none is. The wait ends when it returns true.
+    /// Calls `interrupted` when a signal came, when a wake-up was in vain, and otherwise every 100 ms of the wait while any slot
+    /// of the queue is held, and every 500 ms while none is. The wait ends when it returns true.
+    /// [`Queue::wake_all`](crate::Queue::wake_all) makes the waits of a queue call it now.
     pub fn or_until<'i>(self, interrupted: &'i mut dyn FnMut() -> bool) -> Wait<'i> {
         Wait { interrupted: Some(interrupted), ..self }
     }
@@ -295,6 +296,7 @@ pub(crate) fn wait_for<T, E>(
         return Ok(Waited::Got(got));
     }
     let mut was_woken = false;
+    let mut woken_in_vain = false;
     let mut asked = Instant::now();
     let outcome = loop {
         let seen = event.set_waiters();
@@ -302,6 +304,10 @@ pub(crate) fn wait_for<T, E>(
             Ok(Some(got)) => break Ok(Waited::Got(got)),
             Ok(None) => {}
             Err(error) => break Err(error),
+        }
+        // Whoever wakes everybody may mean this.
+        if std::mem::take(&mut woken_in_vain) && wait.is_interrupted() {
+            break Ok(Waited::Interrupted);
         }
         match before_sleep() {
             Ok(ControlFlow::Continue(())) => {}
@@ -327,6 +333,7 @@ pub(crate) fn wait_for<T, E>(
             Next::Sleep => {
                 let before = Instant::now();
                 let was_woken_now = event.sleep(seen, left);
+                woken_in_vain = was_woken_now;
                 if was_woken_now {
                     was_woken = true;
                     patience.slept(before.elapsed());

@@ -119,7 +119,7 @@ fn serve(commands: &str, transitions: &str) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Whether nobody else who lives has the queue. Waits ask this about every 100 ms.
+/// Whether nobody else who lives has the queue. Waits ask this at least twice a second.
 fn is_alone(queue: &Queue) -> bool {
     queue.stats().is_ok_and(|stats| stats.participants.iter().filter(|it| it.is_alive).count() < 2)
 }

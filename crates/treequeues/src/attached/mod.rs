@@ -170,7 +170,7 @@ impl Attached {
         &self.consumers
     }
 
-    fn wake_everyone(&self) {
+    pub(crate) fn wake_everyone(&self) {
         self.not_empty().notify_all();
         self.not_full().notify_all();
     }

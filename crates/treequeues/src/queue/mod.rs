@@ -201,6 +201,16 @@ impl Queue {
         Ok(self.attached()?.sweep()?.deaths)
     }
 
+    /// Wakes all who wait at the queue, in any process: those that find nothing ask what they were told to ask
+    /// ([`Wait::or_until`](crate::Wait::or_until)), and wait on. Does nothing in a forked child that has not used the queue.
+    pub fn wake_all(&self) {
+        if self.attached.is_this_process() {
+            self.attached.wake_everyone();
+        } else if let Some(own) = self.after_fork.get() {
+            own.wake_all();
+        }
+    }
+
     /// What is in the queue now, slot by slot counted.
     ///
     /// # Errors

@@ -299,6 +299,35 @@ fn a_wait_ends_when_its_caller_says_so() {
 }
 
 #[test]
+fn waking_all_makes_each_wait_ask_whether_to_end() {
+    on_both(2, |queue| {
+        let stop = std::sync::Mutex::new(false);
+        std::thread::scope(|scope| {
+            let waits: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut asked = 0;
+                        let mut interrupted = || {
+                            asked += 1;
+                            *stop.lock().expect("not poisoned")
+                        };
+                        let outcome = queue.borrow_with(Wait::at_most(WATCHDOG).or_until(&mut interrupted));
+                        (matches!(outcome, Err(BorrowError::Interrupted)), asked)
+                    })
+                })
+                .collect();
+            std::thread::sleep(Duration::from_millis(30));
+            *stop.lock().expect("not poisoned") = true;
+            queue.wake_all();
+            for wait in waits {
+                let (ended, asked) = wait.join().expect("no panic");
+                assert!(ended && asked == 1, "asked {asked} times");
+            }
+        });
+    });
+}
+
+#[test]
 fn threads_of_one_process_are_one_participant_and_lose_nothing() {
     on_both(2, |queue| {
         let total: u64 = std::thread::scope(|scope| {
