@@ -301,7 +301,7 @@ def test_threads_that_lend_and_keep_views_at_random_mix_nothing_up(queue, rng):
                 if scribbled is not None:
                     scribbled[...] = 10**9
                     del scribbled
-            except (Full, ZeroDivisionError):
+            except (Full, BufferError, ZeroDivisionError):
                 scribbled = None
             try:
                 with queue.borrow(timeout=0.05) as loan:

@@ -1,7 +1,7 @@
 //! What keeps the slots of a loan: the base of all its arrays.
 //!
 //! W1. While a hold is writing, its rows are written through arrays that have it as their base, and here; while it is
-//!     lingering, by such arrays alone, and nobody reads what they write.
+//!     lingering, by such arrays alone, and nobody reads what they write but the commit that copies the rows elsewhere.
 //! W2. The rows of a hold of several slots that lie side by side follow each other without a gap.
 
 use std::ptr::NonNull;

@@ -21,7 +21,7 @@ use pyo3::exceptions::{PyBufferError, PyResourceWarning, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use treequeues::{BatchSize, Corrupted, Hold, ItemInfo};
+use treequeues::{Corrupted, Hold, ItemInfo};
 
 use crate::hold::HoldObject;
 use crate::info;
@@ -229,25 +229,30 @@ impl Loan {
         if !ended.has_views {
             return ended.hold.get().lock().commit().map_err(outcome::corrupted_error);
         }
-        // First, so that a wait for the other slot says whose views it may be waiting for.
+        // Both first, so that a wait for the other slot holds none, and says whose views it may be waiting for.
         ended.keep_for_views(self.len);
-        let committed = self.commit_copy(py, &ended, timeout);
-        let lingers = ended.hold.get().lock().linger();
-        committed.and(lingers.map_err(outcome::corrupted_error))
+        ended.hold.get().lock().linger().map_err(outcome::corrupted_error)?;
+        self.commit_copy(py, &ended, timeout)
     }
 
     /// Publishes the item from another slot, because somebody could write to this one while others read.
     fn commit_copy(&self, py: Python<'_>, ended: &Ended<'_>, timeout: Timeout) -> PyResult<()> {
-        let capacity = self.opened.get().queue.capacity();
-        if 2 * self.len > capacity {
-            return Err(PyBufferError::new_err(format!(
+        let opened = self.opened.get();
+        let kept = || {
+            PyBufferError::new_err(format!(
                 "the item cannot be put: a view of {} is still alive at the end of its reserve, and the queue has no other \
-                 slot to copy the item into (maxsize={capacity}); drop the view (del) before the block ends",
-                kept::named(&ended.outlived_by)
-            )));
+                 slot to copy the item into (maxsize={}), nor will one surely become free; drop the view (del) before the \
+                 block ends",
+                kept::named(&ended.outlived_by),
+                opened.queue.capacity()
+            ))
+        };
+        if 2 * self.len > opened.queue.capacity() {
+            return Err(kept());
         }
-        self.opened.get().kept.warn_of_copy(py, &ended.outlived_by)?;
-        let mut batch = self.opened.get().reserve_batch(py, BatchSize::exactly(self.len), timeout)?;
+        opened.kept.warn_of_copy(py, &ended.outlived_by)?;
+        let item = ended.hold.get().lock().elsewhere();
+        let mut batch = opened.reserve_elsewhere(py, item, timeout)?.ok_or_else(kept)?;
         let mut slots = ended.hold.get().slots();
         copying(py, self.opened.get().nbytes_of(self.len), || slots.copy_to(&mut batch));
         batch.commit().map_err(outcome::corrupted_error)

@@ -14,7 +14,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use treequeues::{
-    BatchSize, BorrowError, Queue, ReadBatch, ReadLoan, ReserveError, Wait, WriteBatch, WriteLoan,
+    BatchSize, BorrowError, Elsewhere, Queue, ReadBatch, ReadLoan, ReserveError, Wait, WriteBatch, WriteLoan,
 };
 
 use crate::errors;
@@ -206,6 +206,22 @@ impl Opened {
             || queue.try_reserve_batch(size),
             |wait| queue.reserve_batch_with(size, wait),
         )
+    }
+
+    /// Slots for an item whose own ones views keep; `None` if there are no others that surely become free.
+    pub fn reserve_elsewhere(
+        &self,
+        py: Python<'_>,
+        item: Elsewhere,
+        timeout: Timeout,
+    ) -> PyResult<Option<WriteBatch<'_>>> {
+        let queue = &self.queue;
+        let at_once = || queue.try_reserve_batch(item.size()).map(Some);
+        let waiting = |wait: Wait<'_>| match queue.reserve_elsewhere_with(item, wait) {
+            Err(ReserveError::Kept) => Ok(None),
+            outcome => outcome.map(Some),
+        };
+        self.reserve_by(py, timeout, at_once, waiting)
     }
 
     pub fn borrow_batch(&self, py: Python<'_>, size: BatchSize, timeout: Timeout) -> PyResult<ReadBatch<'_>> {

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use pyo3::exceptions::{PyConnectionError, PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{
+    PyBufferError, PyConnectionError, PyMemoryError, PyOSError, PyRuntimeError, PyValueError,
+};
 use pyo3::prelude::*;
 use rustix::io::Errno;
 use treequeues::{AttachError, BorrowError, Corrupted, CreateError, OpenError, ReserveError};
@@ -83,6 +85,7 @@ pub fn reserve_error(py: Python<'_>, error: ReserveError, interruption: Option<P
     match error {
         ReserveError::Full => errors::full(py),
         ReserveError::ShutDown => errors::shut_down(py),
+        ReserveError::Kept => PyBufferError::new_err(error.to_string()),
         ReserveError::Interrupted => interruption.unwrap_or_else(closed),
         ReserveError::Corrupted(corrupted) => corrupted_error(corrupted),
         ReserveError::Attach(error) => attach_error(error),

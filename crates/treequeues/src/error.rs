@@ -217,6 +217,9 @@ pub enum ReserveError {
     /// The queue was shut down.
     #[error("the queue is shut down")]
     ShutDown,
+    /// Views keep so many slots that too few can become free: see `Queue::reserve_elsewhere_with`.
+    #[error("views keep the slots of the queue that the item could be copied into")]
+    Kept,
     /// The caller's own check ended the wait.
     #[error("the wait was interrupted")]
     Interrupted,

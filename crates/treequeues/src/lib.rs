@@ -117,7 +117,7 @@ mod word;
 mod tests;
 
 #[cfg(not(loom))]
-pub use batch::BatchSize;
+pub use batch::{BatchSize, Elsewhere};
 pub use counters::Counters;
 pub use dtype::{Dtype, Element};
 pub use error::{AttachError, BorrowError, Corrupted, CreateError, Damage, OpenError, ReserveError};

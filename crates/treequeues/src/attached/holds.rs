@@ -43,7 +43,7 @@ impl Attached {
 
     /// This thread of this participant.
     #[inline]
-    pub(super) fn holder(&self) -> u64 {
+    pub(crate) fn holder(&self) -> u64 {
         let thread = if self.is_first_thread() { self.first_thread.number } else { this_thread() };
         self.participant.owner().bits() << 32 | u64::from(thread)
     }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use super::ItemInfo;
 use super::batch::end;
 use crate::attached::Attached;
+use crate::batch::Elsewhere;
 use crate::error::Corrupted;
 use crate::ring::Claim;
 use crate::schema::Schema;
@@ -167,6 +168,18 @@ impl Hold {
             }
         }
         outcome
+    }
+
+    /// What is needed to put what was written although views keep these slots: other slots, to copy it into
+    /// ([`Queue::reserve_elsewhere_with`](crate::Queue::reserve_elsewhere_with)). The rows stay as they are until the hold is
+    /// dropped.
+    ///
+    /// # Panics
+    /// Unless the hold lingers.
+    pub fn elsewhere(&self) -> Elsewhere {
+        assert_eq!(self.state, State::Lingering, "what can be committed is not copied");
+        let ticket = self.claims.iter().map(|claim| claim.ticket).max();
+        Elsewhere { len: self.len, ticket: ticket.unwrap_or(u64::MAX) }
     }
 
     fn end(

@@ -1,7 +1,7 @@
 //! Several slots for one call.
 
 use super::Queue;
-use crate::batch::BatchSize;
+use crate::batch::{BatchSize, Elsewhere};
 use crate::error::{BorrowError, ReserveError};
 use crate::loan::{ReadBatch, WriteBatch};
 use crate::wait::Wait;
@@ -39,6 +39,24 @@ impl Queue {
         let first = if wait.has_tried() { None } else { attached.try_reserve_batch(size)? };
         let claims = first.map_or_else(|| attached.reserve_batch_slowly(size, wait), Ok)?;
         Ok(WriteBatch::new(attached, claims))
+    }
+
+    /// Takes free slots for an item whose own slots linger because views of them live, as many as it has, or waits for them
+    /// as long as `wait` says: see [`Hold::elsewhere`](crate::Hold::elsewhere).
+    ///
+    /// A wait needs hope: slots that are free, or hold items, or that somebody reads or writes, and no other loan of the
+    /// calling thread. While views keep all other slots, one of the calls that wait so fails, and the others some seconds later.
+    ///
+    /// # Errors
+    /// `Kept` where there is no hope, `Full` when not enough slots became free in time, `ShutDown`, `Interrupted`, or a damaged
+    /// segment.
+    pub fn reserve_elsewhere_with(
+        &self,
+        item: Elsewhere,
+        wait: Wait<'_>,
+    ) -> Result<WriteBatch<'_>, ReserveError> {
+        let attached = self.attached()?;
+        Ok(WriteBatch::new(attached, attached.reserve_elsewhere(item, wait)?))
     }
 
     /// Takes the oldest items if enough are there now: see `BatchSize`.

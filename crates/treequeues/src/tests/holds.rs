@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bytes::{WATCHDOG, drain, get, local, put, schema};
 use crate::wait::Wait;
-use crate::{BatchSize, BorrowError, Hold, Queue};
+use crate::{BatchSize, BorrowError, Hold, Queue, ReserveError};
 
 fn writing(queue: &Queue) -> Hold {
     queue.try_reserve_batch(BatchSize::exactly(2)).expect("two are free").into_hold()
@@ -219,4 +219,65 @@ fn a_drain_is_not_confused_by_a_thread_that_held_the_slot_before() {
         done.send(()).expect("waited for");
         assert_eq!(queue.borrow_with(Wait::at_most(WATCHDOG)).expect("given back").leaf_bytes(0), [1]);
     });
+}
+
+/// A hold whose loan has ended past a view.
+fn outlived(queue: &Queue, slots: usize) -> Hold {
+    let size = BatchSize::exactly(slots);
+    let mut hold = queue.try_reserve_batch(size).expect("enough are free").into_hold();
+    hold.linger().expect("sound");
+    hold
+}
+
+#[test]
+fn where_views_keep_all_slots_the_last_to_reserve_fails_and_what_it_kept_serves_the_others() {
+    for slots in [1, 3] {
+        let queue = local(3 * slots);
+        let [first, second, last] = [(); 3].map(|()| outlived(&queue, slots as usize));
+        let waits = |hold: &Hold| queue.reserve_elsewhere_with(hold.elsewhere(), Wait::at_most(WATCHDOG));
+        std::thread::scope(|scope| {
+            let others =
+                [&first, &second].map(|hold| scope.spawn(move || waits(hold)?.commit().map_err(Into::into)));
+            assert!(matches!(waits(&last), Err(ReserveError::Kept)));
+            drop(last);
+            // One goes on into what was kept, and the other one into what a reader leaves.
+            for _ in 0..2 * slots {
+                let item = queue.borrow_with(Wait::at_most(WATCHDOG)).expect("in time");
+                item.release().expect("sound");
+            }
+            for other in others {
+                let outcome: Result<(), ReserveError> = other.join().expect("no panic");
+                outcome.expect("committed");
+            }
+        });
+    }
+}
+
+#[test]
+fn waits_for_slots_that_views_keep_for_good_all_end() {
+    let queue = local(3);
+    let holds = [(); 3].map(|()| outlived(&queue, 1));
+    std::thread::scope(|scope| {
+        let waits = holds.each_ref().map(|hold| {
+            scope.spawn(|| queue.reserve_elsewhere_with(hold.elsewhere(), Wait::at_most(WATCHDOG)).map(drop))
+        });
+        for wait in waits {
+            assert!(matches!(wait.join().expect("no panic"), Err(ReserveError::Kept)));
+        }
+    });
+}
+
+#[test]
+fn a_thread_with_another_loan_does_not_wait_for_a_slot_to_copy_into() {
+    let queue = local(3);
+    put(&queue, 1);
+    let item = queue.try_borrow().expect("an item");
+    let hold = outlived(&queue, 1);
+    let reserved = queue.reserve_elsewhere_with(hold.elsewhere(), Wait::forever()).expect("one is free");
+    let outcome = queue.reserve_elsewhere_with(hold.elsewhere(), Wait::forever());
+    assert!(matches!(outcome, Err(ReserveError::Kept)));
+    reserved.commit().expect("sound");
+    item.release().expect("sound");
+    let reserved = queue.reserve_elsewhere_with(hold.elsewhere(), Wait::forever());
+    reserved.expect("the item's slot is free").abort().expect("sound");
 }

@@ -111,6 +111,7 @@ fn told(error: &ReserveError) {
         ReserveError::Corrupted(error) => assert_says_where(error),
         ReserveError::Attach(error) => assert_refused_well(error),
         ReserveError::Full | ReserveError::ShutDown => {}
+        ReserveError::Kept => panic!("nobody has views"),
         ReserveError::Interrupted => panic!("nobody interrupts"),
     }
 }

@@ -7,8 +7,11 @@
 //!     it is as if they had been borrowed and given back: who took a later item meanwhile has it before.
 //! T3. Calls that fall short again and again, because they take from each other, come back at different times.
 
+mod elsewhere;
+
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::attached::Attached;
@@ -16,6 +19,8 @@ use crate::counters::Counter;
 use crate::error::{BorrowError, Corrupted, ReserveError};
 use crate::ring::{Claim, Ring};
 use crate::wait::{Goal, Next, Wait, Waited, wait_for};
+
+pub use elsewhere::Elsewhere;
 
 /// The shortest nap between two looks: about what the system's timer can do.
 const MIN_NAP: Duration = Duration::from_micros(50);
@@ -203,7 +208,17 @@ impl Attached {
     pub(crate) fn reserve_batch_slowly(
         &self,
         size: BatchSize,
+        wait: Wait<'_>,
+    ) -> Result<Vec<Claim>, ReserveError> {
+        self.reserve_batch_slowly_while(size, wait, || Ok(ControlFlow::Continue(())))
+    }
+
+    /// The same while `has_hope`, which is asked before each sleep, neither fails nor wants another attempt first.
+    fn reserve_batch_slowly_while(
+        &self,
+        size: BatchSize,
         mut wait: Wait<'_>,
+        mut has_hope: impl FnMut() -> Result<ControlFlow<()>, ReserveError>,
     ) -> Result<Vec<Claim>, ReserveError> {
         let waiting = self.waiting_for_room(&wait);
         // For the pace alone: damage is reported by the attempt that comes next.
@@ -214,7 +229,10 @@ impl Attached {
             ready: || self.ring().may_reserve_many(size.min) || self.is_shut_down(),
             available: || self.ring().any_free(),
             is_held: || self.ring().may_be_held(),
-            before_sleep: || Ok(waiting.sweep_before_sleep()?),
+            before_sleep: || match waiting.sweep_before_sleep()? {
+                ControlFlow::Continue(()) => has_hope(),
+                again => Ok(again),
+            },
             next: |was_woken| pace.next(was_woken, free(), self.ring()),
             attempt: || self.try_reserve_batch(size),
         };
