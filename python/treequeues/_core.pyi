@@ -373,10 +373,10 @@ class WriteLoan(Generic[T]):
 
     A view that outlives its loan (people write `obs = loan.tree["obs"]`) could still write while
     others read. So then `commit` copies the item into another slot and publishes that one, warns
-    once (HeldViewWarning), and the first slot is free when the view dies. It waits for the other slot
-    as `reserve` was told to wait, and raises as that would. It raises BufferError, and the item is not
-    put, where no other slot will surely become free: where views keep too many of them, or where its
-    thread has another loan of the queue.
+    once (HeldViewWarning), and the first slot is free when the view dies. It waits for the other
+    slot as `reserve` was told to wait, and raises as that would. It raises BufferError, and the
+    item is not put, where no other slot will surely become free: where views keep too many of them,
+    or where its thread has another loan of the queue.
     """
 
     @property

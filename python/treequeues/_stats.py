@@ -39,8 +39,8 @@ class QueueCounters:
     sweeps: int
     """Looks for dead processes."""
     deaths: int
-    """Processes that ended without leaving: of the queue, all that were found, each once; of one process,
-    those that it was the first to find."""
+    """Processes that ended without leaving: of the queue, all that were found, each once; of one
+    process, those that it was the first to find."""
     dropped: int
     """Items dropped because they had killed `max_deliveries` takers. They do not count as got."""
 
