@@ -36,7 +36,7 @@ pub fn queue() -> Queue {
 pub fn write(queue: &Queue, value: u64) -> Option<WriteLoan<'_>> {
     let mut loan = match queue.try_reserve() {
         Ok(loan) => loan,
-        Err(ReserveError::Full | ReserveError::ShutDown) => return None,
+        Err(ReserveError::Full | ReserveError::ShutDown(_)) => return None,
         Err(error) => panic!("{error}"),
     };
     fill(&mut loan, value);
@@ -50,7 +50,7 @@ pub fn fill(loan: &mut WriteLoan<'_>, value: u64) {
 pub fn read(queue: &Queue) -> Option<ReadLoan<'_>> {
     match queue.try_borrow() {
         Ok(loan) => Some(loan),
-        Err(BorrowError::Empty | BorrowError::ShutDown) => None,
+        Err(BorrowError::Empty | BorrowError::ShutDown(_)) => None,
         Err(error) => panic!("{error}"),
     }
 }

@@ -123,7 +123,7 @@ pub fn produce(queue: &str, per_second: f64, burst: u32, stop: &Stop) -> Result<
             let waited = queue.reserve_with(Wait::forever().or_until(&mut || stop.is_set()));
             let mut loan = match waited {
                 Ok(loan) => loan,
-                Err(ReserveError::Interrupted | ReserveError::ShutDown) => return Ok(()),
+                Err(ReserveError::Interrupted | ReserveError::ShutDown(_)) => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
             loan.leaf_bytes_mut(0).fill((number % 256) as u8);
@@ -146,7 +146,7 @@ pub fn consume(frames: &str, results: &str, stop: &Stop) -> Result<(), Failure> 
     while !stop.is_set() {
         let item = match frames.borrow_with(Wait::forever().or_until(&mut || stop.is_set())) {
             Ok(item) => item,
-            Err(BorrowError::Interrupted | BorrowError::ShutDown) => break,
+            Err(BorrowError::Interrupted | BorrowError::ShutDown(_)) => break,
             Err(error) => return Err(error.into()),
         };
         let pixels = item.leaf_bytes(0);
@@ -158,7 +158,7 @@ pub fn consume(frames: &str, results: &str, stop: &Stop) -> Result<(), Failure> 
                 loan.leaf_bytes_mut(1).copy_from_slice(&mean.to_le_bytes());
                 loan.commit().map_err(ReserveError::from)?;
             }
-            Err(ReserveError::Interrupted | ReserveError::ShutDown) => break,
+            Err(ReserveError::Interrupted | ReserveError::ShutDown(_)) => break,
             Err(error) => return Err(error.into()),
         }
         item.release().map_err(BorrowError::from)?;

@@ -1,12 +1,14 @@
 //! What can go wrong, one small enum an operation.
 
 mod corrupted;
+mod shutdown;
 
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
 pub use corrupted::{Corrupted, Damage};
+pub use shutdown::Shutdown;
 
 use crate::name::{BadName, QueueName};
 use crate::schema::SchemaDifference;
@@ -214,9 +216,9 @@ pub enum ReserveError {
     /// No slot became free in time.
     #[error("the queue is full")]
     Full,
-    /// The queue was shut down.
-    #[error("the queue is shut down")]
-    ShutDown,
+    /// The queue was shut down: by whom, and when.
+    #[error("{0}; nothing more can be put")]
+    ShutDown(Shutdown),
     /// Views keep so many slots that too few can become free: see `Queue::reserve_elsewhere_with`.
     #[error("views keep the slots of the queue that the item could be copied into")]
     Kept,
@@ -240,9 +242,9 @@ pub enum BorrowError {
     /// No item came in time.
     #[error("the queue is empty")]
     Empty,
-    /// The queue was shut down and is drained.
-    #[error("the queue is shut down")]
-    ShutDown,
+    /// The queue was shut down, by whom and when, and too few items are left: of one that was shut down immediately, none.
+    #[error("{0}; too few items are left")]
+    ShutDown(Shutdown),
     /// The caller's own check ended the wait.
     #[error("the wait was interrupted")]
     Interrupted,

@@ -1,9 +1,10 @@
-//! The segment's format, version 3: what lies where in the one mapped region of a queue.
+//! The segment's format, version 4: what lies where in the one mapped region of a queue.
 //!
 //! ```text
 //!  offset            size             content
 //!  0                 256              Header: written once, before anyone else can see the segment
-//!  256               320              Control: cursors, hint, shutdown flag, two wake-up words; a cache line each
+//!  256               384              Control: cursors, hint, shutdown flag, two wake-up words, who shut it down; a cache
+//!                                     line each
 //!  640               256 * P          participants: P entries, with what each has counted
 //!  640 + 256 * P     64 * capacity    slots: state word and metadata, a cache line each
 //!  ...               schema_nbytes    schema: UTF-8 JSON, `Schema::to_json`
@@ -33,7 +34,7 @@ use crate::sync::{AtomicU32, AtomicU64};
 /// The first bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"TREEQ\r\n\x1a";
 /// This format's version: any change of a byte's meaning is a new one.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// F1 to F4. Plain bytes: copied out of the mapping before a field is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +99,7 @@ pub(crate) struct Control {
     /// The wake-up word of consumers. Bit 0: waiters; above: a sequence.
     pub(crate) not_empty: Line<AtomicU32>,
     pub(crate) not_full: Line<NotFull>,
+    pub(crate) shutdown_notes: Line<ShutdownNotes>,
 }
 
 /// The wake-up word of producers, and beside it what is rarely written.
@@ -110,6 +112,44 @@ pub(crate) struct NotFull {
     pub(crate) shutdown: AtomicU32,
     /// CLOCK_MONOTONIC in nanoseconds when somebody last began a sweep: one sweeper serves all who sleep.
     pub(crate) swept_at_ns: AtomicU64,
+}
+
+/// Who shut the queue down, and when: a `ShutdownNote` each, for people. Not beside the flag, whose cache line every call
+/// reads.
+///
+/// A note is written before its bit of the flag is set, and says nothing while that is not set: a process may have died in
+/// between. Of several that shut down at once, it names one.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct ShutdownNotes {
+    /// Of the first shutdown.
+    pub(crate) first: AtomicU64,
+    /// Of the first immediate one.
+    pub(crate) immediate: AtomicU64,
+}
+
+/// A process and a time in one word, so that nobody reads the one without the other: milliseconds since the Unix epoch above
+/// `PID_BITS` of its number; 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ShutdownNote(pub(crate) u64);
+
+/// Linux numbers processes below 2^22.
+const PID_BITS: u32 = 22;
+
+impl ShutdownNote {
+    pub(crate) fn new(pid: u32, at_ns: u64) -> Self {
+        Self((at_ns / 1_000_000) << PID_BITS | u64::from(pid) & ((1 << PID_BITS) - 1))
+    }
+
+    /// The process, as it sees its own number.
+    pub(crate) fn pid(self) -> u32 {
+        (self.0 & ((1 << PID_BITS) - 1)) as u32
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub(crate) fn at_ms(self) -> u64 {
+        self.0 >> PID_BITS
+    }
 }
 
 /// Open for puts and gets.
@@ -184,6 +224,7 @@ impl Control {
                 shutdown: AtomicU32::new(SHUTDOWN_NONE),
                 swept_at_ns: AtomicU64::new(0),
             }),
+            shutdown_notes: Line(ShutdownNotes { first: AtomicU64::new(0), immediate: AtomicU64::new(0) }),
         }
     }
 }
@@ -209,7 +250,7 @@ impl Slot {
 #[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<Header>() == 256);
-    assert!(size_of::<Control>() == 320);
+    assert!(size_of::<Control>() == 384);
     assert!(size_of::<Entry>() == 256);
     assert!(size_of::<Slot>() == 64);
     assert!(size_of::<Header>().is_multiple_of(align_of::<Control>()));

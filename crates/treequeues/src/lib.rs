@@ -117,10 +117,14 @@ mod word;
 mod tests;
 
 #[cfg(not(loom))]
+pub use attached::Peers;
+#[cfg(not(loom))]
 pub use batch::{BatchSize, Elsewhere};
 pub use counters::Counters;
 pub use dtype::{Dtype, Element};
-pub use error::{AttachError, BorrowError, Corrupted, CreateError, Damage, OpenError, ReserveError};
+pub use error::{
+    AttachError, BorrowError, Corrupted, CreateError, Damage, OpenError, ReserveError, Shutdown,
+};
 pub use layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS};
 #[cfg(not(loom))]
 pub use loan::{Hold, ItemInfo, LeafError, LeafIndex, ReadBatch, ReadLoan, WriteBatch, WriteLoan};

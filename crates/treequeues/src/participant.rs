@@ -95,6 +95,11 @@ impl Participant {
         self.id
     }
 
+    /// Of its place: 0 for the first tenant.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     pub(crate) fn owner(&self) -> Owner {
         self.owner
     }

@@ -410,8 +410,8 @@ fn full_empty_and_shut_down_are_errors_that_change_nothing() {
     assert!(matches!(queue.pop_into(&mut item, briefly()), Err(PopError::Borrow(BorrowError::Empty))));
     assert_eq!(item, 7);
     queue.queue().shutdown(false).unwrap();
-    assert!(matches!(queue.push(&9), Err(ReserveError::ShutDown)));
-    assert!(matches!(queue.pop(), Err(PopError::Borrow(BorrowError::ShutDown))));
+    assert!(matches!(queue.push(&9), Err(ReserveError::ShutDown(_))));
+    assert!(matches!(queue.pop(), Err(PopError::Borrow(BorrowError::ShutDown(_)))));
     assert!(matches!(TypedQueue::<u8>::create(0), Err(CreateError::Capacity { got: 0 })));
 }
 

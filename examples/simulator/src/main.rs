@@ -94,7 +94,7 @@ fn serve(commands: &str, transitions: &str) -> Result<(), Box<dyn Error>> {
     loop {
         let command = match commands.pop_with(Wait::forever().or_until(&mut is_alone)) {
             Ok(command) => command,
-            Err(PopError::Borrow(BorrowError::ShutDown)) => return Ok(()),
+            Err(PopError::Borrow(BorrowError::ShutDown(_))) => return Ok(()),
             Err(PopError::Borrow(BorrowError::Interrupted)) => return Err("the learner is gone".into()),
             Err(error) => return Err(error.into()),
         };
@@ -109,7 +109,7 @@ fn serve(commands: &str, transitions: &str) -> Result<(), Box<dyn Error>> {
             // It waits here while the queue is full: the learner sets the pace.
             let mut slot = match transitions.reserve_with(Wait::forever().or_until(&mut is_alone)) {
                 Ok(slot) => slot,
-                Err(ReserveError::ShutDown) => return Ok(()),
+                Err(ReserveError::ShutDown(_)) => return Ok(()),
                 Err(ReserveError::Interrupted) => return Err("the learner is gone".into()),
                 Err(error) => return Err(error.into()),
             };

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use super::Attached;
 use crate::clock::{monotonic_ns, realtime_ns};
 use crate::counters::Counter;
-use crate::error::{AttachError, BorrowError, Corrupted, Damage, ReserveError};
-use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE, Slot};
+use crate::error::{AttachError, BorrowError, Corrupted, Damage, ReserveError, Shutdown};
+use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE, ShutdownNote, Slot};
 use crate::ring::Claim;
 use crate::sweep::{self, Swept};
-use crate::sync::Ordering;
+use crate::sync::{AtomicU64, Ordering};
 use crate::wait::{Goal, Next, Wait, Waited, wait_for};
 
 /// Up to this many slots, every borrow that finds nothing looks at all of them before it says so (`ring` R4).
@@ -28,9 +28,12 @@ const BUSY_SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 /// The most free slots that a producer waits for: more save little.
 const MAX_FEW: usize = 8;
 
+/// Attempts of one shutdown to leave its note: each that fails has met another shutdown.
+const MAX_SIGNINGS: usize = 64;
+
 /// How a queue was shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shutdown {
+enum How {
     /// Items that are there can still be had.
     Drain,
     /// Nothing can be had.
@@ -53,14 +56,14 @@ impl Attached {
         let flag = self.shutdown_flag();
         if flag != SHUTDOWN_NONE {
             shut_down_how(flag)?;
-            return Err(ReserveError::ShutDown);
+            return Err(ReserveError::ShutDown(self.first_shutdown()));
         }
         let Some(claim) = self.ring().reserve(self.participant.owner(), accept)? else { return Ok(None) };
         self.hold_begins(&claim);
         if self.shutdown_flag() != SHUTDOWN_NONE {
             // A drain that has looked at this slot before must not miss an item in it.
             self.abort(claim)?;
-            return Err(ReserveError::ShutDown);
+            return Err(ReserveError::ShutDown(self.first_shutdown()));
         }
         if claim.met_holds > 0 {
             self.sweep_while_busy();
@@ -98,8 +101,8 @@ impl Attached {
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<Claim>, BorrowError> {
         let flag = self.shutdown_flag();
-        if flag != SHUTDOWN_NONE && shut_down_how(flag)? == Shutdown::Immediate {
-            return Err(BorrowError::ShutDown);
+        if flag != SHUTDOWN_NONE && shut_down_how(flag)? == How::Immediate {
+            return Err(BorrowError::ShutDown(self.immediate_shutdown()));
         }
         let me = self.participant.owner();
         let Some(claim) = self.ring().borrow(me, look_everywhere, accept)? else { return Ok(None) };
@@ -117,14 +120,14 @@ impl Attached {
         if flag == SHUTDOWN_NONE {
             return Ok(());
         }
-        if shut_down_how(flag)? == Shutdown::Immediate {
-            return Err(BorrowError::ShutDown);
+        if shut_down_how(flag)? == How::Immediate {
+            return Err(BorrowError::ShutDown(self.immediate_shutdown()));
         }
         let me = self.holder();
         // Relaxed: a thread sees what it wrote itself, and whatever else it sees counts.
         let is_own = |slot: &Slot| slot.holder.load(Ordering::Relaxed) == me;
         match self.ring().left_to_drain(is_own)? {
-            Some(left) if left < wanted => Err(BorrowError::ShutDown),
+            Some(left) if left < wanted => Err(BorrowError::ShutDown(self.first_shutdown())),
             _ => Ok(()),
         }
     }
@@ -270,9 +273,45 @@ impl Attached {
     /// Shuts the queue down for everyone.
     pub(crate) fn shutdown(&self, immediate: bool) {
         let flag = if immediate { SHUTDOWN_IMMEDIATE } else { SHUTDOWN_DRAIN };
+        let notes = &self.segment.control().shutdown_notes;
+        let mine = ShutdownNote::new(self.participant.pid(), realtime_ns());
+        self.sign_shutdown(&notes.first, SHUTDOWN_DRAIN, mine);
+        if immediate {
+            self.sign_shutdown(&notes.immediate, SHUTDOWN_IMMEDIATE, mine);
+        }
         // SeqCst: pairs with the second look in `try_reserve`: a reserve sees the flag, or its slot is seen by a drain.
         self.segment.control().not_full.shutdown.fetch_or(flag, Ordering::SeqCst);
         self.wake_everyone();
+    }
+
+    /// Leaves a note of who shuts the queue down, unless that bit of the flag is set already.
+    fn sign_shutdown(&self, note: &AtomicU64, bits: u32, mine: ShutdownNote) {
+        for _ in 0..MAX_SIGNINGS {
+            // Acquire: the flag is looked at afterwards. A shutdown that sets it after that look leaves its note in between, or
+            // has left the one that is seen here.
+            let seen = note.load(Ordering::Acquire);
+            // AcqRel: the note is there before the flag is set.
+            if self.shutdown_flag() & bits == bits
+                || note.compare_exchange(seen, mine.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Who shut the queue down first. It was: the flag was seen.
+    #[cold]
+    fn first_shutdown(&self) -> Shutdown {
+        let notes = &self.segment.control().shutdown_notes;
+        // Relaxed, and below: written before the flag, which the caller has seen.
+        let [first, immediate] = [&notes.first, &notes.immediate].map(|note| note.load(Ordering::Relaxed));
+        Shutdown::first(self.shutdown_flag(), first, immediate)
+    }
+
+    /// Who shut the queue down immediately.
+    #[cold]
+    fn immediate_shutdown(&self) -> Shutdown {
+        Shutdown::immediate(self.segment.control().shutdown_notes.immediate.load(Ordering::Relaxed))
     }
 
     /// Returns what dead participants held.
@@ -366,6 +405,7 @@ impl<'a> CountedWait<'a> {
             attached.count(in_vain, 1);
         }
         attached.count(waits, 1);
+        attached.remember_this_thread();
         Self { attached, time_ns, counted: Cell::new(Instant::now()) }
     }
 
@@ -388,10 +428,10 @@ impl Drop for CountedWait<'_> {
     }
 }
 
-fn shut_down_how(flag: u32) -> Result<Shutdown, Corrupted> {
+fn shut_down_how(flag: u32) -> Result<How, Corrupted> {
     match flag {
-        SHUTDOWN_DRAIN => Ok(Shutdown::Drain),
-        SHUTDOWN_IMMEDIATE => Ok(Shutdown::Immediate),
+        SHUTDOWN_DRAIN => Ok(How::Drain),
+        SHUTDOWN_IMMEDIATE => Ok(How::Immediate),
         _ => Err(Damage::ShutdownFlag { found: flag }.into()),
     }
 }

@@ -32,6 +32,7 @@ impl Attached {
     /// the clock.
     #[inline]
     pub(crate) fn say_since_when<'c>(&self, claims: impl IntoIterator<Item = &'c Claim>) {
+        self.remember_this_thread();
         if COUNTING {
             let now_ns = monotonic_coarse_ns();
             for claim in claims {
@@ -44,13 +45,13 @@ impl Attached {
     /// This thread of this participant.
     #[inline]
     pub(crate) fn holder(&self) -> u64 {
-        let thread = if self.is_first_thread() { self.first_thread.number } else { this_thread() };
+        let thread = if self.is_first_thread() { self.first_thread.number } else { self.other_thread() };
         self.participant.owner().bits() << 32 | u64::from(thread)
     }
 
     /// Whether this is the thread that registered the participant, or one that the system has put in its place since its end.
     #[inline]
-    fn is_first_thread(&self) -> bool {
+    pub(super) fn is_first_thread(&self) -> bool {
         thread_pointer() == self.first_thread.pointer
     }
 
@@ -117,7 +118,7 @@ fn thread_pointer() -> usize {
 
 /// The number of the calling thread: other threads of this process have others, until four billion were made.
 #[inline]
-fn this_thread() -> u32 {
+pub(super) fn this_thread() -> u32 {
     match THREAD.get() {
         0 => number_this_thread(),
         number => number,

@@ -7,6 +7,7 @@
 //! | `calls` | what the threads of the process do: reserve and borrow, wait, end what they began |
 //! | `deliveries` | how often an item was taken, who died with it, and the end of one that killed too many |
 //! | `holds` | who began a hold, and what is counted |
+//! | `peers` | who else uses the queue |
 //!
 //! A1. A process attaches to a segment once: every `Queue` on it shares one `Attached`, so its threads are one
 //!     participant. The list of attachments is only touched while forks are held off (`fork`), and nothing that may be
@@ -19,6 +20,7 @@ mod calls;
 mod deliveries;
 mod holds;
 mod named;
+mod peers;
 
 use std::mem::ManuallyDrop;
 use std::os::fd::BorrowedFd;
@@ -35,6 +37,8 @@ use crate::segment::{Segment, SegmentId};
 use crate::sync::local;
 use crate::wait::{Event, Patience};
 use holds::FirstThread;
+pub use peers::Peers;
+use peers::Threads;
 
 /// One process's attachment.
 #[derive(Debug)]
@@ -43,6 +47,7 @@ pub(crate) struct Attached {
     segment: ManuallyDrop<Segment>,
     participant: Participant,
     first_thread: FirstThread,
+    threads: Threads,
     producers: Patience,
     consumers: Patience,
     started: Instant,
@@ -103,10 +108,12 @@ impl Attached {
     /// Attaches to a segment that was mapped already: as another participant, if this process is one of it.
     pub(crate) fn register(segment: Segment, no_fork: &mut NoFork) -> Result<Arc<Self>, AttachError> {
         let participant = Participant::register(&segment, no_fork)?;
+        let threads = Threads::of(&segment.entries()[participant.id() as usize]);
         let attached = Arc::new(Self {
             segment: ManuallyDrop::new(segment),
             participant,
             first_thread: FirstThread::here(),
+            threads,
             producers: Patience::new(),
             consumers: Patience::new(),
             started: Instant::now(),

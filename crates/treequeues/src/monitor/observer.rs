@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::stats::{Stats, Tally};
-use super::values::{EntryValues, SlotValues, shutdown_flag};
+use super::values::{EntryValues, ShutdownValues, SlotValues};
 use crate::error::AttachError;
 use crate::format::{Control, Entry, FLAG_KEEP, Slot};
 use crate::layout::Layout;
@@ -154,7 +154,7 @@ impl Observer {
             }
         }
         let control = self.read(control_offset, size_of::<Control>())?;
-        Ok(tally.finish(shutdown_flag(&control))?)
+        Ok(tally.finish(ShutdownValues::parse(&control))?)
     }
 
     /// The oldest item, as it is now: it stays in the queue. `None` if there is none, or if others were faster each time.

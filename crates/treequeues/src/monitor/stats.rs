@@ -4,15 +4,14 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use super::snapshot::Snapshot;
-use super::values::{EntryValues, SlotValues};
+use super::values::{EntryValues, ShutdownValues, SlotValues};
 use crate::clock::monotonic_coarse_ns;
 use crate::counters::Counters;
-use crate::error::{AttachError, Corrupted};
+use crate::error::{AttachError, Corrupted, Shutdown};
 use crate::format::COUNTERS;
 use crate::layout::Layout;
 use crate::liveness::{EntryState, Locks};
 use crate::segment::Segment;
-use crate::sync::Ordering;
 use crate::word::{Owner, Phase, Word};
 
 /// Held slots that a look lists one by one. All of them are counted.
@@ -32,6 +31,8 @@ pub struct Stats {
     pub held: Vec<HeldSlot>,
     /// How many takers died with that item, of all items in the queue or being read, with which most have died.
     pub most_deaths: u32,
+    /// Who shut the queue down first; `None` if nobody has.
+    pub shutdown: Option<Shutdown>,
 }
 
 /// One participant.
@@ -100,8 +101,7 @@ impl Stats {
         for slot in segment.slots() {
             tally.count(&SlotValues::load(slot))?;
         }
-        // Relaxed: one more look among many (V2).
-        Ok(tally.finish(segment.control().not_full.shutdown.load(Ordering::Relaxed))?)
+        Ok(tally.finish(ShutdownValues::load(segment.control()))?)
     }
 }
 
@@ -158,7 +158,8 @@ impl Tally {
         }
         let snapshot = Snapshot { participants: participants.len(), ..Snapshot::default() };
         let counters = Counters { deaths, ..Counters::from_array(totals) };
-        let stats = Stats { snapshot, counters, participants, held: Vec::new(), most_deaths: 0 };
+        let stats =
+            Stats { snapshot, counters, participants, held: Vec::new(), most_deaths: 0, shutdown: None };
         Ok(Self { stats, id_bits, places, next_slot: 0, now_ns: monotonic_coarse_ns() })
     }
 
@@ -197,8 +198,9 @@ impl Tally {
         Ok(())
     }
 
-    pub(super) fn finish(mut self, shutdown_flag: u32) -> Result<Stats, Corrupted> {
-        self.stats.snapshot.apply_shutdown(shutdown_flag)?;
+    pub(super) fn finish(mut self, shutdown: ShutdownValues) -> Result<Stats, Corrupted> {
+        self.stats.snapshot.apply_shutdown(shutdown.flag)?;
+        self.stats.shutdown = shutdown.first();
         Ok(self.stats)
     }
 }

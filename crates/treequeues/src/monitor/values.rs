@@ -5,7 +5,10 @@
 
 use std::mem::offset_of;
 
-use crate::format::{COUNTERS, COUNTERS_OF_THREADS, Control, Entry, NotFull, Slot};
+use crate::error::Shutdown;
+use crate::format::{
+    COUNTERS, COUNTERS_OF_THREADS, Control, Entry, NotFull, SHUTDOWN_NONE, ShutdownNotes, Slot,
+};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// An entry of the table of participants.
@@ -86,9 +89,38 @@ impl SlotValues {
     }
 }
 
-/// The shutdown flag, from the bytes of the control part.
-pub(super) fn shutdown_flag(control: &[u8]) -> u32 {
-    u32_at(control, offset_of!(Control, not_full) + offset_of!(NotFull, shutdown))
+/// The shutdown flag, and the notes of who set it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ShutdownValues {
+    pub(super) flag: u32,
+    first: u64,
+    immediate: u64,
+}
+
+impl ShutdownValues {
+    pub(super) fn load(control: &Control) -> Self {
+        Self {
+            // Acquire: pairs with the setting of the flag, which is behind the notes.
+            flag: control.not_full.shutdown.load(Ordering::Acquire),
+            first: load(&control.shutdown_notes.first),
+            immediate: load(&control.shutdown_notes.immediate),
+        }
+    }
+
+    /// From the bytes of the control part.
+    pub(super) fn parse(control: &[u8]) -> Self {
+        let note = |which: usize| u64_at(control, offset_of!(Control, shutdown_notes) + which);
+        Self {
+            flag: u32_at(control, offset_of!(Control, not_full) + offset_of!(NotFull, shutdown)),
+            first: note(offset_of!(ShutdownNotes, first)),
+            immediate: note(offset_of!(ShutdownNotes, immediate)),
+        }
+    }
+
+    /// The first shutdown, if there was any.
+    pub(super) fn first(self) -> Option<Shutdown> {
+        (self.flag != SHUTDOWN_NONE).then(|| Shutdown::first(self.flag, self.first, self.immediate))
+    }
 }
 
 fn load(number: &AtomicU64) -> u64 {

@@ -18,7 +18,7 @@ mod stand_ins;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
-use crate::attached::Attached;
+use crate::attached::{Attached, Peers};
 use crate::error::{AttachError, BorrowError, ReserveError};
 use crate::fork;
 use crate::loan::{ReadLoan, WriteLoan};
@@ -228,6 +228,14 @@ impl Queue {
         let attached = self.attached()?;
         let participant = attached.participant();
         Stats::of_attached(attached.segment(), participant.locks(), participant.id())
+    }
+
+    /// Who else uses the queue, beside the calling thread: for a call that has waited for long.
+    ///
+    /// # Errors
+    /// If the system refuses to tell who lives.
+    pub fn peers(&self) -> Result<Peers, AttachError> {
+        self.attached()?.peers()
     }
 
     /// The queue's schema.

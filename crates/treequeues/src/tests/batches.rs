@@ -203,9 +203,9 @@ fn a_drained_queue_has_no_batch_but_what_is_left_can_be_had() {
     let queue = local(4);
     put_all(&queue, 0..3);
     queue.shutdown(false).expect("attached");
-    let shut_down = |size| matches!(queue.try_borrow_batch(size), Err(BorrowError::ShutDown));
+    let shut_down = |size| matches!(queue.try_borrow_batch(size), Err(BorrowError::ShutDown(_)));
     let waiting = queue.borrow_batch_with(BatchSize::exactly(4), Wait::at_most(WATCHDOG));
-    assert!(matches!(waiting, Err(BorrowError::ShutDown)), "it does not wait for what cannot come");
+    assert!(matches!(waiting, Err(BorrowError::ShutDown(_))), "it does not wait for what cannot come");
     assert!(shut_down(BatchSize::exactly(4)));
     drop(waiting);
     let batch = queue.try_borrow_batch(BatchSize::exactly(2)).expect("three are left");
@@ -216,7 +216,7 @@ fn a_drained_queue_has_no_batch_but_what_is_left_can_be_had() {
     assert_eq!(values(&batch), [2]);
     batch.release().expect("sound");
     assert!(shut_down(BatchSize::between(1, 4)));
-    assert!(matches!(queue.try_reserve_batch(BatchSize::exactly(1)), Err(ReserveError::ShutDown)));
+    assert!(matches!(queue.try_reserve_batch(BatchSize::exactly(1)), Err(ReserveError::ShutDown(_))));
 }
 
 #[test]
@@ -225,8 +225,8 @@ fn an_immediate_shutdown_ends_batches_too() {
     put_all(&queue, 0..3);
     queue.shutdown(true).expect("attached");
     for size in [BatchSize::exactly(2), BatchSize::exactly(4)] {
-        assert!(matches!(queue.try_borrow_batch(size), Err(BorrowError::ShutDown)));
-        assert!(matches!(queue.try_reserve_batch(size), Err(ReserveError::ShutDown)));
+        assert!(matches!(queue.try_borrow_batch(size), Err(BorrowError::ShutDown(_))));
+        assert!(matches!(queue.try_reserve_batch(size), Err(ReserveError::ShutDown(_))));
     }
 }
 

@@ -42,7 +42,7 @@ fn get_batches(queue: &Queue, size: BatchSize) -> Vec<(u64, u32)> {
     loop {
         match queue.borrow_batch_with(size, in_time()) {
             Ok(batch) => got.extend(batch.infos().map(|info| (info.ticket, info.delivery_count))),
-            Err(BorrowError::ShutDown) => return got,
+            Err(BorrowError::ShutDown(_)) => return got,
             Err(error) => panic!("{error}"),
         }
     }
@@ -291,7 +291,7 @@ fn a_sleeping_batch_does_not_keep_a_wake_up_that_others_can_use() {
             &queue,
             |stop| {
                 let outcome = queue.borrow_batch_with(BatchSize::exactly(size), in_time());
-                assert!(stop.load(Ordering::Relaxed) && matches!(outcome, Err(BorrowError::ShutDown)));
+                assert!(stop.load(Ordering::Relaxed) && matches!(outcome, Err(BorrowError::ShutDown(_))));
             },
             || drop(queue.borrow_with(in_time()).expect("an item in time")),
             || put(&queue, 1),
@@ -309,7 +309,7 @@ fn a_sleeping_batch_of_slots_does_not_keep_a_wake_up_that_others_can_use() {
             &queue,
             |stop| {
                 let outcome = queue.reserve_batch_with(BatchSize::exactly(size), in_time());
-                assert!(stop.load(Ordering::Relaxed) && matches!(outcome, Err(ReserveError::ShutDown)));
+                assert!(stop.load(Ordering::Relaxed) && matches!(outcome, Err(ReserveError::ShutDown(_))));
             },
             || queue.reserve_with(in_time()).expect("a slot in time").commit().expect("sound"),
             || _ = get(&queue).expect("an item"),
@@ -328,8 +328,8 @@ fn a_shutdown_ends_waiting_batches() {
             let put = scope.spawn(|| queue.reserve_batch_with(BatchSize::exactly(4), in_time()).map(drop));
             thread::sleep(A_WHILE);
             queue.shutdown(is_immediate).expect("attached");
-            assert!(matches!(get.join().expect("no panic"), Err(BorrowError::ShutDown)));
-            assert!(matches!(put.join().expect("no panic"), Err(ReserveError::ShutDown)));
+            assert!(matches!(get.join().expect("no panic"), Err(BorrowError::ShutDown(_))));
+            assert!(matches!(put.join().expect("no panic"), Err(ReserveError::ShutDown(_))));
         });
         assert_eq!(drain(&queue).len(), usize::from(!is_immediate), "nothing was taken");
     }

@@ -172,7 +172,7 @@ fn a_shut_down_queue_drains_and_waits_for_what_may_still_come() {
         let other = queue.join().expect("a place");
         let held = other.try_borrow().expect("an item");
         queue.shutdown(false).expect("attached");
-        assert!(matches!(queue.try_reserve(), Err(ReserveError::ShutDown)));
+        assert!(matches!(queue.try_reserve(), Err(ReserveError::ShutDown(_))));
         assert_eq!(get(&queue), Some(2));
         assert!(
             matches!(queue.try_borrow(), Err(BorrowError::Empty)),
@@ -180,7 +180,7 @@ fn a_shut_down_queue_drains_and_waits_for_what_may_still_come() {
         );
         held.give_back().expect("sound");
         assert_eq!(get(&queue), Some(1));
-        assert!(matches!(queue.try_borrow(), Err(BorrowError::ShutDown)));
+        assert!(matches!(queue.try_borrow(), Err(BorrowError::ShutDown(_))));
     });
 }
 
@@ -189,7 +189,10 @@ fn a_drain_waits_for_other_threads_of_its_own_process_but_not_for_itself() {
     on_both(2, |queue| {
         let held = queue.try_reserve().expect("a free slot");
         queue.shutdown(false).expect("attached");
-        assert!(matches!(queue.try_borrow(), Err(BorrowError::ShutDown)), "it would wait for its own commit");
+        assert!(
+            matches!(queue.try_borrow(), Err(BorrowError::ShutDown(_))),
+            "it would wait for its own commit"
+        );
         std::thread::scope(|scope| {
             let drain = scope.spawn(|| {
                 let early = matches!(queue.try_borrow(), Err(BorrowError::Empty));
@@ -266,7 +269,7 @@ fn an_immediate_shutdown_ends_gets_at_once() {
     on_both(4, |queue| {
         put(&queue, 1);
         queue.shutdown(true).expect("attached");
-        assert!(matches!(queue.try_borrow(), Err(BorrowError::ShutDown)));
+        assert!(matches!(queue.try_borrow(), Err(BorrowError::ShutDown(_))));
         assert_eq!(queue.snapshot().expect("sound").ready, 0);
     });
 }
@@ -278,7 +281,7 @@ fn shutdown_wakes_whoever_waits() {
             let consumer = scope.spawn(|| queue.borrow_with(Wait::at_most(WATCHDOG)).map(drop));
             std::thread::sleep(Duration::from_millis(20));
             queue.shutdown(false).expect("attached");
-            assert!(matches!(consumer.join().expect("no panic"), Err(BorrowError::ShutDown)));
+            assert!(matches!(consumer.join().expect("no panic"), Err(BorrowError::ShutDown(_))));
         });
     });
 }

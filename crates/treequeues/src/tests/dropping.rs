@@ -373,7 +373,7 @@ fn a_drained_queue_does_not_wait_for_an_item_that_is_dropped() {
     let queue = queue(1, [1]);
     kill_a_taker(&queue);
     queue.shutdown(false).expect("attached");
-    assert!(matches!(queue.borrow_with(Wait::at_most(WATCHDOG)), Err(BorrowError::ShutDown)));
+    assert!(matches!(queue.borrow_with(Wait::at_most(WATCHDOG)), Err(BorrowError::ShutDown(_))));
     assert_eq!(dropped(&queue), 1);
 }
 

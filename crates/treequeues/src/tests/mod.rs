@@ -11,6 +11,7 @@
 //! | `holds` | loans without a lifetime: states, drops, drains that wait for them |
 //! | `damage` | words and cursors that contradict each other are errors |
 //! | `dropping` | items that kill their takers: counted, handed over, dropped; and deaths between any two accesses of that |
+//! | `shutdowns` | who shut a queue down, and who else uses one |
 //! | `hostile` | any bytes in any part of a segment are an error that says where, or work |
 //! | `death` | whole queues: participants that die, and what the others find |
 //! | `interleave` | all interleavings of two and three threads, under `loom`, abandoned claims included |
@@ -44,6 +45,8 @@ mod interleave_batches;
 mod oracle;
 #[cfg(not(loom))]
 mod returns;
+#[cfg(not(loom))]
+mod shutdowns;
 #[cfg(not(loom))]
 mod steps;
 

@@ -110,7 +110,7 @@ fn told(error: &ReserveError) {
     match error {
         ReserveError::Corrupted(error) => assert_says_where(error),
         ReserveError::Attach(error) => assert_refused_well(error),
-        ReserveError::Full | ReserveError::ShutDown => {}
+        ReserveError::Full | ReserveError::ShutDown(_) => {}
         ReserveError::Kept => panic!("nobody has views"),
         ReserveError::Interrupted => panic!("nobody interrupts"),
     }
@@ -120,7 +120,7 @@ fn told_by_borrow(error: &BorrowError) {
     match error {
         BorrowError::Corrupted(error) => assert_says_where(error),
         BorrowError::Attach(error) => assert_refused_well(error),
-        BorrowError::Empty | BorrowError::ShutDown => {}
+        BorrowError::Empty | BorrowError::ShutDown(_) => {}
         BorrowError::Interrupted => panic!("nobody interrupts"),
         BorrowError::OnDrop(_) => panic!("nobody handles dropped items"),
     }

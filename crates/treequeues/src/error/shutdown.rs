@@ -1,0 +1,100 @@
+//! Who shut a queue down, and when.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use crate::format::{SHUTDOWN_IMMEDIATE, ShutdownNote};
+
+/// Who shut a queue down, and when.
+///
+/// ```
+/// use treequeues::{Dtype, LeafKind, LeafSpec, Queue, ReserveError, Schema, Structure};
+///
+/// let leaf = LeafSpec::new(Dtype::from_name("float32")?, vec![3], LeafKind::Array);
+/// let queue = Queue::create(Schema::new(Structure::leaf(), vec![leaf])?, 8)?;
+/// queue.shutdown(false)?;
+///
+/// let Err(ReserveError::ShutDown(shutdown)) = queue.reserve() else { unreachable!() };
+/// assert_eq!(shutdown.pid(), Some(std::process::id()));
+/// assert!(!shutdown.is_immediate());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    note: ShutdownNote,
+    is_immediate: bool,
+}
+
+impl Shutdown {
+    /// The first one, from the flag of a queue that is shut down, and its notes.
+    pub(crate) fn first(flag: u32, first: u64, immediate: u64) -> Self {
+        Self { note: ShutdownNote(first), is_immediate: flag == SHUTDOWN_IMMEDIATE && first == immediate }
+    }
+
+    /// The immediate one.
+    pub(crate) fn immediate(note: u64) -> Self {
+        Self { note: ShutdownNote(note), is_immediate: true }
+    }
+
+    /// The process that did it, as that one sees its own number; `None` if the segment does not say. Of several that did it at
+    /// once, one.
+    pub fn pid(&self) -> Option<u32> {
+        (self.note.pid() != 0).then(|| self.note.pid())
+    }
+
+    /// When that was, to the millisecond, by the clock of that process; `None` if the segment does not say.
+    pub fn at(&self) -> Option<SystemTime> {
+        (self.note.at_ms() != 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_millis(self.note.at_ms()))
+    }
+
+    /// Whether it was the kind that leaves nothing to get.
+    pub fn is_immediate(&self) -> bool {
+        self.is_immediate
+    }
+}
+
+/// `the queue was shut down by process 4711 (another one), 3.2 s ago`.
+impl fmt::Display for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the queue was shut down")?;
+        if self.is_immediate {
+            f.write_str(" immediately")?;
+        }
+        if let Some(pid) = self.pid() {
+            let whose = if pid == std::process::id() { "this one" } else { "another one" };
+            write!(f, " by process {pid} ({whose})")?;
+        }
+        if let Some(at) = self.at() {
+            // The clock may have been set back.
+            let ago = SystemTime::now().duration_since(at).unwrap_or(Duration::ZERO);
+            write!(f, ", {:.1} s ago", ago.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_keeps_the_process_and_the_millisecond() {
+        for (pid, at_ns) in [(1, 1_000_000), (4_194_303, 4_000_000_000_123_999_999)] {
+            let shutdown = Shutdown::immediate(ShutdownNote::new(pid, at_ns).0);
+            assert_eq!(shutdown.pid(), Some(pid));
+            let at = shutdown.at().expect("a time").duration_since(SystemTime::UNIX_EPOCH).expect("after it");
+            assert_eq!(at.as_millis(), u128::from(at_ns / 1_000_000));
+        }
+    }
+
+    #[test]
+    fn any_note_can_be_shown() {
+        let shown = |first, immediate| Shutdown::first(SHUTDOWN_IMMEDIATE, first, immediate).to_string();
+        assert_eq!(shown(0, 1), "the queue was shut down");
+        assert_eq!(
+            shown(u64::MAX, u64::MAX),
+            "the queue was shut down immediately by process 4194303 (another one), 0.0 s ago"
+        );
+        assert!(shown(1 << 22, 0).ends_with(" s ago"));
+    }
+}
