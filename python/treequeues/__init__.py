@@ -31,6 +31,7 @@ from treequeues._core import (
 )
 from treequeues._loans import HeldViewWarning, ItemInfo
 from treequeues._registry import register_node
+from treequeues._sharing import UnsharedQueueWarning
 from treequeues._stats import ParticipantStats, QueueCounters, QueueStats
 
 SimpleTreeQueue = TreeQueue
@@ -48,6 +49,7 @@ __all__ = [
     "ShutDown",
     "SimpleTreeQueue",
     "TreeQueue",
+    "UnsharedQueueWarning",
     "WriteLoan",
     "__version__",
     "register_node",

@@ -101,6 +101,10 @@ class QueueStats:
     died."""
     is_shut_down: bool
     """Whether `shutdown` was called, in any process."""
+    shut_down_by: int | None
+    """The process that called it first, as it sees its own number; None if nobody has."""
+    shut_down_at: float | None
+    """When that was: seconds since the Unix epoch."""
     counters: QueueCounters
     """What all processes have done since the queue was created, those that are gone included."""
     by_participant: tuple[ParticipantStats, ...]

@@ -75,15 +75,7 @@ pub fn empty(py: Python<'_>) -> PyErr {
 }
 
 /// `treequeues.ShutDown`.
-pub fn shut_down(py: Python<'_>) -> PyErr {
-    match shut_down_type(py) {
-        Ok(class) => PyErr::from_type(class, ()),
-        Err(error) => error,
-    }
-}
-
-/// The same with a message.
-pub fn shut_down_saying(py: Python<'_>, message: String) -> PyErr {
+pub fn shut_down(py: Python<'_>, message: String) -> PyErr {
     match shut_down_type(py) {
         Ok(class) => PyErr::from_type(class, (message,)),
         Err(error) => error,

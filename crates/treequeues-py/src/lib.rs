@@ -10,6 +10,7 @@
 //! | `tree` | Python trees to leaves and back | yes |
 //! | `info` | what is known about an item | |
 //! | `kept` | slots that views keep, and the warnings about them | |
+//! | `unshared` | queues that nobody else uses, and the warnings about them | |
 //! | `on_drop` | what items that killed too many takers are handed to | |
 //! | `opened` | what the calls of an open queue do | |
 //! | `hold` | what keeps the slots of a loan | yes |
@@ -40,6 +41,7 @@ mod state;
 mod stats;
 mod timeout;
 mod tree;
+mod unshared;
 
 use pyo3::prelude::*;
 

@@ -15,10 +15,12 @@
 //! D2. No lock is held while Python code runs: a user's unflatten function may use the loan.
 //! D3. A loan that was inherited through a fork is the parent's: the end of its block does nothing here.
 
+use std::ffi::CStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyBufferError, PyResourceWarning, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use treequeues::{Corrupted, Hold, ItemInfo};
@@ -468,6 +470,12 @@ impl Drop for WriteLoan {
     fn drop(&mut self) {
         self.loan.end_unended(|py| {
             let _ = self.loan.end_by(py, Hold::abort);
+            // A program that ends with a reserve open has not lost sight of it.
+            if !is_finalizing(py) {
+                let message = c"a WriteLoan died without commit() or abort(): what was written to it is not put, and its slots \
+                                are free again; use `with`, which commits, or call one of them";
+                warn_of_death(py, message);
+            }
         });
     }
 }
@@ -478,9 +486,7 @@ impl Drop for ReadLoan {
             let _ = self.give_back(py);
             let message = c"a ReadLoan died without release() or give_back(): what it borrowed goes back to the queue, and \
                             comes again; use `with`, or call one of them";
-            if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), message, 1) {
-                error.write_unraisable(py, None);
-            }
+            warn_of_death(py, message);
         });
     }
 }
@@ -509,6 +515,19 @@ impl Loan {
         let plural = if len == 1 { "" } else { "s" };
         format!("<{name} of {len} {noun}{plural}{state}>")
     }
+}
+
+fn warn_of_death(py: Python<'_>, message: &CStr) {
+    if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), message, 1) {
+        error.write_unraisable(py, None);
+    }
+}
+
+/// Whether the interpreter is about to end, and drops what is left.
+fn is_finalizing(py: Python<'_>) -> bool {
+    let asked = py.import(intern!(py, "sys")).and_then(|sys| sys.call_method0(intern!(py, "is_finalizing")));
+    // Where modules can no longer be asked, it is.
+    asked.and_then(|is_finalizing| is_finalizing.extract()).unwrap_or(true)
 }
 
 /// Whether a block ended without an exception.

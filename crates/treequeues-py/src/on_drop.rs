@@ -120,8 +120,10 @@ fn warn_of_full(py: Python<'_>, item: &ReadLoan<'_>) -> PyResult<()> {
 
 /// O2: as a generator does with a StopIteration from inside.
 fn distinct(py: Python<'_>, error: PyErr) -> PyErr {
-    let ours = [errors::full(py), errors::empty(py), errors::shut_down(py)];
-    if !ours.iter().any(|class| error.is_instance(py, &class.get_type(py))) {
+    let ours = [errors::full(py), errors::empty(py)];
+    if !errors::is_shut_down(py, &error)
+        && !ours.iter().any(|class| error.is_instance(py, &class.get_type(py)))
+    {
         return error;
     }
     let name = error.get_type(py).name().map_or_else(|_| "an exception".to_owned(), |name| name.to_string());

@@ -17,13 +17,13 @@ use treequeues::{
     BatchSize, BorrowError, Elsewhere, Queue, ReadBatch, ReadLoan, ReserveError, Wait, WriteBatch, WriteLoan,
 };
 
-use crate::errors;
 use crate::info;
 use crate::kept::{Awaited, Kept};
 use crate::on_drop::OnDrop;
 use crate::outcome;
 use crate::timeout::Timeout;
 use crate::tree::{SlotOf, Tree};
+use crate::unshared::{Unshared, Watch};
 
 /// From this many bytes on, items are copied without the interpreter's lock. Below, a copy takes less than the other threads
 /// need to wake up, and whoever gives the lock up may have to wait for it for 5 ms.
@@ -38,13 +38,24 @@ pub struct Opened {
     /// The queue's hook.
     pub on_drop: Option<Arc<OnDrop>>,
     pub kept: Arc<Kept>,
+    pub unshared: Unshared,
     /// Set once the queue object is closed: calls that wait end then.
     closed: OnceLock<()>,
 }
 
 impl Opened {
-    pub fn new(queue: Queue, tree: Tree) -> Self {
-        Self { queue, tree: Arc::new(tree), on_drop: None, kept: Arc::default(), closed: OnceLock::new() }
+    /// # Errors
+    ///
+    /// As `Unshared::new`.
+    pub fn new(py: Python<'_>, queue: Queue, tree: Tree) -> PyResult<Self> {
+        Ok(Self {
+            queue,
+            tree: Arc::new(tree),
+            on_drop: None,
+            kept: Arc::default(),
+            unshared: Unshared::new(py)?,
+            closed: OnceLock::new(),
+        })
     }
 
     /// The same with a function, or a queue, that items which are dropped are handed to.
@@ -59,6 +70,7 @@ impl Opened {
             tree: Arc::clone(&self.tree),
             on_drop: Some(on_drop),
             kept: Arc::default(),
+            unshared: self.unshared.clone(),
             closed: OnceLock::new(),
         })
     }
@@ -226,19 +238,13 @@ impl Opened {
 
     pub fn borrow_batch(&self, py: Python<'_>, size: BatchSize, timeout: Timeout) -> PyResult<ReadBatch<'_>> {
         let queue = &self.queue;
-        let outcome = self.borrow_by(
+        self.borrow_by(
             py,
             timeout,
             size.min(),
             || queue.try_borrow_batch(size),
             |wait| queue.borrow_batch_with(size, wait),
-        );
-        outcome.map_err(|error| match queue.snapshot() {
-            Ok(snapshot) if snapshot.ready > 0 && errors::is_shut_down(py, &error) => {
-                outcome::too_few_left(py, snapshot.ready)
-            }
-            _ => error,
-        })
+        )
     }
 
     /// Bytes of so many items.
@@ -270,12 +276,13 @@ impl Opened {
         let mut waiter = Waiter::of(Awaited::Slot);
         let outcome = match at_once() {
             Err(ReserveError::Full) if timeout.waits() => py.detach(|| {
-                let mut interrupted = || self.interrupted(&mut waiter, &mut interruption);
+                let mut watch = self.unshared.watch();
+                let mut interrupted = || self.interrupted(&mut waiter, &mut watch, &mut interruption);
                 waiting(timeout.wait().after_a_try().or_until(&mut interrupted))
             }),
             outcome => outcome,
         };
-        outcome.map_err(|error| outcome::reserve_error(py, error, interruption))
+        outcome.map_err(|error| outcome::reserve_error(py, &self.queue, error, interruption))
     }
 
     #[inline(always)]
@@ -291,23 +298,29 @@ impl Opened {
         let mut waiter = Waiter::of(Awaited::Items(wanted));
         let outcome = match at_once() {
             Err(BorrowError::Empty) if timeout.waits() => py.detach(|| {
-                let mut interrupted = || self.interrupted(&mut waiter, &mut interruption);
+                let mut watch = self.unshared.watch();
+                let mut interrupted = || self.interrupted(&mut waiter, &mut watch, &mut interruption);
                 waiting(timeout.wait().after_a_try().or_until(&mut interrupted))
             }),
             outcome => outcome,
         };
-        outcome.map_err(|error| outcome::borrow_error(py, error, interruption))
+        outcome.map_err(|error| outcome::borrow_error(py, &self.queue, wanted, error, interruption))
     }
 
     /// Whether a wait should end: a signal handler raised (Ctrl-C), a warning is an error, or the queue was closed under it.
-    fn interrupted(&self, waiter: &mut Waiter, interruption: &mut Option<PyErr>) -> bool {
+    fn interrupted(&self, waiter: &mut Waiter, watch: &mut Watch, interruption: &mut Option<PyErr>) -> bool {
         let capacity = self.queue.capacity();
         let is_to_be_warned = self.kept.is_wait_suspicious(waiter.awaits, capacity);
-        if waiter.handles_signals.unwrap_or(true) || is_to_be_warned {
+        let alone = self.unshared.found_alone(&self.queue, watch);
+        if waiter.handles_signals.unwrap_or(true) || is_to_be_warned || alone.is_some() {
             let raised = Python::try_attach(|py| {
                 waiter.learn_about_thread(py)?;
                 py.check_signals()?;
-                if is_to_be_warned { self.kept.warn_of_wait(py, capacity) } else { Ok(()) }
+                if is_to_be_warned {
+                    self.kept.warn_of_wait(py, capacity)?;
+                }
+                alone
+                    .map_or(Ok(()), |peers| self.unshared.warn_of_wait(py, &self.queue, waiter.awaits, peers))
             });
             *interruption = raised.unwrap_or_else(|| sleep_until_the_process_ends()).err();
         }

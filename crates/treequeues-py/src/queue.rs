@@ -9,7 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple, PyType};
 use treequeues::schema::{LeafKind, Node};
-use treequeues::{BatchSize, CreateOptions, Handle, Queue, SegmentId, Snapshot};
+use treequeues::{BatchSize, CreateOptions, Handle, Peers, Queue, SegmentId, Snapshot};
 
 use crate::attach::attach_passed;
 use crate::errors;
@@ -87,7 +87,11 @@ impl TreeQueue {
             None => Queue::create_with(schema, capacity, options),
             Some(name) => Queue::create_named(name, schema, capacity, options),
         });
-        Self::begin(slf, with_hook(Opened::new(queue.map_err(outcome::create_error)?, tree), on_drop)?)
+        let mut opened = Opened::new(py, queue.map_err(outcome::create_error)?, tree)?;
+        if name.is_none() {
+            opened.unshared.ask_how_it_was_made(py)?;
+        }
+        Self::begin(slf, with_hook(opened, on_drop)?)
     }
 
     /// Attach to the queue of this name, made by any process of this user. What its items look like stands in the queue.
@@ -104,7 +108,7 @@ impl TreeQueue {
         let py = cls.py();
         let queue = py.detach(|| Queue::attach(name)).map_err(outcome::attach_error)?;
         let tree = Tree::from_schema(py, queue.schema().as_ref().clone())?;
-        Self::new_object(cls, with_hook(Opened::new(queue, tree), on_drop)?)
+        Self::new_object(cls, with_hook(Opened::new(py, queue, tree)?, on_drop)?)
     }
 
     /// Attach to the queue of this name, or create it if there is none. Raises SchemaError, with both sides, if the queue that
@@ -134,7 +138,7 @@ impl TreeQueue {
         let schema = tree.schema().clone();
         let queue =
             py.detach(|| Queue::open(name, schema, capacity, options)).map_err(outcome::open_error)?;
-        Self::new_object(cls, with_hook(Opened::new(queue, tree), on_drop)?)
+        Self::new_object(cls, with_hook(Opened::new(py, queue, tree)?, on_drop)?)
     }
 
     /// Take the queue's name away: no other process finds it any more, and those that are attached go on.
@@ -177,7 +181,7 @@ impl TreeQueue {
                 .map_err(|error| outcome::unreachable(error, pid))?,
         };
         let tree = Tree::from_schema(py, queue.schema().as_ref().clone())?;
-        Self::begin(slf, Opened::new(queue, tree))
+        Self::begin(slf, Opened::new(py, queue, tree)?)
     }
 
     /// Take the names of the queues that only this process is attached to: it is about to end, though threads of it wait.
@@ -192,6 +196,16 @@ impl TreeQueue {
         let queue = &opened.get().queue;
         let handle = queue.handle().map_err(outcome::attach_error)?;
         Ok((handle.pid, handle.fd, PyBytes::new(py, &handle.id), queue.name().map(ToString::to_string)))
+    }
+
+    /// How many items are left that no other thread of this process can have known of; 0 of a closed queue.
+    fn _left_unshared(&self, py: Python<'_>) -> PyResult<usize> {
+        let State::Open(opened) = self.state.get(py) else { return Ok(0) };
+        let queue = &opened.get().queue;
+        match queue.peers().map_err(outcome::attach_error)? {
+            Peers::Thread => Ok(0),
+            _ => Ok(queue.snapshot().map_err(outcome::attach_error)?.ready),
+        }
     }
 
     /// Whether the items are single arrays.
@@ -543,12 +557,16 @@ impl TreeQueue {
         if !matches!(state.get(py), State::Fresh) {
             return Err(PyRuntimeError::new_err("the queue is initialized already"));
         }
-        let has_name = opened.queue.name().is_some();
+        let (has_name, is_made_anew) = (opened.queue.name().is_some(), opened.unshared.is_made_anew());
         let opened = Py::new(py, opened)?;
         drop(state.replace(py, State::Open(opened)));
         if has_name {
             // Its file outlives a process that does not leave.
             py.import(intern!(py, "treequeues._exit"))?.call_method1(intern!(py, "close_at_exit"), (slf,))?;
+        }
+        if is_made_anew {
+            let sharing = py.import(intern!(py, "treequeues._sharing"))?;
+            sharing.call_method1(intern!(py, "warn_at_exit"), (slf,))?;
         }
         Ok(())
     }

@@ -30,6 +30,10 @@ pub fn to_python<'py>(py: Python<'py>, queue: &Queue) -> PyResult<Bound<'py, PyA
     fields.set_item("nbytes", queue.nbytes())?;
     fields.set_item("most_deaths", stats.most_deaths)?;
     fields.set_item("is_shut_down", stats.snapshot.is_shut_down)?;
+    let shut_down_at = stats.shutdown.and_then(|shutdown| shutdown.at());
+    let shut_down_at = shut_down_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    fields.set_item("shut_down_by", stats.shutdown.and_then(|shutdown| shutdown.pid()))?;
+    fields.set_item("shut_down_at", shut_down_at.map(|at| at.as_secs_f64()))?;
     fields.set_item("counters", counters(&classes, &stats.counters, item_nbytes)?)?;
     fields.set_item("by_participant", PyTuple::new(py, by_participant)?)?;
     classes.getattr("QueueStats")?.call((), Some(&fields))

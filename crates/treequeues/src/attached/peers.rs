@@ -13,8 +13,10 @@ use crate::sync::{Ordering, local};
 /// Who else uses a queue, beside the thread that asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peers {
-    /// Another process is attached and lives, or another thread of this process has used the queue.
-    Present,
+    /// Another thread of this process, which has used the queue.
+    Thread,
+    /// No other thread, but another process, which is attached and lives.
+    Process,
     /// Others were attached, and all of them have left or died.
     Gone {
         /// The process that attached last, as it saw its own number, if the segment still says.
@@ -84,7 +86,7 @@ impl Attached {
     /// If the system refuses to tell who lives.
     pub(crate) fn peers(&self) -> Result<Peers, AttachError> {
         if self.another_thread_has_used_it() {
-            return Ok(Peers::Present);
+            return Ok(Peers::Thread);
         }
         let me = &self.participant;
         // A descriptor that was closed and opened again as another file would call everybody dead.
@@ -103,7 +105,7 @@ impl Attached {
                     .map_err(|source| AttachError::System { action: "look at a participant's lock", source })
             };
             if state.used && lives()? {
-                return Ok(Peers::Present);
+                return Ok(Peers::Process);
             }
             if state.used || state.generation > 0 {
                 was_anybody = true;

@@ -168,7 +168,7 @@ fn a_thread_that_puts_takes_lends_or_waits_is_a_peer_of_the_others_and_not_of_it
             user.join().expect("no panic")
         });
         assert!(matches!(of_user, Peers::Gone { .. }), "{number}: it is no peer of itself: {of_user:?}");
-        assert_eq!(peers(&queue), Peers::Present, "{number}");
+        assert_eq!(peers(&queue), Peers::Thread, "{number}");
 
         // In that one, as another thread sees it.
         let queue = self::queue();
@@ -177,7 +177,7 @@ fn a_thread_that_puts_takes_lends_or_waits_is_a_peer_of_the_others_and_not_of_it
             assert_eq!(scope.spawn(look).join().expect("no panic"), Peers::Never);
             put(&queue, 0);
             of_use(&queue);
-            assert_eq!(scope.spawn(look).join().expect("no panic"), Peers::Present, "{number}");
+            assert_eq!(scope.spawn(look).join().expect("no panic"), Peers::Thread, "{number}");
         });
     }
 }
@@ -195,7 +195,7 @@ fn two_threads_beside_the_first_are_peers_of_each_other() {
         })
     };
     assert_eq!(used_in_a_thread(), Peers::Never);
-    assert_eq!(used_in_a_thread(), Peers::Present);
+    assert_eq!(used_in_a_thread(), Peers::Thread);
 }
 
 #[test]
@@ -204,9 +204,9 @@ fn a_participant_that_lives_is_a_peer_and_one_that_left_or_died_was() {
     for end in [dies, drop::<Queue>] {
         let queue = queue();
         let [first, last] = [queue.join().expect("a place"), queue.join().expect("a place")];
-        assert_eq!((peers(&queue), peers(&first)), (Peers::Present, Peers::Present));
+        assert_eq!((peers(&queue), peers(&first)), (Peers::Process, Peers::Process));
         end(first);
-        assert_eq!(peers(&queue), Peers::Present, "one is left");
+        assert_eq!(peers(&queue), Peers::Process, "one is left");
         end(last);
         for _ in 0..2 {
             // Also before a sweep has found it.
@@ -214,7 +214,7 @@ fn a_participant_that_lives_is_a_peer_and_one_that_left_or_died_was() {
             queue.sweep().expect("sound");
         }
         let newcomer = queue.join().expect("a place");
-        assert_eq!((peers(&queue), peers(&newcomer)), (Peers::Present, Peers::Present));
+        assert_eq!((peers(&queue), peers(&newcomer)), (Peers::Process, Peers::Process));
     }
 }
 
