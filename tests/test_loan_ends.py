@@ -8,11 +8,14 @@ L3. No end of a loan takes the place of the user's own exception.
 
 import gc
 import os
+import sys
 import threading
+import warnings
+from contextlib import suppress
 from queue import Empty, Full
 
 import pytest
-from helpers import WATCHDOG_S, Worker, open_descriptors
+from helpers import WATCHDOG_S, Worker, in_forked_child, open_descriptors, reap
 from loan_cases import assert_capacity, fill, get_numbers, make_item, number_in, take_one
 
 from treequeues import TreeQueue
@@ -204,14 +207,66 @@ def test_a_loan_may_end_in_another_thread_than_it_began_in(queue):
     assert_capacity(queue)
 
 
-def test_a_reserve_that_is_dropped_aborts_without_a_word(queue, recwarn):
+@pytest.mark.parametrize("reserve", [TreeQueue.reserve, lambda queue: queue.reserve_batch(2)])
+def test_a_reserve_that_is_dropped_aborts_and_says_so(queue, reserve):
     for _ in range(2 * MAXSIZE):
-        loan = queue.reserve()
+        loan = reserve(queue)
         fill(loan.tree, 7)
-        del loan
+        with pytest.warns(ResourceWarning, match=r"WriteLoan .* commit\(\)") as seen:
+            del loan
+            gc.collect()
+        assert len(seen) == 1
+        assert seen[0].filename == __file__
     assert queue.empty()
     assert_capacity(queue)
+
+
+def test_a_dropped_reserve_aborts_also_where_warnings_are_errors(queue):
+    raised = []
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("error")
+        patch.setattr(sys, "unraisablehook", lambda found: raised.append(found.exc_type))
+        loan = queue.reserve()
+        del loan
+        gc.collect()
+    assert raised == [ResourceWarning]
+    assert_capacity(queue)
+
+
+@pytest.mark.parametrize("end", ["commit", "abort", "a block", "an exception", "a misfit"])
+def test_a_reserve_that_has_ended_dies_without_a_word(queue, recwarn, end):
+    loan = queue.reserve()
+    with suppress(ZeroDivisionError, ValueError):
+        if end in ("commit", "abort"):
+            getattr(loan, end)()
+        elif end == "a misfit":
+            loan.tree["number"] = "what is no number"
+            loan.commit()
+        else:
+            with loan:
+                if end == "an exception":
+                    raise ZeroDivisionError
+    del loan
+    gc.collect()
     assert not recwarn.list
+    get_numbers(queue)
+    assert_capacity(queue)
+
+
+def test_a_reserve_that_a_forked_child_inherits_dies_there_without_a_word(queue):
+    loan = queue.reserve()
+
+    def drop():
+        nonlocal loan
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            sys.unraisablehook = lambda found: os._exit(3)
+            del loan
+            gc.collect()
+
+    reap(in_forked_child(drop))
+    loan.abort()
+    assert_capacity(queue)
 
 
 def test_a_borrow_that_is_dropped_gives_the_item_back_and_says_so(queue):
@@ -229,11 +284,10 @@ def test_a_borrow_that_is_dropped_gives_the_item_back_and_says_so(queue):
 def test_a_loan_in_a_reference_cycle_ends_when_it_is_collected(queue):
     queue.put(make_item(7))
     with pytest.warns(ResourceWarning):
-        for take in (queue.borrow, queue.reserve):
-            cycle = [take()]
-            cycle.append(cycle)
-            del cycle
-            gc.collect()
+        cycle = [queue.borrow(), queue.reserve()]
+        cycle.append(cycle)
+        del cycle
+        gc.collect()
     assert get_numbers(queue) == [7]
     assert_capacity(queue)
 
