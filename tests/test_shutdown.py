@@ -4,11 +4,15 @@ Closing is the end of this process's use; the others go on. Shutting down ends t
 and the getting when what was put has been drained, and it ends the iteration over a queue.
 """
 
+import os
 import queue as standard
+import re
 import time
+from datetime import datetime
 
+import numpy as np
 import pytest
-from helpers import Worker
+from helpers import WATCHDOG_S, Worker
 
 from treequeues import ShutDown, TreeQueue
 
@@ -140,6 +144,145 @@ def test_shutdown_wakes_blocked_putters_and_their_items_are_not_in_the_queue(imm
 def test_the_shutdown_exception_is_the_standard_librarys_where_it_has_one():
     assert issubclass(ShutDown, Exception)
     assert ShutDown is getattr(standard, "ShutDown", ShutDown)
+
+
+# What the exception says.
+
+
+def moment_in(text):
+    """When the text says that it was."""
+    found = re.search(r"at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d), (\d+\.\d) s ago", text)
+    assert found, text
+    assert float(found[2]) < WATCHDOG_S
+    return datetime.fromisoformat(found[1])
+
+
+PUTS = {
+    "put": lambda queue: queue.put(1),
+    "put_nowait": lambda queue: queue.put_nowait(1),
+    "put_batch": lambda queue: queue.put_batch(np.ones(2, np.int64)),
+    "put_many": lambda queue: queue.put_many([1]),
+    "reserve": lambda queue: queue.reserve(),
+    "reserve_batch": lambda queue: queue.reserve_batch(2),
+}
+GETS = {
+    "get": lambda queue: queue.get(),
+    "get_nowait": lambda queue: queue.get_nowait(),
+    "get_batch": lambda queue: queue.get_batch(2),
+    "get_many": lambda queue: queue.get_many(2),
+    "borrow": lambda queue: queue.borrow(),
+    "borrow_batch": lambda queue: queue.borrow_batch(2, min=1),
+}
+
+
+def shut_down_by(queue, call):
+    with pytest.raises(ShutDown) as caught:
+        call(queue)
+    (text,) = caught.value.args
+    assert str(caught.value) == text
+    return text
+
+
+@pytest.mark.parametrize("immediate", [False, True])
+@pytest.mark.parametrize("call", [*PUTS, *GETS])
+def test_every_call_says_who_shut_the_queue_down_and_when(call, immediate):
+    with TreeQueue(0, maxsize=4) as queue:
+        before = datetime.now().replace(microsecond=0)
+        queue.shutdown(immediate)
+        text = shut_down_by(queue, {**PUTS, **GETS}[call])
+        how = " with immediate=True" if immediate else ""
+        assert text.startswith(
+            f"the queue was shut down{how} by process {os.getpid()} (this process) at "
+        )
+        assert before <= moment_in(text) <= datetime.now()
+        if call in PUTS:
+            assert text.endswith(": nothing more can be put")
+        else:
+            assert text.endswith(
+                ": what was left cannot be taken" if immediate else ": no item is left"
+            )
+
+
+@pytest.mark.parametrize("put", [False, True], ids=["get", "put"])
+def test_a_call_that_was_waiting_is_told_too(put):
+    with TreeQueue(0, maxsize=1) as queue:
+        if put:
+            queue.put(1)
+        worker = Worker(queue.put, 2) if put else Worker(queue.get)
+        time.sleep(SHORT_S)
+        queue.shutdown()
+        with pytest.raises(ShutDown, match=f"by process {os.getpid()}"):
+            worker.join()
+
+
+def test_the_name_of_a_queue_is_said(queue_folder):
+    with TreeQueue(0, maxsize=1, name="actors") as queue:
+        queue.shutdown()
+        assert shut_down_by(queue, TreeQueue.get).startswith('the queue "actors" was shut down')
+
+
+def test_a_batch_says_how_many_are_left(queue_folder):
+    with TreeQueue(0, maxsize=4) as queue:
+        queue.put(1)
+        queue.shutdown()
+        text = shut_down_by(queue, lambda queue: queue.get_batch(3))
+        assert f"by process {os.getpid()}" in text
+        assert "3 items were asked for, 1 is left" in text and "min=1" in text
+        assert queue.get() == 1
+
+
+def test_the_first_shutdown_is_named_to_puts_and_the_immediate_one_to_gets(start_method, nursery):
+    with TreeQueue(0, maxsize=4) as queue:
+        queue.shutdown()
+        first = shut_down_by(queue, TreeQueue.get)
+        answer = nursery.ask(start_method, shut_down_at_once, queue)
+        other = nursery.answer(answer)
+        assert other != os.getpid()
+        of_put, of_get = (shut_down_by(queue, call) for call in (PUTS["put"], TreeQueue.get))
+        assert f"by process {os.getpid()} (this process)" in of_put
+        assert moment_in(of_put) == moment_in(first)
+        assert "immediate" not in of_put
+        assert f"with immediate=True by process {other} (another process)" in of_get
+        stats = queue.stats()
+        assert stats.shut_down_by == os.getpid()
+        queue.shutdown(immediate=True)
+        assert moment_in(shut_down_by(queue, TreeQueue.get)) == moment_in(of_get)
+
+
+def shut_down_at_once(queue):
+    queue.shutdown(immediate=True)
+    return os.getpid()
+
+
+def test_one_of_several_producers_that_shuts_down_is_named_to_the_others(start_method, nursery):
+    with TreeQueue(0, maxsize=64) as queue:
+        asked = [nursery.ask(start_method, produce, queue, number) for number in (1, 10**9)]
+        taken = sum(1 for _ in queue)
+        (pid, _), (_, text) = (nursery.answer(answer) for answer in asked)
+        assert taken
+        assert f"by process {pid} (another process)" in text
+
+
+def produce(queue, number):
+    """Put so many and shut down; what came between, if anything did."""
+    try:
+        for _ in range(number):
+            queue.put(1)
+    except ShutDown as error:
+        return os.getpid(), str(error)
+    queue.shutdown()
+    return os.getpid(), ""
+
+
+def test_stats_say_who_shut_the_queue_down_and_when():
+    with TreeQueue(0, maxsize=1) as queue:
+        stats = queue.stats()
+        assert (stats.is_shut_down, stats.shut_down_by, stats.shut_down_at) == (False, None, None)
+        before = time.time() - 0.001
+        queue.shutdown()
+        stats = queue.stats()
+        assert (stats.is_shut_down, stats.shut_down_by) == (True, os.getpid())
+        assert before <= stats.shut_down_at <= time.time()
 
 
 # Iterating.

@@ -90,8 +90,10 @@ fn leaves(schema: &Schema) -> Vec<Leaf<'_>> {
 
 fn write_facts(look: &Look, facts: &Facts, schema: &Schema, out: &mut dyn Write) -> io::Result<()> {
     let style = style_of(look.state);
-    let shut_down = look.content.as_ref().is_some_and(|content| content.shut_down);
-    let note = if shut_down { ", shut down" } else { "" };
+    let note = match &look.content {
+        Some(content) if content.shut_down => shut_down_by_whom(content),
+        _ => String::new(),
+    };
     writeln!(out, "{BOLD}{}{BOLD:#}  {style}{}{style:#}{note}", look.name, look.state.word())?;
     if let Some(reason) = &look.reason {
         writeln!(out, "{INDENT}{reason}")?;
@@ -116,6 +118,13 @@ fn write_facts(look: &Look, facts: &Facts, schema: &Schema, out: &mut dyn Write)
         count => format!("{count} leaves"),
     };
     writeln!(out, "{INDENT}schema    {leaves}, fingerprint {:016x}", schema.fingerprint())
+}
+
+/// `, shut down by process 4711 at 2026-05-04T12:30:00Z`.
+fn shut_down_by_whom(content: &Content) -> String {
+    let by = content.shut_down_by.map_or_else(String::new, |pid| format!(" by process {pid}"));
+    let at = content.shut_down_at.as_ref().map_or_else(String::new, |at| format!(" at {at}"));
+    format!(", shut down{by}{at}")
 }
 
 fn write_schema(schema: &Schema, out: &mut dyn Write) -> io::Result<()> {

@@ -68,6 +68,9 @@ pub struct Content {
     /// Items to be had.
     pub items: usize,
     pub shut_down: bool,
+    /// The process that shut it down first, and when.
+    pub shut_down_by: Option<u32>,
+    pub shut_down_at: Option<String>,
     /// How many takers died with the item with which most have died.
     pub most_deaths: u32,
     pub slots: Slots,
@@ -210,6 +213,8 @@ impl Content {
         Self {
             items: snapshot.ready,
             shut_down: snapshot.is_shut_down,
+            shut_down_by: stats.shutdown.and_then(|shutdown| shutdown.pid()),
+            shut_down_at: stats.shutdown.and_then(|shutdown| shutdown.at()).map(units::moment),
             most_deaths: stats.most_deaths,
             slots: Slots {
                 free: snapshot.free,

@@ -120,8 +120,9 @@ pub fn borrow_error(
                 "what was left cannot be taken".to_owned()
             } else if wanted > 1 && left > 0 {
                 format!(
-                    "only {left} of the {wanted} items are left, and no more will come: ask for at most so many, or with \
-                     min=1"
+                    "{wanted} items were asked for, {left} {} left, and no more will come: ask for at most so many as are \
+                     left, or with min=1",
+                    if left == 1 { "is" } else { "are" }
                 )
             } else {
                 "no item is left".to_owned()

@@ -23,6 +23,8 @@ pub fn look(name: &str, id: u32, items: usize) -> TestLook {
     let content = Content {
         items,
         shut_down: false,
+        shut_down_by: None,
+        shut_down_at: None,
         most_deaths: 0,
         slots: Slots { free: 64 - items, ready: items, ..Slots::default() },
         counters: Totals::default(),

@@ -18,7 +18,7 @@ pub const WATCHDOG: Duration = Duration::from_secs(120);
 pub const CAPACITY: u64 = 8;
 const VARIABLE: &str = "TREEQUEUES_DIR";
 const READY: &str = "the queue is there";
-/// Tells a process that holds a queue its name, items, and whether it is kept, and an item is borrowed.
+/// Tells a process that holds a queue its name, items, and whether it is kept, an item is borrowed, and it is shut down.
 const ORDER: &str = "TREEQUEUES_TEST_QUEUE";
 
 /// A folder of named queues.
@@ -43,6 +43,7 @@ pub struct Order {
     pub items: usize,
     pub keep: bool,
     pub borrow: bool,
+    pub shut_down: bool,
 }
 
 /// A command that goes on, and its lines.
@@ -103,11 +104,11 @@ impl Folder {
 
     /// Starts a process that makes a queue of this name, and waits until it has.
     pub fn hold(&self, name: &str, order: Order) -> Holder {
-        let Order { items, keep, borrow } = order;
+        let Order { items, keep, borrow, shut_down } = order;
         let mut child = Command::new(std::env::current_exe().expect("this test"))
             .args(["--exact", "process_that_holds_a_queue", "--ignored", "--nocapture"])
             .env(VARIABLE, self.path())
-            .env(ORDER, format!("{name} {items} {keep} {borrow}"))
+            .env(ORDER, format!("{name} {items} {keep} {borrow} {shut_down}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -212,7 +213,7 @@ pub fn hold_a_queue() {
     // Whoever runs all ignored tests gives no order.
     let Ok(order) = std::env::var(ORDER) else { return };
     let words: Vec<&str> = order.split(' ').collect();
-    let [name, items, keep, borrow] = words[..] else { panic!("{order}") };
+    let [name, items, keep, borrow, shut_down] = words[..] else { panic!("{order}") };
     let options = CreateOptions { keep: keep == "true", ..CreateOptions::default() };
     let queue = Queue::create_named(name, schema(), CAPACITY, options).expect("created");
     for number in 0..items.parse::<u8>().expect("a number") {
@@ -223,6 +224,9 @@ pub fn hold_a_queue() {
         loan.commit().expect("sound");
     }
     let _held = (borrow == "true").then(|| queue.borrow().expect("an item"));
+    if shut_down == "true" {
+        queue.shutdown(false).expect("attached");
+    }
     println!("\n{READY}");
     io::stdout().flush().expect("read");
     let _ = io::stdin().read(&mut [0]);

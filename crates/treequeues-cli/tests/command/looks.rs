@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::exposition;
 use crate::folder::{CAPACITY, Folder, Order};
 
-const THREE_ITEMS: Order = Order { items: 3, keep: false, borrow: false };
-const KEPT: Order = Order { items: 3, keep: true, borrow: false };
+const THREE_ITEMS: Order = Order { items: 3, keep: false, borrow: false, shut_down: false };
+const KEPT: Order = Order { items: 3, keep: true, borrow: false, shut_down: false };
 
 #[test]
 fn an_empty_folder_says_so_and_where_it_is() {
@@ -64,6 +64,8 @@ fn the_fields_of_a_listing_are_stable() {
         "name",
         "participants",
         "shut_down",
+        "shut_down_at",
+        "shut_down_by",
         "slots",
         "state",
     ];
@@ -79,6 +81,22 @@ fn the_fields_of_a_listing_are_stable() {
     );
     assert_eq!((&queue["counters"]["puts"], &queue["counters"]["gets"]), (&json!(3), &json!(0)));
     assert_eq!(queue["creator_pid"], json!(holder.pid()));
+}
+
+#[test]
+fn who_shut_a_queue_down_and_when_is_told() {
+    let folder = Folder::new();
+    let holder = folder.hold("actors", Order { shut_down: true, ..THREE_ITEMS });
+    let report = folder.json(&["inspect", "actors", "--json"]);
+    assert_eq!((&report["shut_down"], &report["shut_down_by"]), (&json!(true), &json!(holder.pid())));
+    let at = report["shut_down_at"].as_str().expect("a time");
+    let text = folder.text(&["inspect", "actors"]);
+    let first = text.lines().next().expect("a line");
+    assert_eq!(first, format!("actors  live, shut down by process {} at {at}", holder.pid()));
+    let open = folder.hold("open", THREE_ITEMS);
+    let report = folder.json(&["inspect", "open", "--json"]);
+    assert_eq!(report["shut_down_by"], json!(null));
+    drop(open);
 }
 
 #[test]
