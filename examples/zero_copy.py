@@ -27,7 +27,7 @@ def camera(queue: TreeQueue[Shot]) -> None:
     for number in range(5):
         with queue.reserve() as loan:
             expose(loan.tree, number)
-    queue.shutdown()  # That was all: what is there can still be had, then comes ShutDown.
+    queue.shutdown()  # The only camera is done: what is there can still be had.
 
 
 if __name__ == "__main__":

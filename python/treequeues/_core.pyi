@@ -25,7 +25,8 @@ class CorruptedError(OSError):
     """
 
 class ShutDown(Exception):
-    """The queue was shut down. From Python 3.13 on this is `queue.ShutDown`."""
+    """The queue was shut down: the message says by which process, and when. From Python 3.13 on this
+    is `queue.ShutDown`."""
 
 class TreeQueue(Generic[T]):
     """A queue of trees of arrays, shared by processes.
@@ -335,6 +336,9 @@ class TreeQueue(Generic[T]):
         """Shut the queue down for every process: puts raise ShutDown, gets drain what is there and
         then raise it.
 
+        It is the end for everyone, so let the process call it that knows that all producers are
+        done.
+
         immediate: gets raise at once too.
         """
 
@@ -370,7 +374,7 @@ class WriteLoan(Generic[T]):
     """A reserved slot, or several side by side, until `commit` or `abort`.
 
     As a context manager it commits at the clean end of the block, and aborts at an exception. One
-    that dies without either aborts.
+    that dies without either aborts, with a ResourceWarning.
 
     A view that outlives its loan (people write `obs = loan.tree["obs"]`) could still write while
     others read. So then `commit` copies the item into another slot and publishes that one, warns

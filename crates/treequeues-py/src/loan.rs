@@ -299,7 +299,8 @@ impl Ended<'_> {
 
 /// A reserved slot, or several side by side, until commit or abort.
 ///
-/// As a context manager it commits at the clean end of the block, and aborts at an exception.
+/// As a context manager it commits at the clean end of the block, and aborts at an exception. One that dies without either
+/// aborts, with a ResourceWarning.
 #[pyclass(frozen, generic, weakref, module = "treequeues", name = "WriteLoan")]
 pub struct WriteLoan {
     loan: Loan,
