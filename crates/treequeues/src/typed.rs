@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::error::{BorrowError, Corrupted, CreateError, OpenError, ReserveError};
 use crate::loan::{ItemInfo, LeafError, ReadLoan, WriteLoan};
 use crate::queue::Queue;
-use crate::schema::{DifferenceRow, Schema, SchemaDifference};
+use crate::schema::{Places, Schema, SchemaDifference};
 use crate::segment::CreateOptions;
 use crate::tree::{LeafReader, LeafWriter, Tree};
 use crate::wait::Wait;
@@ -347,20 +347,8 @@ fn match_leaves(ours: &Schema, theirs: &Schema) -> Result<Arc<[usize]>, SchemaDi
     if ours.structure() == theirs.structure() {
         return Ok((0..ours.leaves().len()).collect());
     }
-    let places: HashMap<&str, usize> =
-        theirs.leaves().iter().enumerate().map(|(place, leaf)| (leaf.path.as_str(), place)).collect();
-    let place_of = |path: &str| {
-        // The middle of a long path is left out, and then it says too little about which leaf it is.
-        if path.contains("...") {
-            let mut difference = SchemaDifference::between(ours, theirs);
-            difference.push_front(DifferenceRow::new(
-                path,
-                "a path too long to compare",
-                "in another structure",
-            ));
-            return Err(difference);
-        }
-        Ok(places[path])
-    };
-    ours.leaves().iter().map(|leaf| place_of(&leaf.path)).collect()
+    let mut places = Places::default();
+    let (ours, theirs) = (places.of_leaves(ours.structure()), places.of_leaves(theirs.structure()));
+    let numbers: HashMap<usize, usize> = theirs.into_iter().zip(0..).collect();
+    Ok(ours.iter().map(|place| numbers[place]).collect())
 }

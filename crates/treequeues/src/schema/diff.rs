@@ -1,16 +1,16 @@
 //! The difference of two schemas, for people: a table of what is on either side.
 //!
-//! Leaves are matched by path, wherever they stand in the order. The containers are compared only where both sides have
+//! Leaves are matched by their whole path, wherever they stand in the order. The containers are compared only where both sides have
 //! leaves at the same paths: else the leaves say more about what differs.
 //!
 //! D1. There is a row if, and only if, the schemas differ.
 //! D2. What is shown is bounded, whatever the schemas are: rows by [`MAX_SHOWN_ROWS`], cells by [`MAX_CELL_CHARS`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 
 use super::key::elide_middle;
-use super::{Key, LeafSpec, Node, Schema};
+use super::{Key, LeafSpec, Node, Places, Schema};
 
 /// How many rows of a difference are shown: a screen of an ordinary terminal, with room for what stands around it.
 pub const MAX_SHOWN_ROWS: usize = 20;
@@ -195,15 +195,13 @@ struct Matched {
 }
 
 fn match_leaves(left: &Schema, right: &Schema, same: impl Fn(&LeafSpec, &LeafSpec) -> bool) -> Matched {
-    // Long paths lose their middle, so two leaves may share one: then they are matched in order.
-    let mut theirs: HashMap<&str, VecDeque<usize>> = HashMap::with_capacity(right.leaves().len());
-    for (index, leaf) in right.leaves().iter().enumerate() {
-        theirs.entry(&leaf.path).or_default().push_back(index);
-    }
+    let mut places = Places::default();
+    let (ours, theirs) = (places.of_leaves(left.structure()), places.of_leaves(right.structure()));
+    let theirs: HashMap<usize, usize> = theirs.into_iter().zip(0..).collect();
     let mut is_matched = vec![false; right.leaves().len()];
     let mut matched = Matched { rows: Vec::new(), equal_leaves: 0, same_paths: true };
-    for leaf in left.leaves() {
-        let index = theirs.get_mut(leaf.path.as_str()).and_then(VecDeque::pop_front);
+    for (leaf, place) in left.leaves().iter().zip(ours) {
+        let index = theirs.get(&place).copied();
         index.into_iter().for_each(|index| is_matched[index] = true);
         match index.map(|index| &right.leaves()[index]) {
             Some(other) if same(leaf, other) => matched.equal_leaves += 1,
@@ -480,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_that_share_an_elided_path_are_matched_in_order() {
+    fn leaves_whose_paths_read_the_same_are_told_apart() {
         let deep = |last: [&str; 2]| {
             let key = |name: &str| Key::Str(name.to_owned());
             // Keys of 70 characters around one that falls into the middle, where paths are cut.
@@ -496,8 +494,10 @@ mod tests {
         let (left, right) = (deep(["a", "b"]), deep(["a", "c"]));
         assert_eq!(left.leaves()[0].path, left.leaves()[1].path, "cut");
         let difference = left.difference(&right).unwrap();
-        assert_eq!(difference.equal_leaves(), 2);
-        assert_eq!(difference.rows().len(), 1);
+        assert_eq!(difference.equal_leaves(), 1, "a");
+        let sides: Vec<_> = difference.rows().iter().map(|row| (&row.left, &row.right)).collect();
+        let int8 = Some("int8 ()".to_owned());
+        assert_eq!(sides, [(&int8, &None), (&None, &int8)], "b, and c");
         assert_eq!(left.difference(&left), None);
     }
 }

@@ -94,15 +94,16 @@ impl Node {
         }
     }
 
-    fn write_step(&self, child: usize, path: &mut String) {
+    /// The step to this child.
+    fn step(&self, child: usize) -> Step<'_> {
         match self {
             Node::Dict(keys) | Node::OrderedDict(keys) | Node::DefaultDict { keys, .. } => {
-                Step::Key(&keys[child]).write(path);
+                Step::Key(&keys[child])
             }
             Node::NamedTuple { fields, .. } | Node::Dataclass { fields, .. } | Node::Attrs { fields, .. } => {
-                Step::Field(&fields[child]).write(path);
+                Step::Field(&fields[child])
             }
-            _ => Step::Index(child).write(path),
+            _ => Step::Index(child),
         }
     }
 
@@ -234,29 +235,49 @@ impl Structure {
     pub(super) fn leaf_paths(&self) -> Vec<String> {
         let mut paths = Vec::with_capacity(self.leaf_count);
         self.for_each_path(|node, path| {
-            if self.nodes[node] == Node::Leaf {
+            if self.is_leaf(node) {
                 paths.push(finish_path(path));
             }
         });
         paths
     }
 
+    /// Whether the node with this index is a leaf.
+    pub(super) fn is_leaf(&self, index: usize) -> bool {
+        self.nodes[index] == Node::Leaf
+    }
+
     fn for_each_path(&self, mut visit: impl FnMut(usize, &str)) {
-        // Each open container: its node, the child that comes next, and the length of its own path.
-        let mut open: Vec<(usize, usize, usize)> = Vec::new();
         let mut path = String::new();
+        // The length of each open container's own path.
+        let mut lengths: Vec<usize> = Vec::new();
+        self.for_each_step(|index, depth, step| {
+            lengths.truncate(depth);
+            path.truncate(lengths.last().copied().unwrap_or(0));
+            if let Some(step) = step {
+                step.write(&mut path);
+            }
+            lengths.push(path.len());
+            visit(index, &path);
+        });
+    }
+
+    /// Visits each node with the number of containers around it, and the step that leads to it from the innermost.
+    pub(super) fn for_each_step<'s>(&'s self, mut visit: impl FnMut(usize, usize, Option<Step<'s>>)) {
+        // Each open container: its node, and the child that comes next.
+        let mut open: Vec<(&'s Node, usize)> = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
-            while open.last().is_some_and(|&(parent, next, _)| next == self.nodes[parent].child_count()) {
+            while open.last().is_some_and(|&(parent, next)| next == parent.child_count()) {
                 open.pop();
             }
-            if let Some((parent, next, path_len)) = open.last_mut() {
-                path.truncate(*path_len);
-                self.nodes[*parent].write_step(*next, &mut path);
+            let depth = open.len();
+            let step = open.last_mut().map(|(parent, next)| {
                 *next += 1;
-            }
-            visit(index, &path);
+                parent.step(*next - 1)
+            });
+            visit(index, depth, step);
             if node.child_count() > 0 {
-                open.push((index, 0, path.len()));
+                open.push((node, 0));
             }
         }
     }
