@@ -174,6 +174,28 @@ def test_without_block_a_timeout_is_not_waited_for():
             queue.put(2, False, 3600)
 
 
+@pytest.mark.parametrize("block", [None, 0, "", False, np.False_])
+def test_block_is_read_by_its_truth_and_none_is_false(block):
+    with TreeQueue({"x": 0}, maxsize=1) as queue:
+        for call in (queue.get, queue.borrow):
+            with pytest.raises(Empty):
+                call(block)
+        for call in (queue.get_batch, queue.borrow_batch, queue.get_many):
+            with pytest.raises(Empty):
+                call(1, block=block)
+        queue.put({"x": 1}, block)
+        with pytest.raises(Full):
+            queue.put({"x": 1}, block)
+        with pytest.raises(Full):
+            queue.reserve(block)
+        with pytest.raises(Full):
+            queue.reserve_batch(1, block=block)
+        with pytest.raises(Full):
+            queue.put_batch({"x": np.zeros(1, int)}, block)
+        with pytest.raises(Full):
+            queue.put_many([{"x": 1}], block)
+
+
 def test_a_timeout_may_be_any_real_number():
     with TreeQueue(0, maxsize=1) as queue:
         for timeout in (0, 0.0, False, np.float32(0.01), np.int64(0)):

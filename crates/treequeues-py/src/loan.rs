@@ -275,6 +275,7 @@ impl Loan {
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.opened)?;
         // Locked by nobody for longer than a few instructions, in which no collection begins.
         match self.state.try_lock() {
             Ok(state) => visit.call(&state.tree),

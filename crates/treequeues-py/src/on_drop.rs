@@ -21,13 +21,13 @@ use crate::errors;
 use crate::info;
 use crate::opened::copying;
 use crate::queue::TreeQueue;
-use crate::tree::Tree;
+use crate::tree::{SharedTree, Tree};
 
 /// What the user gave as `on_drop`, once it was found to fit.
 pub struct OnDrop {
     target: Py<PyAny>,
     is_queue: bool,
-    tree: Arc<Tree>,
+    tree: SharedTree,
 }
 
 impl OnDrop {
@@ -35,7 +35,7 @@ impl OnDrop {
     ///
     /// `TypeError` if it is neither a queue nor callable; `SchemaError` if it is a queue of other items, `ValueError` if it is this
     /// very queue, or closed.
-    pub fn new(target: &Bound<'_, PyAny>, tree: &Arc<Tree>, queue: &Queue) -> PyResult<Arc<Self>> {
+    pub fn new(target: &Bound<'_, PyAny>, tree: &SharedTree, queue: &Queue) -> PyResult<Arc<Self>> {
         let is_queue = match target.cast::<TreeQueue>() {
             Ok(other) => {
                 check_queue(other, tree, queue)?;
@@ -49,7 +49,8 @@ impl OnDrop {
                 )));
             }
         };
-        Ok(Arc::new(Self { target: target.clone().unbind(), is_queue, tree: Arc::clone(tree) }))
+        let tree = tree.clone_ref(target.py());
+        Ok(Arc::new(Self { target: target.clone().unbind(), is_queue, tree }))
     }
 
     /// What the user gave.
@@ -63,7 +64,9 @@ impl OnDrop {
         queue.on_drop(move |item| on_drop.hand_over_attached(item))
     }
 
+    /// For the collector of cycles, from the one object that has this hook.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.tree.traverse(visit)?;
         visit.call(&self.target)
     }
 

@@ -22,7 +22,7 @@ use crate::kept::{Awaited, Kept};
 use crate::on_drop::OnDrop;
 use crate::outcome;
 use crate::timeout::Timeout;
-use crate::tree::{SlotOf, Tree};
+use crate::tree::{SharedTree, SlotOf};
 use crate::unshared::{Unshared, Watch};
 
 /// From this many bytes on, items are copied without the interpreter's lock. Below, a copy takes less than the other threads
@@ -34,7 +34,7 @@ const DETACHED_COPY_NBYTES: usize = 1 << 20;
 #[pyclass(frozen, module = "treequeues._core", name = "_Opened")]
 pub struct Opened {
     pub queue: Queue,
-    pub tree: Arc<Tree>,
+    pub tree: SharedTree,
     /// The queue's hook.
     pub on_drop: Option<Arc<OnDrop>>,
     pub kept: Arc<Kept>,
@@ -47,10 +47,10 @@ impl Opened {
     /// # Errors
     ///
     /// As `Unshared::new`.
-    pub fn new(py: Python<'_>, queue: Queue, tree: Tree) -> PyResult<Self> {
+    pub fn new(py: Python<'_>, queue: Queue, tree: SharedTree) -> PyResult<Self> {
         Ok(Self {
             queue,
-            tree: Arc::new(tree),
+            tree,
             on_drop: None,
             kept: Arc::default(),
             unshared: Unshared::new(py)?,
@@ -64,10 +64,11 @@ impl Opened {
     ///
     /// As `OnDrop::new`.
     pub fn with_on_drop(&self, on_drop: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let on_drop = OnDrop::new(on_drop, &self.tree, &self.queue)?;
+        let tree = self.tree.clone_ref(on_drop.py());
+        let on_drop = OnDrop::new(on_drop, &tree, &self.queue)?;
         Ok(Self {
             queue: on_drop.hooked(self.queue.clone()),
-            tree: Arc::clone(&self.tree),
+            tree,
             on_drop: Some(on_drop),
             kept: Arc::default(),
             unshared: self.unshared.clone(),
@@ -331,6 +332,7 @@ impl Opened {
 #[pymethods]
 impl Opened {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.tree.traverse(&visit)?;
         self.on_drop.as_ref().map_or(Ok(()), |on_drop| on_drop.traverse(&visit))
     }
 }

@@ -18,7 +18,7 @@ use crate::opened::Opened;
 use crate::outcome;
 use crate::state::{State, StateCell};
 use crate::stats;
-use crate::timeout::{Timeout, count, deaths, places};
+use crate::timeout::{Block, Timeout, count, deaths, places};
 use crate::tree::Tree;
 
 /// What a `maxsize` of 0 means to `multiprocessing.Queue`, and cannot mean here.
@@ -225,14 +225,14 @@ impl TreeQueue {
     /// Raises SchemaError if the tree does not fit, queue.Full if no slot became free in time (timeout is in seconds;
     /// None waits for ever), ShutDown, and ValueError after close. A put that raises leaves the queue as it was.
     #[pyo3(
-        signature = (obj, block = None, timeout = None),
+        signature = (obj, block = Block::YES, timeout = None),
         text_signature = "($self, obj, block=True, timeout=None)"
     )]
     fn put(
         &self,
         py: Python<'_>,
         obj: &Bound<'_, PyAny>,
-        block: Option<&Bound<'_, PyAny>>,
+        block: Block,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         self.opened(py)?.get().put(py, obj, Timeout::from_arguments(block, timeout)?)
@@ -250,13 +250,13 @@ impl TreeQueue {
     /// ShutDown when the queue is shut down and drained, and ValueError after close. A get that raises takes nothing.
     /// With info=True a pair of the tree and its ItemInfo is returned.
     #[pyo3(
-        signature = (block = None, timeout = None, out = None, info = false),
+        signature = (block = Block::YES, timeout = None, out = None, info = false),
         text_signature = "($self, block=True, timeout=None, out=None, info=False)"
     )]
     fn get<'py>(
         &self,
         py: Python<'py>,
-        block: Option<&Bound<'py, PyAny>>,
+        block: Block,
         timeout: Option<&Bound<'py, PyAny>>,
         out: Option<&Bound<'py, PyAny>>,
         info: bool,
@@ -276,13 +276,13 @@ impl TreeQueue {
 
     /// Take a free slot, to be filled in place: a WriteLoan.
     #[pyo3(
-        signature = (block = None, timeout = None),
+        signature = (block = Block::YES, timeout = None),
         text_signature = "($self, block=True, timeout=None)"
     )]
     fn reserve(
         &self,
         py: Python<'_>,
-        block: Option<&Bound<'_, PyAny>>,
+        block: Block,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<WriteLoan> {
         let opened = self.opened(py)?;
@@ -293,15 +293,10 @@ impl TreeQueue {
 
     /// Take the oldest item, to be read in place: a ReadLoan.
     #[pyo3(
-        signature = (block = None, timeout = None),
+        signature = (block = Block::YES, timeout = None),
         text_signature = "($self, block=True, timeout=None)"
     )]
-    fn borrow(
-        &self,
-        py: Python<'_>,
-        block: Option<&Bound<'_, PyAny>>,
-        timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<ReadLoan> {
+    fn borrow(&self, py: Python<'_>, block: Block, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<ReadLoan> {
         let opened = self.opened(py)?;
         let hold = opened.get().borrow(py, Timeout::from_arguments(block, timeout)?)?.into_hold();
         ReadLoan::new(py, opened, hold, false)
@@ -309,14 +304,14 @@ impl TreeQueue {
 
     /// Put n items at once from a stacked tree: leaves (n, ...). All are put, in order, or none.
     #[pyo3(
-        signature = (stacked, block = None, timeout = None),
+        signature = (stacked, block = Block::YES, timeout = None),
         text_signature = "($self, stacked, block=True, timeout=None)"
     )]
     fn put_batch(
         &self,
         py: Python<'_>,
         stacked: &Bound<'_, PyAny>,
-        block: Option<&Bound<'_, PyAny>>,
+        block: Block,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         self.opened(py)?.get().put_batch(py, stacked, Timeout::from_arguments(block, timeout)?)
@@ -324,7 +319,7 @@ impl TreeQueue {
 
     /// Take the n oldest items as a stacked tree: leaves (n, ...); with min=, what is there, from min to n items.
     #[pyo3(
-        signature = (n, min = None, block = None, timeout = None, out = None),
+        signature = (n, min = None, block = Block::YES, timeout = None, out = None),
         text_signature = "($self, n, min=None, block=True, timeout=None, out=None)"
     )]
     fn get_batch<'py>(
@@ -332,7 +327,7 @@ impl TreeQueue {
         py: Python<'py>,
         n: &Bound<'py, PyAny>,
         min: Option<&Bound<'py, PyAny>>,
-        block: Option<&Bound<'py, PyAny>>,
+        block: Block,
         timeout: Option<&Bound<'py, PyAny>>,
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -343,7 +338,7 @@ impl TreeQueue {
 
     /// Take free slots that lie side by side, to be filled in place as one stacked tree: a WriteLoan.
     #[pyo3(
-        signature = (n, min = None, block = None, timeout = None),
+        signature = (n, min = None, block = Block::YES, timeout = None),
         text_signature = "($self, n, min=None, block=True, timeout=None)"
     )]
     fn reserve_batch<'py>(
@@ -351,7 +346,7 @@ impl TreeQueue {
         py: Python<'py>,
         n: &Bound<'py, PyAny>,
         min: Option<&Bound<'py, PyAny>>,
-        block: Option<&Bound<'py, PyAny>>,
+        block: Block,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<WriteLoan> {
         let opened = self.opened(py)?;
@@ -363,7 +358,7 @@ impl TreeQueue {
 
     /// Take the oldest items that lie side by side, to be read in place as one stacked tree: a ReadLoan.
     #[pyo3(
-        signature = (n, min = None, block = None, timeout = None),
+        signature = (n, min = None, block = Block::YES, timeout = None),
         text_signature = "($self, n, min=None, block=True, timeout=None)"
     )]
     fn borrow_batch<'py>(
@@ -371,7 +366,7 @@ impl TreeQueue {
         py: Python<'py>,
         n: &Bound<'py, PyAny>,
         min: Option<&Bound<'py, PyAny>>,
-        block: Option<&Bound<'py, PyAny>>,
+        block: Block,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<ReadLoan> {
         let opened = self.opened(py)?;
@@ -382,14 +377,14 @@ impl TreeQueue {
 
     /// Put trees, all or none.
     #[pyo3(
-        signature = (trees, block = None, timeout = None),
+        signature = (trees, block = Block::YES, timeout = None),
         text_signature = "($self, trees, block=True, timeout=None)"
     )]
     fn put_many(
         &self,
         py: Python<'_>,
         trees: &Bound<'_, PyAny>,
-        block: Option<&Bound<'_, PyAny>>,
+        block: Block,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         self.opened(py)?.get().put_many(py, trees, Timeout::from_arguments(block, timeout)?)
@@ -397,14 +392,14 @@ impl TreeQueue {
 
     /// Take what is there, at least one tree and at most max_items, oldest first: a list.
     #[pyo3(
-        signature = (max_items, block = None, timeout = None),
+        signature = (max_items, block = Block::YES, timeout = None),
         text_signature = "($self, max_items, block=True, timeout=None)"
     )]
     fn get_many<'py>(
         &self,
         py: Python<'py>,
         max_items: &Bound<'py, PyAny>,
-        block: Option<&Bound<'py, PyAny>>,
+        block: Block,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let opened = self.opened(py)?;

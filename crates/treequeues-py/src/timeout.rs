@@ -17,13 +17,27 @@ pub enum Timeout {
     Forever,
 }
 
+/// Whether a call waits: any object, by its truth, as `queue.Queue` takes it. None is false.
+#[derive(Clone, Copy)]
+pub struct Block(bool);
+
+impl Block {
+    /// What a call does that is not told.
+    pub const YES: Block = Block(true);
+}
+
+impl FromPyObject<'_, '_> for Block {
+    type Error = PyErr;
+
+    fn extract(block: Borrowed<'_, '_, PyAny>) -> PyResult<Block> {
+        block.is_truthy().map(Block)
+    }
+}
+
 impl Timeout {
     /// As `multiprocessing.Queue` reads them: a timeout only counts if the call blocks, and below zero it is zero.
-    pub fn from_arguments(
-        block: Option<&Bound<'_, PyAny>>,
-        timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
-        if !block.map_or(Ok(true), |block| block.is_truthy())? {
+    pub fn from_arguments(block: Block, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        if !block.0 {
             return Ok(Self::None);
         }
         let Some(timeout) = timeout.filter(|timeout| !timeout.is_none()) else { return Ok(Self::Forever) };

@@ -46,7 +46,10 @@ mod strided;
 #[allow(unsafe_code)]
 mod views;
 
+use std::ops::Deref;
+
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -72,6 +75,15 @@ pub struct Tree {
     /// For items with large arrays.
     recycler: Option<Recycler>,
 }
+
+/// A tree that several objects refer to.
+///
+/// It is an object of Python's, because its classes and functions may lead back to a queue: the collector of cycles counts each of
+/// these references at the one object that owns it.
+pub struct SharedTree(Py<TreeObject>);
+
+#[pyclass(frozen, module = "treequeues._core", name = "_Tree")]
+struct TreeObject(Tree);
 
 /// A leaf as the walk wants it.
 struct Leaf {
@@ -105,9 +117,9 @@ impl Tree {
     ///
     /// `TypeError` where a leaf, a key or a container is not supported, with its path; `SchemaError` where the tree is
     /// too deep or too large.
-    pub fn from_example(py: Python<'_>, example: &Bound<'_, PyAny>) -> PyResult<Tree> {
+    pub fn from_example(py: Python<'_>, example: &Bound<'_, PyAny>) -> PyResult<SharedTree> {
         let (schema, classes) = build::schema_of(example)?;
-        Tree::bind(py, schema, classes)
+        SharedTree::new(py, Tree::bind(py, schema, classes)?)
     }
 
     /// The tree of a schema that another process made. Classes are imported; what cannot be imported is a dict (for a
@@ -116,10 +128,10 @@ impl Tree {
     /// # Errors
     ///
     /// `ImportError` where a dtype needs a package that is missing.
-    pub fn from_schema(py: Python<'_>, schema: Schema) -> PyResult<Tree> {
+    pub fn from_schema(py: Python<'_>, schema: Schema) -> PyResult<SharedTree> {
         let classes = schema.structure().nodes().iter().map(|node| classes::find(py, node));
         let classes = classes.collect::<PyResult<_>>()?;
-        Tree::bind(py, schema, classes)
+        SharedTree::new(py, Tree::bind(py, schema, classes)?)
     }
 
     /// The schema.
@@ -141,6 +153,41 @@ impl Tree {
         let recycler =
             leaves.iter().any(is_large).then(|| Recycler::new(py, schema.item_nbytes())).transpose()?;
         Ok(Tree { schema, nodes, leaves, types: numpy_types(py)?.clone_ref(py), recycler })
+    }
+}
+
+impl SharedTree {
+    fn new(py: Python<'_>, tree: Tree) -> PyResult<SharedTree> {
+        Ok(SharedTree(Py::new(py, TreeObject(tree))?))
+    }
+
+    /// Another reference to the same tree.
+    pub fn clone_ref(&self, py: Python<'_>) -> SharedTree {
+        SharedTree(self.0.clone_ref(py))
+    }
+
+    /// For the collector of cycles, from the object that has this reference.
+    ///
+    /// # Errors
+    ///
+    /// What the collector says.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.0)
+    }
+}
+
+impl Deref for SharedTree {
+    type Target = Tree;
+
+    fn deref(&self) -> &Tree {
+        &self.0.get().0
+    }
+}
+
+#[pymethods]
+impl TreeObject {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.0.nodes.iter().try_for_each(|node| node.traverse(&visit))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A schema's nodes, bound to the classes and keys of this process.
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
@@ -42,6 +43,23 @@ pub(super) struct ObjectNode {
     pub fields: Vec<Py<PyString>>,
     /// Whether its fields may be set: it is not frozen, nor looks at what is set.
     pub is_settable: bool,
+}
+
+impl Node {
+    /// For the collector of cycles: the classes and functions, which may lead anywhere. Keys lead nowhere.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Node::Dict(DictNode { kind: DictKind::DefaultDict(factory), .. }) => visit.call(factory),
+            Node::NamedTuple(class, _) => visit.call(class),
+            Node::Object(object) => visit.call(&object.class),
+            Node::Custom(custom) => {
+                visit.call(&custom.class)?;
+                visit.call(&custom.flatten)?;
+                visit.call(&custom.unflatten)
+            }
+            Node::Leaf | Node::None | Node::Dict(_) | Node::List(_) | Node::Tuple(_) => Ok(()),
+        }
+    }
 }
 
 impl ObjectNode {
