@@ -1,12 +1,13 @@
 """ArrayQueue: what TreeQueue does, for one array."""
 
+import os
 import pickle
 from queue import Empty, Full
 
 import numpy as np
 import pytest
 
-from treequeues import ArrayQueue, SchemaError, ShutDown
+from treequeues import ArrayQueue, SchemaError, ShutDown, TreeQueue, register_node
 
 
 def test_arrays_come_out_in_the_order_they_went_in():
@@ -57,6 +58,42 @@ def test_a_misfit_says_what_was_expected_and_what_came():
 def test_only_an_array_can_be_the_example(tree):
     with pytest.raises(TypeError):
         ArrayQueue(tree, maxsize=1)
+
+
+@pytest.mark.parametrize("scalar", [np.float32(0), np.bool_(True), np.str_("ab"), 0, 0.0, True])
+def test_a_scalar_is_no_array_to_any_of_its_calls(scalar):
+    name = f"array-queue-{os.getpid()}"
+    for make in (
+        lambda: ArrayQueue(scalar, maxsize=1),
+        lambda: ArrayQueue(scalar, maxsize=1, name=name),
+        lambda: ArrayQueue.open(name, scalar, 1),
+    ):
+        with pytest.raises(TypeError, match="expects an array"):
+            make()
+    with TreeQueue(scalar, 1, name=name), pytest.raises(SchemaError, match="TreeQueue"):
+        ArrayQueue.attach(name)
+    with pytest.raises(FileNotFoundError):
+        ArrayQueue.attach(name)
+
+
+def test_what_can_be_created_can_be_attached_to_and_opened():
+    name = f"array-queue-{os.getpid()}"
+    example = np.array(np.float32(0))
+    with ArrayQueue(example, 1, name=name) as queue:
+        queue.put(np.float32(0.5))
+        with ArrayQueue.attach(name) as attached, ArrayQueue.open(name, example, 1) as opened:
+            assert opened.qsize() == 1
+            got = attached.get()
+    assert type(got) is np.ndarray and (got.shape, got.dtype, got) == ((), np.float32, 0.5)
+
+
+def test_a_node_with_a_shape_and_a_dtype_is_no_array():
+    class Node:
+        shape, dtype = (2,), np.dtype("f4")
+
+    register_node(Node, lambda node: ((np.zeros(2),), None), lambda aux, children: Node())
+    with pytest.raises(TypeError, match="TreeQueue"):
+        ArrayQueue(Node(), maxsize=1)
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (5, 0, 2), (3, 4, 5)])

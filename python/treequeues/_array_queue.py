@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from treequeues._core import SchemaError, TreeQueue
 from treequeues._loans import ItemInfo
+from treequeues._registry import find
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
@@ -29,7 +30,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
     on_drop: what this process hands such items to: a function of the array and its ItemInfo, or a
         queue of the same arrays.
 
-    Raises as `TreeQueue` does, and TypeError if the example is a tree.
+    Raises as `TreeQueue` does, and TypeError if the example is a tree or a scalar.
     """
 
     @overload
@@ -139,6 +140,16 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
 
 def _checked(array: Any) -> Any:
     """The example, if it is one of an array."""
+    if isinstance(array, np.generic):
+        raise TypeError(
+            f"ArrayQueue expects an array as its example, got a scalar, np.{type(array).__name__}; "
+            "use np.array(x) for arrays without dimensions, or TreeQueue for scalars"
+        )
+    if find(type(array)) is not None:
+        raise TypeError(
+            f"ArrayQueue expects an array as its example, got {type(array).__name__}, which is a "
+            "registered node; for trees of arrays use TreeQueue"
+        )
     if not (hasattr(array, "shape") and hasattr(array, "dtype")):
         raise TypeError(
             f"ArrayQueue expects an array as its example, got {type(array).__name__}; "
