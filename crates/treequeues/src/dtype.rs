@@ -80,8 +80,8 @@ impl Number {
         Number { name, code, itemsize, alignment, is_extension: false }
     }
 
-    const fn extension(name: &'static str, itemsize: usize) -> Number {
-        Number { name, code: None, itemsize, alignment: itemsize, is_extension: true }
+    const fn extension(name: &'static str, itemsize: usize, alignment: usize) -> Number {
+        Number { name, code: None, itemsize, alignment, is_extension: true }
     }
 
     /// Whether it comes from the Python package `ml_dtypes` and not from NumPy.
@@ -92,7 +92,7 @@ impl Number {
 }
 
 /// All numbers. A name that `ml_dtypes` adds is a line to add here.
-static NUMBERS: [Number; 34] = [
+static NUMBERS: [Number; 36] = [
     Number::numpy("bool", "b1", 1, 1),
     Number::numpy("int8", "i1", 1, 1),
     Number::numpy("uint8", "u1", 1, 1),
@@ -109,24 +109,26 @@ static NUMBERS: [Number; 34] = [
     Number::numpy("complex64", "c8", 8, 4),
     Number::numpy("complex128", "c16", 16, 8),
     Number::numpy("complex256", "c32", 32, 16),
-    Number::extension("bfloat16", 2),
-    Number::extension("float8_e3m4", 1),
-    Number::extension("float8_e4m3", 1),
-    Number::extension("float8_e4m3b11fnuz", 1),
-    Number::extension("float8_e4m3fn", 1),
-    Number::extension("float8_e4m3fnuz", 1),
-    Number::extension("float8_e5m2", 1),
-    Number::extension("float8_e5m2fnuz", 1),
-    Number::extension("float8_e8m0fnu", 1),
-    Number::extension("float6_e2m3fn", 1),
-    Number::extension("float6_e3m2fn", 1),
-    Number::extension("float4_e2m1fn", 1),
-    Number::extension("int1", 1),
-    Number::extension("uint1", 1),
-    Number::extension("int2", 1),
-    Number::extension("uint2", 1),
-    Number::extension("int4", 1),
-    Number::extension("uint4", 1),
+    Number::extension("bfloat16", 2, 2),
+    Number::extension("float8_e3m4", 1, 1),
+    Number::extension("float8_e4m3", 1, 1),
+    Number::extension("float8_e4m3b11fnuz", 1, 1),
+    Number::extension("float8_e4m3fn", 1, 1),
+    Number::extension("float8_e4m3fnuz", 1, 1),
+    Number::extension("float8_e5m2", 1, 1),
+    Number::extension("float8_e5m2fnuz", 1, 1),
+    Number::extension("float8_e8m0fnu", 1, 1),
+    Number::extension("float6_e2m3fn", 1, 1),
+    Number::extension("float6_e3m2fn", 1, 1),
+    Number::extension("float4_e2m1fn", 1, 1),
+    Number::extension("int1", 1, 1),
+    Number::extension("uint1", 1, 1),
+    Number::extension("int2", 1, 1),
+    Number::extension("uint2", 1, 1),
+    Number::extension("int4", 1, 1),
+    Number::extension("uint4", 1, 1),
+    Number::extension("complex32", 4, 2),
+    Number::extension("bcomplex32", 4, 2),
 ];
 
 /// The units of NumPy's `datetime64` and `timedelta64`.
