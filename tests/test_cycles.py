@@ -1,4 +1,4 @@
-"""Queues in cycles of references: what nobody else reaches is collected, with its memory and descriptors."""
+"""Queues in cycles of references: what nobody else reaches is collected, with all it holds."""
 
 import functools
 import gc

@@ -53,7 +53,7 @@ def test_paths_lead_into_custom_nodes_by_index():
     message = misfit_of(
         {"in": Interval(0, {"x": 0}, "both")}, {"in": Interval(0, {"x": "text"}, "both")}
     )
-    assert message == "in[1].x: expected an int, got a str"
+    assert message.startswith("in[1].x: expected an int, got a str")
 
 
 def test_the_aux_data_is_part_of_the_structure():
@@ -65,7 +65,7 @@ def test_another_number_of_children_is_refused():
     box = new_class()
     register_node(box, lambda box: (box.children, None), lambda _, children: box(*children))
     message = misfit_of(box(1, 2), box(1, 2, 3))
-    assert message == "(root): expected a Box of length 2, got one of length 3"
+    assert message.startswith("(root): expected a Box of length 2, got one of length 3")
 
 
 def test_an_object_of_another_class_is_refused():
@@ -88,7 +88,7 @@ def test_children_may_be_any_iterable_and_aux_any_tuple_of_plain_values():
 def test_aux_data_that_other_processes_could_not_make_is_refused_by_path():
     box = new_class()
     register_node(box, lambda box: ((), object()), lambda aux, children: box())
-    with pytest.raises(TypeError, match=r"^\[0\]: the aux data of .*Box is an object"):
+    with pytest.raises(TypeError, match=r"^\[0\]: the aux data of .*Box is a value of type object"):
         TreeQueue([box()], maxsize=1)
 
 

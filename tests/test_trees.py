@@ -204,7 +204,7 @@ def test_another_type_of_container_or_leaf_is_a_type_error_by_path(example, tree
     ],
 )
 def test_missing_and_unexpected_children_are_named(example, tree, message):
-    assert misfit_of(example, tree) == message
+    assert misfit_of(example, tree).startswith(message)
 
 
 def test_a_field_that_was_never_set_is_a_misfit():
@@ -218,7 +218,7 @@ def test_paths_lead_through_every_kind_of_container():
         return {"a": [(State(0, {"x y": {("k", 1): FrozenSensor(Transition(0, leaf))}}),)]}
 
     message = misfit_of(tree(np.zeros(2)), tree(np.zeros(3)))
-    assert message == (
+    assert message.startswith(
         "a[0][0].velocity['x y'][('k', 1)].reading.action: expected float64 (2,), got float64 (3,)"
     )
 
@@ -303,7 +303,7 @@ class Color(enum.Enum):
 @pytest.mark.parametrize("key", [Color.RED, np.int64(1), frozenset(), ("a", object()), "\ud800"])
 def test_an_unsupported_key_is_refused_by_path(key):
     message = refusal_of({"in": {key: 1}})
-    assert message.startswith("in: a key of type ")
+    assert message.startswith("in: a key ") and "register_node" in message
 
 
 # Array leaves.
@@ -348,7 +348,8 @@ def test_every_dtype_of_fixed_size_is_carried(dtype):
 
 EXTENSION_DTYPES = (
     "bfloat16 float8_e3m4 float8_e4m3 float8_e4m3b11fnuz float8_e4m3fn float8_e4m3fnuz float8_e5m2 "
-    "float8_e5m2fnuz float8_e8m0fnu float6_e2m3fn float6_e3m2fn float4_e2m1fn int2 uint2 int4 uint4"
+    "float8_e5m2fnuz float8_e8m0fnu float6_e2m3fn float6_e3m2fn float4_e2m1fn int1 uint1 int2 "
+    "uint2 int4 uint4 complex32 bcomplex32"
 )
 
 
@@ -359,7 +360,7 @@ def test_the_dtypes_of_ml_dtypes_are_carried(name):
         pytest.skip(f"this version of ml_dtypes has no {name}")
 
     def tree(value):
-        array = np.full((2, 3), value, getattr(ml_dtypes, name))
+        array = np.full((2, 3), value).astype(getattr(ml_dtypes, name))
         return {"array": array, "zero-d": array[:1, 0].reshape(()), "scalar": array[0, 0]}
 
     assert_same_tree(carry(tree(1), tree(0.5)), tree(1))
@@ -460,14 +461,11 @@ def test_equal_dtypes_fit_whatever_they_are_called():
         ),
         (np.zeros(3), np.zeros(3, object), "float64 (3,), got object (3,)"),
         (np.zeros(3), np.float64(1), "float64 (3,), got a float64 scalar"),
-        (np.zeros(()), np.float32(1), "float64 (), got a float32 scalar"),
     ],
 )
 def test_another_shape_or_dtype_is_refused_with_both(example, tree, message):
-    assert (
-        misfit_of({"obs": {"left": example}}, {"obs": {"left": tree}})
-        == f"obs.left: expected {message}"
-    )
+    text = misfit_of({"obs": {"left": example}}, {"obs": {"left": tree}})
+    assert text.startswith(f"obs.left: expected {message}")
 
 
 @pytest.mark.parametrize(
@@ -481,7 +479,10 @@ def test_arrays_of_objects_are_refused_by_path(example):
 
 @pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="this NumPy has no StringDType")
 def test_strings_of_variable_length_are_refused():
-    assert "fixed size" in refusal_of({"in": np.array(["a"], np.dtypes.StringDType())})
+    message = refusal_of({"in": np.array(["a"], np.dtypes.StringDType())})
+    assert message.startswith("in: strings of variable length") and "U20" in message
+    record = np.dtype([("x", "i4")])
+    assert "variable length" not in refusal_of({"in": np.zeros(2, [("x", record), ("y", "O")])})
 
 
 class Quantity(np.ndarray):
@@ -561,7 +562,7 @@ def test_arrays_of_other_libraries_are_carried_where_shape_and_dtype_match(wrap)
     assert_same_tree(carry(wrap(array), np.zeros_like(array)), array)
     assert_same_tree(carry(wrap(array)), array)
     message = misfit_of({"in": np.zeros((2, 3))}, {"in": wrap(array)})
-    assert message == "in: expected float64 (2, 3), got float32 (2, 3)"
+    assert message.startswith("in: expected float64 (2, 3), got float32 (2, 3)")
 
 
 def test_an_array_that_cannot_be_read_is_refused_with_the_cause():
@@ -641,7 +642,7 @@ def test_a_scalar_out_of_range_is_refused_with_the_range(example, value, message
 @pytest.mark.parametrize(
     ("example", "value", "message"),
     [
-        (False, 1, "a bool, got the int 1"),
+        (False, 1.0, "a bool, got the float 1.0"),
         (0, 1.0, "an int, got the float 1.0"),
         (0, "1", "an int, got a str"),
         (0.0, 1j, "a float, got the complex 1j"),
@@ -652,15 +653,8 @@ def test_a_scalar_out_of_range_is_refused_with_the_range(example, value, message
     ],
 )
 def test_a_scalar_of_another_family_is_a_type_error(example, value, message):
-    assert misfit_of({"in": example}, {"in": value}, TypeError) == f"in: expected {message}"
-
-
-@pytest.mark.parametrize(
-    ("example", "value"),
-    [(0, np.int32(1)), (0, np.zeros(1, int)), (0.0, np.float32(1)), (True, np.int8(1))],
-)
-def test_numpy_scalars_of_another_dtype_do_not_fit_a_python_scalar(example, value):
-    assert "in: expected a" in misfit_of({"in": example}, {"in": value})
+    text = misfit_of({"in": example}, {"in": value}, TypeError)
+    assert text.startswith(f"in: expected {message}")
 
 
 @pytest.mark.parametrize(

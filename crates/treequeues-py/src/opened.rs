@@ -121,6 +121,7 @@ impl Opened {
     }
 
     pub fn put_batch(&self, py: Python<'_>, stacked: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<()> {
+        self.tree.check_stackable()?;
         let stack = self.tree.stacked_sources(stacked)?;
         let Some(size) = self.exactly("n", stack.len())? else { return Ok(()) };
         let mut batch = self.reserve_batch(py, size, timeout)?;
@@ -136,6 +137,7 @@ impl Opened {
         timeout: Timeout,
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        self.tree.check_stackable()?;
         // B1: as for `get`. How many rows are needed is only known in advance if it is exact.
         let prepared = match out {
             Some(out) => Some(self.tree.stacked_destinations(out, size.max())?),
@@ -260,7 +262,7 @@ impl Opened {
     /// `ValueError` if the queue has fewer slots.
     fn exactly(&self, what: &str, count: usize) -> PyResult<Option<BatchSize>> {
         if count > self.queue.capacity() {
-            return Err(outcome::too_large_a_batch(what, count as u64, self.queue.capacity()));
+            return Err(outcome::too_large_a_batch(what, count, self.queue.capacity()));
         }
         Ok((count > 0).then(|| BatchSize::exactly(count)))
     }

@@ -1,5 +1,6 @@
 //! The core's errors as the exceptions that users of `multiprocessing.Queue` expect.
 
+use std::fmt::Display;
 use std::io;
 use std::process;
 use std::time::{Duration, SystemTime};
@@ -178,7 +179,7 @@ fn span(time: Duration) -> String {
 }
 
 /// A batch that the queue cannot hold.
-pub fn too_large_a_batch(what: &str, got: u64, capacity: usize) -> PyErr {
+pub fn too_large_a_batch(what: &str, got: impl Display, capacity: usize) -> PyErr {
     PyValueError::new_err(format!("{what} must be at most the queue's maxsize of {capacity}, got {got}"))
 }
 

@@ -18,11 +18,9 @@ use crate::opened::Opened;
 use crate::outcome;
 use crate::state::{State, StateCell};
 use crate::stats;
-use crate::timeout::{Block, Timeout, count, deaths, places};
+use crate::timeout::{Block, Timeout, capacity, count, deaths, places};
 use crate::tree::Tree;
 
-/// What a `maxsize` of 0 means to `multiprocessing.Queue`, and cannot mean here.
-const NOTHING_IS_UNBOUNDED: &str = ": memory is reserved at creation, so nothing is unbounded";
 /// Leaves named by `repr`.
 const REPR_LEAVES: usize = 4;
 
@@ -75,7 +73,7 @@ impl TreeQueue {
         on_drop: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = slf.py();
-        let capacity = count("maxsize", maxsize, NOTHING_IS_UNBOUNDED)?;
+        let capacity = capacity(maxsize)?;
         let max_deliveries = deaths("max_deliveries", max_deliveries)?;
         if max_deliveries.is_none() && given(on_drop).is_some() {
             return Err(PyValueError::new_err("on_drop is never called without max_deliveries"));
@@ -131,7 +129,7 @@ impl TreeQueue {
         on_drop: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = cls.py();
-        let capacity = count("maxsize", maxsize, NOTHING_IS_UNBOUNDED)?;
+        let capacity = capacity(maxsize)?;
         let max_deliveries = deaths("max_deliveries", max_deliveries)?;
         let options = CreateOptions { participants: places(participants)?, populate, keep, max_deliveries };
         let tree = Tree::from_example(py, nested_array)?;
@@ -350,6 +348,7 @@ impl TreeQueue {
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<WriteLoan> {
         let opened = self.opened(py)?;
+        opened.get().tree.check_stackable()?;
         let size = batch_size(opened.get(), n, min)?.0.side_by_side();
         let timeout = Timeout::from_arguments(block, timeout)?;
         let hold = opened.get().reserve_batch(py, size, timeout)?.into_hold();
@@ -370,6 +369,7 @@ impl TreeQueue {
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<ReadLoan> {
         let opened = self.opened(py)?;
+        opened.get().tree.check_stackable()?;
         let size = batch_size(opened.get(), n, min)?.0.side_by_side();
         let hold = opened.get().borrow_batch(py, size, Timeout::from_arguments(block, timeout)?)?.into_hold();
         ReadLoan::new(py, opened, hold, true)
@@ -611,14 +611,16 @@ fn batch_size(
     n: &Bound<'_, PyAny>,
     min: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<(BatchSize, bool)> {
-    let (n, capacity) = (count("n", n, "")?, opened.queue.capacity());
+    let (given_n, capacity) = (n, opened.queue.capacity());
+    let n = count("n", n, "")?;
     if n > capacity as u64 {
-        return Err(outcome::too_large_a_batch("n", n, capacity));
+        return Err(outcome::too_large_a_batch("n", given_n, capacity));
     }
     let Some(min) = given(min) else { return Ok((BatchSize::exactly(n as usize), true)) };
+    let given_min = min;
     let min = count("min", min, "")?;
     if min > n {
-        return Err(PyValueError::new_err(format!("min must be at most n, which is {n}, got {min}")));
+        return Err(PyValueError::new_err(format!("min must be at most n, which is {n}, got {given_min}")));
     }
     Ok((BatchSize::between(min as usize, n as usize), min == n))
 }

@@ -7,7 +7,10 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt};
-use treequeues::{DEFAULT_PARTICIPANTS, Wait};
+use treequeues::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS, Wait};
+
+/// What a `maxsize` of 0 means to `multiprocessing.Queue`, and cannot mean here.
+const NOTHING_IS_UNBOUNDED: &str = ": memory is reserved at creation, so nothing is unbounded";
 
 /// How long a call may wait.
 #[derive(Clone, Copy)]
@@ -62,8 +65,21 @@ impl Timeout {
     }
 }
 
-/// A count of at least 1. What is too large for a queue is refused by the queue; `why` says what 0 would mean.
+/// A count of at least 1; what is larger than all numbers here is the largest. `why` says what 0 would mean.
 pub fn count(name: &str, value: &Bound<'_, PyAny>, why: &str) -> PyResult<u64> {
+    Ok(index(name, value, why)?.extract().unwrap_or(u64::MAX))
+}
+
+/// A count of at least 1 and at most `max`; `why` says what 0 would mean, and `why_not_more` why there is an end.
+fn count_to(name: &str, value: &Bound<'_, PyAny>, max: u64, why: &str, why_not_more: &str) -> PyResult<u64> {
+    let index = index(name, value, why)?;
+    index.extract().ok().filter(|count| *count <= max).ok_or_else(|| {
+        PyValueError::new_err(format!("{name} must be between 1 and {max}, got {index}{why_not_more}"))
+    })
+}
+
+/// An int of at least 1.
+fn index<'py>(name: &str, value: &Bound<'py, PyAny>, why: &str) -> PyResult<Bound<'py, PyAny>> {
     // A bool is an int to Python, but nobody means one here.
     if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() && !value.hasattr("__index__")? {
         let got = value.get_type();
@@ -74,7 +90,13 @@ pub fn count(name: &str, value: &Bound<'_, PyAny>, why: &str) -> PyResult<u64> {
     if index.lt(1)? {
         return Err(PyValueError::new_err(format!("{name} must be at least 1, got {index}{why}")));
     }
-    Ok(index.extract().unwrap_or(u64::MAX))
+    Ok(index)
+}
+
+/// Slots of a queue that is to be made.
+pub fn capacity(maxsize: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let why_not_more = ": the memory of all slots is reserved at creation";
+    count_to("maxsize", maxsize, MAX_CAPACITY, NOTHING_IS_UNBOUNDED, why_not_more)
 }
 
 /// A number of deaths: at least one.
@@ -87,6 +109,7 @@ pub fn deaths(name: &str, number: Option<&Bound<'_, PyAny>>) -> PyResult<Option<
 
 /// How many processes can be attached at a time.
 pub fn places(participants: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
-    participants
-        .map_or(Ok(u64::from(DEFAULT_PARTICIPANTS)), |participants| count("participants", participants, ""))
+    participants.map_or(Ok(u64::from(DEFAULT_PARTICIPANTS)), |participants| {
+        count_to("participants", participants, MAX_PARTICIPANTS.into(), "", "")
+    })
 }

@@ -1,6 +1,6 @@
 //! From an example to a schema, with the classes that were met.
 
-use pyo3::exceptions::{PyException, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyException, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
@@ -11,7 +11,7 @@ use treequeues::schema::{
 };
 
 use super::classes::{self, Class, Custom, Kind};
-use super::{dtype, flatten, keys, misfit, ndarray, numpy_types};
+use super::{dtype, flatten, keys, misfit, ndarray, numpy_types, objects};
 use crate::errors::schema_error;
 
 /// The schema of the trees that look like `example`, and the class of each node that has one.
@@ -185,9 +185,8 @@ impl Builder {
         let path = classes::path_of(&class)?;
         let Some(aux) = keys::from_python(&aux)? else {
             let reason = format!(
-                "the aux data of {path} is {}; every process must be able to make it again, so it may be {}",
-                misfit::describe(&aux),
-                keys::POSSIBLE_KEYS
+                "the aux data of {path} is {}; every process must be able to make it again",
+                keys::why_not(&aux, "value")
             );
             return Err(self.refuse(reason));
         };
@@ -236,21 +235,51 @@ impl Builder {
     fn add_fields(&mut self, value: &Bound<'_, PyAny>, kind: Kind, fields: Vec<String>) -> PyResult<()> {
         let class = value.get_type();
         let path = classes::path_of(&class)?;
+        let children = self.children_of(value, kind, &fields)?;
+        if let Some(lost) = objects::lost_by_example(value, kind, &fields)? {
+            let name = misfit::type_name(value);
+            return Err(self.refuse(format!(
+                "{} that {lost}; make it a node with treequeues.register_node({name}, flatten, unflatten)",
+                misfit::with_article(&name)
+            )));
+        }
         let node = match kind {
             Kind::NamedTuple => Node::NamedTuple { class: path, fields: fields.clone() },
             Kind::Dataclass => Node::Dataclass { class: path, fields: fields.clone() },
             Kind::Attrs => Node::Attrs { class: path, fields: fields.clone() },
         };
         self.push(node, Some(Class { class: class.unbind(), custom: None }));
-        let by_index = value.cast::<PyTuple>().ok().filter(|_| kind == Kind::NamedTuple);
-        for (i, field) in fields.into_iter().enumerate() {
-            let child = match by_index {
-                Some(tuple) => tuple.get_item(i)?,
-                None => value.getattr(field.as_str())?,
-            };
-            self.add_child(OwnedStep::Field(field), &child)?;
+        for (field, child) in fields.into_iter().zip(&children) {
+            self.add_child(OwnedStep::Field(field), child)?;
         }
         Ok(())
+    }
+
+    /// What the fields of an example hold.
+    fn children_of<'py>(
+        &self,
+        value: &Bound<'py, PyAny>,
+        kind: Kind,
+        fields: &[String],
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let py = value.py();
+        let name = || misfit::with_article(&misfit::type_name(value));
+        if let (Kind::NamedTuple, Ok(tuple)) = (kind, value.cast::<PyTuple>()) {
+            if tuple.len() != fields.len() {
+                let (items, named) = (tuple.len(), fields.len());
+                return Err(self.refuse(format!("{} of length {items}, whose _fields name {named}", name())));
+            }
+            return Ok(tuple.iter().collect());
+        }
+        let child = |field: &String| match value.getattr(field.as_str()) {
+            Err(cause) if cause.is_instance_of::<PyAttributeError>(py) => {
+                let error = self.refuse(format!("{} whose field {field} was never set", name()));
+                error.set_cause(py, Some(cause));
+                Err(error)
+            }
+            child => child,
+        };
+        fields.iter().map(child).collect()
     }
 
     /// Arrays of other libraries, such as a tensor of torch in CPU memory.
@@ -262,7 +291,7 @@ impl Builder {
         match flatten::as_array(value) {
             Ok(array) => self.add_array(&array, LeafKind::Array),
             Err(cause) if cause.is_instance_of::<PyException>(py) => {
-                let error = self.refuse(format!("{} gives no array", misfit::describe(value)));
+                let error = self.refuse(misfit::gives_no_array(value, &cause));
                 error.set_cause(py, Some(cause));
                 Err(error)
             }
@@ -283,11 +312,9 @@ impl Builder {
     }
 
     fn refuse_key(&self, key: &Bound<'_, PyAny>) -> PyErr {
-        let key_type = misfit::type_name(key);
         self.refuse(format!(
-            "a key of type {key_type}; keys may be {}. A container with others can be made a node with \
-             treequeues.register_node",
-            keys::POSSIBLE_KEYS
+            "{}. A container with other keys can be made a node with treequeues.register_node",
+            keys::why_not(key, "key")
         ))
     }
 

@@ -10,8 +10,8 @@ use super::memory::{Memory, WritableMemory};
 use super::ndarray::{self, View};
 use super::rebuild::rebuild;
 use super::scalar;
-use super::{Leaf, Tree, misfit, sources};
-use crate::errors::schema_type_error;
+use super::{Leaf, Tree, apart, mend, misfit, sources};
+use crate::errors::{schema_error, schema_type_error};
 
 /// The places for the leaves of one item: checked and allocated, not written yet.
 pub struct Destinations {
@@ -175,9 +175,17 @@ impl Tree {
     /// # Errors
     ///
     /// `SchemaError` with the path of the misfit, before anything was written.
-    pub fn destinations(&self, _: Python<'_>, out: &Bound<'_, PyAny>) -> PyResult<Destinations> {
-        let mut collector = Collector { places: Vec::with_capacity(self.leaves.len()), replaced: Vec::new() };
+    pub fn destinations(&self, py: Python<'_>, out: &Bound<'_, PyAny>) -> PyResult<Destinations> {
+        let places = Vec::with_capacity(self.leaves.len());
+        let mut collector =
+            Collector { places, replaced: Vec::new(), entered: Vec::new(), changed: Vec::new() };
         flatten::walk(self, out, &mut collector)?;
+        collector.check_no_container_comes_twice(self)?;
+        let arrays = collector.places.iter().enumerate().filter_map(|(leaf, place)| match place {
+            Destination::Array(memory) => Some(memory.span(py, leaf)),
+            Destination::Scalar { .. } | Destination::LongScalar(_) => None,
+        });
+        apart::check(self, py, arrays)?;
         let out = Out { tree: out.clone().unbind(), replaced: collector.replaced };
         Ok(Destinations { places: collector.places, out: Some(out), nbytes: self.schema.item_nbytes() })
     }
@@ -186,9 +194,43 @@ impl Tree {
 struct Collector {
     places: Vec<Destination>,
     replaced: Vec<(usize, OutPlace)>,
+    /// The containers on the way: the address of each, and its node.
+    entered: Vec<(usize, usize)>,
+    /// Those of them whose children are replaced, and which are held therefore.
+    changed: Vec<(usize, usize)>,
+}
+
+impl Collector {
+    /// One of the containers that were entered has a child that is replaced.
+    fn changes(&mut self, container: &Bound<'_, PyAny>) {
+        let address = container.as_ptr().addr();
+        // Mostly the last one.
+        let entered = self.entered.iter().rev().find(|entered| entered.0 == address).copied();
+        if let Some(entered) = entered.filter(|entered| self.changed.last() != Some(entered)) {
+            self.changed.push(entered);
+        }
+    }
+
+    /// A container that stands in two places of `out` would have the scalars of only one.
+    fn check_no_container_comes_twice(&mut self, tree: &Tree) -> PyResult<()> {
+        self.changed.sort_unstable();
+        self.changed.dedup();
+        let twice = self.changed.windows(2).find(|pair| pair[0].0 == pair[1].0);
+        let Some(&[(_, first), (_, second)]) = twice else { return Ok(()) };
+        let structure = tree.schema.structure();
+        Err(schema_error(format!(
+            "{}: expected a container of its own, got the one that {} is, so that one would overwrite the other",
+            structure.path_of(second),
+            structure.path_of(first)
+        )))
+    }
 }
 
 impl<'py> Visit<'py> for Collector {
+    fn container(&mut self, node: usize, value: &Bound<'py, PyAny>) {
+        self.entered.push((value.as_ptr().addr(), node));
+    }
+
     fn leaf(&mut self, at: At<'_>, value: &Bound<'py, PyAny>, place: Place<'_, 'py>) -> PyResult<()> {
         let leaf = &at.tree.leaves[at.leaf];
         if let Some(view) = View::of(value) {
@@ -197,16 +239,21 @@ impl<'py> Visit<'py> for Collector {
         }
         if leaf.kind == LeafKind::Array {
             let got = format!("{}; only a NumPy array can be filled", misfit::describe(value));
-            return Err(at.type_misfit(value.py(), &got));
+            return Err(at.type_misfit_saying(value.py(), &got));
         }
         // What stands there must fit too, so that a wrong tree is found out before it is written.
         sources::check(at, leaf, value)?;
         let place = match place {
             Place::Key(dict, key) => {
+                self.changes(dict);
                 OutPlace::Key(dict.clone().into_any().unbind(), key.clone_ref(value.py()))
             }
-            Place::Item(list, index) => OutPlace::Item(list.clone().into_any().unbind(), index),
+            Place::Item(list, index) => {
+                self.changes(list);
+                OutPlace::Item(list.clone().into_any().unbind(), index)
+            }
             Place::Field(object, name) => {
+                self.changes(object);
                 OutPlace::Field(object.clone().unbind(), name.clone_ref(value.py()))
             }
             Place::Fixed => return Err(cannot_replace(at, leaf, value)),
@@ -224,16 +271,28 @@ fn array_destination(
     value: &Bound<'_, PyAny>,
 ) -> PyResult<Destination> {
     if let Some(reason) = misfit::lost_by_subclass(value)? {
-        return Err(at.type_misfit(value.py(), &reason));
+        return Err(at.type_misfit_saying(value.py(), &reason));
     }
     if view.is_writable() {
-        return WritableMemory::of(value, view, leaf).map(Destination::Array).ok_or_else(|| at.misfit(value));
+        return WritableMemory::of(value, view, leaf)
+            .map(Destination::Array)
+            .ok_or_else(|| at.out_misfit(value));
     }
     // Whether it fits counts first.
     Err(match Memory::of(value, view, leaf) {
         Some(_) => at.tree.misfit(at.node, "a writable array", "a read-only one"),
-        None => at.misfit(value),
+        None => at.out_misfit(value),
     })
+}
+
+impl At<'_> {
+    /// An array that cannot be filled: a converted one would be another array than the user has.
+    #[cold]
+    fn out_misfit(&self, value: &Bound<'_, PyAny>) -> PyErr {
+        let leaf = &self.tree.schema.leaves()[self.leaf];
+        let got = format!("{}; {}", misfit::describe(value), mend::of_out(&leaf.dtype, &leaf.shape));
+        self.tree.misfit(self.node, &self.expected(), &got)
+    }
 }
 
 #[cold]

@@ -44,6 +44,11 @@ pub(super) fn split_subarray<'py>(dtype: Bound<'py, PyAny>) -> PyResult<(Bound<'
 
 fn convert(dtype: &Bound<'_, PyAny>) -> PyResult<Result<Dtype, String>> {
     let py = dtype.py();
+    let kind: String = dtype.getattr(intern!(py, "kind"))?.extract()?;
+    if kind == "T" {
+        let reason = "strings of variable length cannot be shared; use a fixed size such as dtype U20";
+        return Ok(Err(reason.to_owned()));
+    }
     if dtype.getattr(intern!(py, "hasobject"))?.is_truthy()? {
         return Ok(Err("dtype object: Python objects cannot be shared between processes; convert it to a dtype of fixed \
                        size, or leave it out"
@@ -52,12 +57,8 @@ fn convert(dtype: &Bound<'_, PyAny>) -> PyResult<Result<Dtype, String>> {
     if !dtype.getattr(intern!(py, "names"))?.is_none() {
         return structured_from_numpy(dtype);
     }
-    let kind: String = dtype.getattr(intern!(py, "kind"))?.extract()?;
     let name = name_of(dtype, &kind)?;
-    Ok(Dtype::from_name(&name).map_err(|error| match kind.as_str() {
-        "T" => "strings of variable length cannot be shared; use a fixed size such as dtype U20".to_owned(),
-        _ => error.to_string(),
-    }))
+    Ok(Dtype::from_name(&name).map_err(|error| error.to_string()))
 }
 
 /// The schema's spelling of a dtype without fields.

@@ -4,13 +4,13 @@
 //! The walk costs every `put`, so it does nothing for the sake of messages before a misfit is found. Objects on the
 //! way are held by references of their own, because a user's flatten function may change the containers meanwhile.
 
-use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyException, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyMemoryView, PyString, PyTuple, PyType};
 
 use super::nodes::{CustomNode, Node, ObjectNode};
-use super::{Tree, keys, misfit, raw};
+use super::{Tree, keys, mend, misfit, objects, raw};
 
 /// Where in its parent a value stands, for who wants to replace it.
 #[derive(Clone, Copy)]
@@ -29,6 +29,10 @@ pub(super) enum Place<'a, 'py> {
 pub(super) trait Visit<'py> {
     /// The leaf with this index, of the node with that index, has this value.
     fn leaf(&mut self, at: At<'_>, value: &Bound<'py, PyAny>, place: Place<'_, 'py>) -> PyResult<()>;
+
+    /// The children that come next are in this container, of the node with that index, where they can be replaced.
+    #[inline]
+    fn container(&mut self, _node: usize, _value: &Bound<'py, PyAny>) {}
 }
 
 /// A leaf, for the visitor.
@@ -92,9 +96,14 @@ impl<'t> Walk<'t> {
                 Ok(tuple) => self.visit_tuple(node, *count, tuple, visitor),
                 Err(_) => Err(self.type_misfit(node, "a tuple", value)),
             },
-            Node::NamedTuple(class, count) => match value.cast::<PyTuple>() {
-                Ok(tuple) if value.get_type().is(class) => self.visit_tuple(node, *count, tuple, visitor),
-                _ => Err(self.class_misfit(node, class, value)),
+            Node::NamedTuple(named) => match value.cast::<PyTuple>() {
+                Ok(tuple) if value.get_type().is(&named.class) => {
+                    if named.has_dict && objects::attribute_count(value)? > 0 {
+                        self.check_nothing_is_lost(node, &named.class, &[], value)?;
+                    }
+                    self.visit_tuple(node, named.count, tuple, visitor)
+                }
+                _ => Err(self.class_misfit(node, &named.class, value)),
             },
             Node::Object(object) => self.visit_object(node, object, value, visitor),
             Node::Custom(custom) => self.visit_custom(node, custom, value, visitor),
@@ -114,6 +123,7 @@ impl<'t> Walk<'t> {
         if dict.len() != keys.len() {
             return Err(self.tree.key_misfit(node, keys, dict));
         }
+        visitor.container(node, value);
         let mut position = 0;
         for key in keys {
             // Most dicts have the example's order and its very key objects; else the key is looked up.
@@ -142,6 +152,7 @@ impl<'t> Walk<'t> {
         if list.len() != count {
             return Err(self.length_misfit(node, "list", count, list.len()));
         }
+        visitor.container(node, value);
         (0..count).try_for_each(|i| self.visit(&list.get_item(i)?, Place::Item(list, i), visitor))
     }
 
@@ -172,6 +183,10 @@ impl<'t> Walk<'t> {
         if !fits {
             return Err(self.class_misfit(node, &object.class, value));
         }
+        if object.has_dict && objects::attribute_count(value)? > object.fields.len() {
+            self.check_nothing_is_lost(node, &object.class, &object.fields, value)?;
+        }
+        visitor.container(node, value);
         for field in &object.fields {
             let child = value.getattr(field).map_err(|error| self.field_misfit(node, field, value, error))?;
             let place = if object.is_settable { Place::Field(value, field) } else { Place::Fixed };
@@ -204,9 +219,24 @@ impl<'t> Walk<'t> {
         children.iter().try_for_each(|child| self.visit(&child, Place::Fixed, visitor))
     }
 
+    /// Refuses an object that has more attributes than would come back.
+    #[cold]
+    fn check_nothing_is_lost(
+        &self,
+        node: usize,
+        class: &Py<PyType>,
+        fields: &[Py<PyString>],
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let Some(lost) = objects::lost(class.bind(value.py()), fields, value)? else { return Ok(()) };
+        let noun = misfit::describe_type(value);
+        Err(self.tree.misfit(node, &noun, &format!("one that {lost}")))
+    }
+
     #[cold]
     fn type_misfit(&self, node: usize, expected: &str, value: &Bound<'_, PyAny>) -> PyErr {
-        self.tree.type_misfit(value.py(), node, expected, &misfit::describe(value))
+        let got = misfit::describe(value) + &mend::of_container(expected, value);
+        self.tree.type_misfit(value.py(), node, expected, &got)
     }
 
     #[cold]
@@ -220,12 +250,18 @@ impl<'t> Walk<'t> {
         let full = name(expected, false) == name(&got, false);
         let expected = misfit::with_article(&name(expected, full));
         let got = if full { misfit::with_article(&name(&got, true)) } else { misfit::describe(value) };
-        self.tree.type_misfit(value.py(), node, &expected, &got)
+        let is_named_tuple = matches!(self.tree.nodes[node], Node::NamedTuple(..));
+        let mend = mend::of_object(&name(class.bind(value.py()), false), is_named_tuple, value);
+        self.tree.type_misfit(value.py(), node, &expected, &(got + &mend))
     }
 
     #[cold]
     fn length_misfit(&self, node: usize, what: &str, expected: usize, got: usize) -> PyErr {
-        self.tree.misfit(node, &format!("a {what} of length {expected}"), &format!("one of length {got}"))
+        self.tree.misfit(
+            node,
+            &format!("a {what} of length {expected}"),
+            &format!("one of length {got}{}", mend::OF_LENGTH),
+        )
     }
 
     /// A field that was never set is a misfit; what a user's property raises is not ours to mask.
@@ -302,4 +338,16 @@ pub(super) fn as_array<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, P
         object.hasattr(intern!(py, "__array__"))? || object.hasattr(intern!(py, "__array_interface__"))?;
     let function = if by_numpy { intern!(py, "asarray") } else { intern!(py, "from_dlpack") };
     numpy.call_method1(function, (object,))
+}
+
+/// The array over a buffer: `bytes`, a `bytearray`, a `memoryview`, an `array.array`, an `mmap`. It cannot be resized while the
+/// array lives. `None` for what has no buffer, or one of no dtype.
+pub(super) fn as_buffer<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = object.py();
+    let Ok(buffer) = PyMemoryView::from(object) else { return Ok(None) };
+    let array = py.import(intern!(py, "numpy"))?.call_method1(intern!(py, "asarray"), (buffer,));
+    match array {
+        Err(error) if error.is_instance_of::<PyException>(py) => Ok(None),
+        array => array.map(Some),
+    }
 }

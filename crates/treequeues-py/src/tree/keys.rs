@@ -4,6 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyNone, PyString, PyTuple};
 use treequeues::schema::{Key, MAX_KEY_DEPTH};
 
+use super::misfit;
+
 /// What a key may be, for messages.
 pub(super) const POSSIBLE_KEYS: &str = "str, int, float, bool, None, bytes, or a tuple of these";
 
@@ -45,6 +47,31 @@ fn from_python_at(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Option<Ke
         }
     }
     Ok(Some(Key::Tuple(keys)))
+}
+
+/// Why an object is no key, as a noun: `a key of type Color`, `a key that is not valid Unicode: '\ud800'`.
+pub(super) fn why_not(object: &Bound<'_, PyAny>, noun: &str) -> String {
+    let with_article = misfit::with_article(noun);
+    if object.is_exact_instance_of::<PyString>() {
+        let shown = object.call_method1("encode", ("ascii", "backslashreplace"));
+        let shown = shown.and_then(|bytes| Ok(String::from_utf8_lossy(bytes.extract()?).into_owned()));
+        return format!("{with_article} that is not valid Unicode: '{}'", shown.unwrap_or_default());
+    }
+    if object.is_exact_instance_of::<PyInt>() {
+        let bits = object.call_method0("bit_length").map_or_else(|_| String::new(), |bits| bits.to_string());
+        return format!("{with_article} of {bits} bits; an int may have 127");
+    }
+    let Ok(tuple) = object.cast_exact::<PyTuple>() else {
+        return format!("{with_article} of type {}; it may be {POSSIBLE_KEYS}", misfit::type_name(object));
+    };
+    match tuple.iter().find(|item| matches!(from_python(item), Ok(None))) {
+        Some(item) if !item.is_exact_instance_of::<PyTuple>() => {
+            format!("{with_article} of type tuple with {}", why_not(&item, "item"))
+        }
+        _ => format!(
+            "{with_article} of type tuple: one nested more than {MAX_KEY_DEPTH} deep, or with items of other types"
+        ),
+    }
 }
 
 /// The Python object that a key of the schema is. Strings are interned, so that equal keys are mostly the same object.

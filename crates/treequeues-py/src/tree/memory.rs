@@ -101,6 +101,17 @@ impl WritableMemory {
         self.0.array
     }
 
+    /// Where it is, as the memory of a leaf.
+    pub fn span(&self, py: Python<'_>, leaf: usize) -> Span {
+        let Memory { layout, array } = &self.0;
+        match layout {
+            Layout::Contiguous { data, nbytes } => {
+                Span::of(leaf, &Strided::new(*data, &[], &[], *nbytes), array, py)
+            }
+            Layout::Strided(strided) => Span::of(leaf, strided, array, py),
+        }
+    }
+
     /// Copies a row to the array.
     #[inline]
     pub fn copy_from(&mut self, row: &[u8]) {
@@ -113,6 +124,50 @@ impl WritableMemory {
             // SAFETY: T1 is R1, T2 is R2 and R3; it may be written, as `of` made sure.
             Layout::Strided(strided) => unsafe { strided.copy_from(row) },
         }
+    }
+}
+
+/// Where the bytes of an array are, to be compared with others.
+pub(super) struct Span {
+    pub leaf: usize,
+    /// The lowest address, and the one behind the highest.
+    pub start: usize,
+    pub end: usize,
+    /// Bytes that stand side by side.
+    pub run_nbytes: usize,
+    /// Lengths and distances of the dimensions of runs, in any order.
+    dims: Vec<(usize, usize)>,
+    pub array: Py<PyAny>,
+}
+
+impl Span {
+    fn of(leaf: usize, strided: &Strided, array: &Py<PyAny>, py: Python<'_>) -> Span {
+        let (start, end) = strided.bounds();
+        let dims = strided.dims().iter().map(|&(length, stride)| (length, stride.unsigned_abs())).collect();
+        Span { leaf, start, end, run_nbytes: strided.run_nbytes(), dims, array: array.clone_ref(py) }
+    }
+
+    /// Whether all bytes from the start to the end are the array's.
+    pub fn is_contiguous(&self) -> bool {
+        self.dims.is_empty()
+    }
+
+    /// The distances of its runs, dimension by dimension.
+    pub fn strides(&self) -> impl Iterator<Item = usize> {
+        self.dims.iter().map(|&(_, stride)| stride)
+    }
+
+    /// Whether each dimension's steps are over all that the narrower ones reach, as they are in every array that NumPy slices,
+    /// transposes or reshapes out of one that owns its memory.
+    pub fn is_apart_in_itself(&self) -> bool {
+        let mut dims = self.dims.clone();
+        dims.sort_unstable_by_key(|&(_, stride)| stride);
+        let mut reach = self.run_nbytes;
+        dims.iter().all(|&(length, stride)| {
+            let is_over = stride >= reach;
+            reach += (length - 1) * stride;
+            is_over
+        })
     }
 }
 
@@ -165,6 +220,15 @@ impl StackedMemory {
     /// Whether the array may be written.
     pub fn is_writable(&self) -> bool {
         self.is_writable
+    }
+
+    /// Where it is, as the memory of a leaf.
+    pub fn span(&self, py: Python<'_>, leaf: usize) -> Span {
+        let strided = match &self.apart {
+            Some(apart) => apart.rows(self.data, 0, self.len),
+            None => Strided::new(self.data, &[], &[], self.len * self.row_nbytes),
+        };
+        Span::of(leaf, &strided, &self.array, py)
     }
 
     /// The same elements in an array of their own.

@@ -4,14 +4,16 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyComplex, PyDict, PyFloat, PyInt};
+use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyString};
 use treequeues::dtype::DisplayShape;
 
-use super::{Tree, dtype, keys, ndarray, numpy_types};
+use super::{Tree, dtype, keys, mend, ndarray, numpy_types};
 use crate::errors::{schema_error, schema_type_error};
 
 /// How many names a message lists.
 const MAX_NAMES: usize = 5;
+/// How much a message says of what another library says.
+const MAX_REASON_CHARS: usize = 200;
 
 impl Tree {
     /// The value at this node has the wrong dtype, shape, length or range.
@@ -59,7 +61,8 @@ impl Tree {
         }
         let parts = [list("missing", &missing)?, list("unexpected", &unexpected)?];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
-        Ok(format!("{}: {}", self.schema.structure().path_of(node), parts.join("; ")))
+        let path = self.schema.structure().path_of(node);
+        Ok(format!("{path}: {}{}", parts.join("; "), mend::OF_KEYS))
     }
 }
 
@@ -123,6 +126,43 @@ pub(super) fn lost_by_subclass(array: &Bound<'_, PyAny>) -> PyResult<Option<Stri
             with_article(&name)
         )
     }))
+}
+
+/// What a value is that would fit if it were another: `the float64 0.1`, `a str of 3 characters`.
+pub(super) fn describe_value(object: &Bound<'_, PyAny>) -> String {
+    describe_its_value(object).ok().flatten().unwrap_or_else(|| describe(object))
+}
+
+/// An object that says it is an array, and gives none: the reason is the other library's.
+pub(super) fn gives_no_array(object: &Bound<'_, PyAny>, cause: &PyErr) -> String {
+    let reason = cause.value(object.py()).str().map_or_else(|_| String::new(), |reason| reason.to_string());
+    let reason = reason.lines().next().unwrap_or_default().trim_end_matches('.').to_owned();
+    let (shown, is_cut) = match reason.char_indices().nth(MAX_REASON_CHARS) {
+        Some((end, _)) => (&reason[..end], "..."),
+        None => (&reason[..], ""),
+    };
+    let colon = if shown.is_empty() { "" } else { ": " };
+    format!("{} that gives no array{colon}{shown}{is_cut}{}", describe_type(object), mend::of_tensor(object))
+}
+
+fn describe_its_value(object: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let py = object.py();
+    if object.is_instance_of::<PyString>() || object.is_instance_of::<PyBytes>() {
+        let (noun, unit) =
+            if object.is_instance_of::<PyString>() { ("str", "character") } else { ("bytes", "byte") };
+        let len = object.len()?;
+        let plural = if len == 1 { "" } else { "s" };
+        return Ok(Some(format!("a {noun} of {len} {unit}{plural}")));
+    }
+    let is_array = object.is_instance(numpy_types(py)?.array.bind(py))?;
+    if !is_array && !ndarray::is_numpy_scalar(object) {
+        return Ok(None);
+    }
+    let numpy_dtype = object.getattr(intern!(py, "dtype"))?;
+    Ok(dtype::from_numpy(&numpy_dtype)?
+        .ok()
+        .zip(Some(object.str()?))
+        .map(|(dtype, value)| format!("the {dtype} {value}")))
 }
 
 fn describe_closely(object: &Bound<'_, PyAny>) -> PyResult<String> {

@@ -5,21 +5,24 @@
 //! | `build` | example -> schema, with the classes that were met | |
 //! | `classes` | classes by module and name; registered nodes | |
 //! | `nodes` | schema -> nodes bound to classes and key objects | |
+//! | `objects` | what an object has beside its fields, which would be lost | |
 //! | `flatten` | the walk over a tree that must fit | |
 //! | `sources` | `put`: a tree's leaves, checked and held | |
 //! | `destinations`, `rebuild` | `get`: arrays to fill, then the tree | |
 //! | `stack` | both for stacked trees, an item a row | |
+//! | `apart` | whether arrays that are to be filled share memory | |
 //! | `rows` | what is copied to | |
 //! | `views` | loans: arrays over the slots themselves | yes |
 //! | `recycle` | the memory of arrays that died, for the next ones | yes |
 //! | `scalar`, `keys`, `dtype` | scalars, keys and dtypes between Python and the schema | |
-//! | `misfit` | messages | |
+//! | `misfit`, `mend` | messages: what does not fit, and what to pass instead | |
 //! | `memory`, `strided` | copies between rows and arrays, contiguous or not | yes |
 //! | `ndarray`, `raw` | what only the C interfaces of NumPy and of CPython give | yes |
 //!
 //! A copy has three parts, so that the middle one needs no GIL, and nothing has happened where the first one fails:
 //! check and hold (`sources`, `allocate`, `destinations`), copy, and make or drop Python objects.
 
+mod apart;
 mod build;
 mod classes;
 mod destinations;
@@ -28,10 +31,12 @@ mod flatten;
 mod keys;
 #[allow(unsafe_code)]
 mod memory;
+mod mend;
 mod misfit;
 #[allow(unsafe_code)]
 mod ndarray;
 mod nodes;
+mod objects;
 #[allow(unsafe_code)]
 mod raw;
 mod rebuild;
@@ -72,6 +77,8 @@ pub struct Tree {
     nodes: Vec<Node>,
     leaves: Vec<Leaf>,
     types: NumpyTypes,
+    /// The first leaf that has as many dimensions as NumPy's arrays can have, so that it cannot be stacked.
+    unstackable: Option<usize>,
     /// For items with large arrays.
     recycler: Option<Recycler>,
 }
@@ -152,7 +159,10 @@ impl Tree {
         let is_large = |leaf: &Leaf| leaf.kind == LeafKind::Array && leaf.nbytes >= RECYCLED_FROM_NBYTES;
         let recycler =
             leaves.iter().any(is_large).then(|| Recycler::new(py, schema.item_nbytes())).transpose()?;
-        Ok(Tree { schema, nodes, leaves, types: numpy_types(py)?.clone_ref(py), recycler })
+        let types = numpy_types(py)?.clone_ref(py);
+        let max_ndim = ndarray::max_ndim(py)?;
+        let unstackable = leaves.iter().position(|leaf| leaf.lengths.len() >= max_ndim);
+        Ok(Tree { schema, nodes, leaves, types, unstackable, recycler })
     }
 }
 

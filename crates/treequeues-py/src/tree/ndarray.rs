@@ -16,8 +16,10 @@ use numpy::npyffi::{
     NPY_ARRAY_WRITEABLE, NpyTypes, PY_ARRAY_API, PyArray_Descr, PyArrayObject,
 };
 use pyo3::ffi::{self, PyTypeObject};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
+use treequeues::dtype::MAX_NDIM;
 
 /// What the fields of an array say at this moment.
 #[derive(Clone, Copy)]
@@ -196,6 +198,12 @@ pub(super) fn number_bytes(scalar: &Bound<'_, PyAny>, scalar_type: &Py<PyType>) 
         PY_ARRAY_API.PyArray_ScalarAsCtype(scalar.py(), scalar.as_ptr(), bytes.as_mut_ptr().cast());
     }
     Some(bytes)
+}
+
+/// How many dimensions an array may have: 32 before NumPy 2, and 64 since.
+pub(super) fn max_ndim(py: Python<'_>) -> PyResult<usize> {
+    let version: String = py.import(intern!(py, "numpy"))?.getattr(intern!(py, "__version__"))?.extract()?;
+    Ok(if version.starts_with("1.") { 32 } else { MAX_NDIM })
 }
 
 /// The class `numpy.ndarray`.

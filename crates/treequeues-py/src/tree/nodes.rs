@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyString, PyType};
 use treequeues::schema::{ClassPath, Key, Node as SchemaNode, Schema};
 
 use super::classes::{self, Class, Custom};
-use super::keys;
+use super::{keys, objects};
 use crate::errors::schema_error;
 
 /// A node of a tree, in preorder as in the schema.
@@ -17,7 +17,7 @@ pub(super) enum Node {
     Dict(DictNode),
     List(usize),
     Tuple(usize),
-    NamedTuple(Py<PyType>, usize),
+    NamedTuple(NamedTupleNode),
     Object(ObjectNode),
     Custom(CustomNode),
 }
@@ -36,6 +36,14 @@ pub(super) enum DictKind {
     DefaultDict(Py<PyAny>),
 }
 
+/// A named tuple.
+pub(super) struct NamedTupleNode {
+    pub class: Py<PyType>,
+    pub count: usize,
+    /// Whether its objects may have attributes beside their items.
+    pub has_dict: bool,
+}
+
 /// A dataclass or a class made by attrs.
 pub(super) struct ObjectNode {
     pub class: Py<PyType>,
@@ -43,6 +51,8 @@ pub(super) struct ObjectNode {
     pub fields: Vec<Py<PyString>>,
     /// Whether its fields may be set: it is not frozen, nor looks at what is set.
     pub is_settable: bool,
+    /// Whether its objects may have attributes beside their fields.
+    pub has_dict: bool,
 }
 
 impl Node {
@@ -50,7 +60,7 @@ impl Node {
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Node::Dict(DictNode { kind: DictKind::DefaultDict(factory), .. }) => visit.call(factory),
-            Node::NamedTuple(class, _) => visit.call(class),
+            Node::NamedTuple(tuple) => visit.call(&tuple.class),
             Node::Object(object) => visit.call(&object.class),
             Node::Custom(custom) => {
                 visit.call(&custom.class)?;
@@ -66,7 +76,7 @@ impl ObjectNode {
     /// Whether this class, another one, has the same fields.
     pub fn has_fields_of(&self, class: &Bound<'_, PyType>) -> PyResult<bool> {
         let Some((_, fields)) = classes::fields_of(class)? else { return Ok(false) };
-        Ok(fields.len() == self.fields.len())
+        Ok(fields.len() == self.fields.len() && objects::other_container(class)?.is_none())
     }
 }
 
@@ -98,7 +108,8 @@ fn bind_node(py: Python<'_>, node: &SchemaNode, class: Option<Class>) -> PyResul
         (SchemaNode::List(count), _) => Node::List(*count),
         (SchemaNode::Tuple(count), _) => Node::Tuple(*count),
         (SchemaNode::NamedTuple { fields, .. }, Some(Class { class, .. })) => {
-            Node::NamedTuple(class, fields.len())
+            let has_dict = objects::has_dict(class.bind(py))?;
+            Node::NamedTuple(NamedTupleNode { class, count: fields.len(), has_dict })
         }
         (SchemaNode::NamedTuple { fields, .. }, None) => Node::Tuple(fields.len()),
         (SchemaNode::Dataclass { fields, .. } | SchemaNode::Attrs { fields, .. }, class) => {
@@ -106,7 +117,8 @@ fn bind_node(py: Python<'_>, node: &SchemaNode, class: Option<Class>) -> PyResul
             match class {
                 Some(Class { class, .. }) => {
                     let is_settable = has_plain_setattr(class.bind(py))?;
-                    Node::Object(ObjectNode { class, fields: names.collect(), is_settable })
+                    let has_dict = objects::has_dict(class.bind(py))?;
+                    Node::Object(ObjectNode { class, fields: names.collect(), is_settable, has_dict })
                 }
                 None => {
                     Node::Dict(DictNode { kind: DictKind::Dict, keys: names.map(Py::into_any).collect() })

@@ -4,12 +4,11 @@
 //! set. `__init__` and `__post_init__` do not run, because what they did to the values is done already, and doing it
 //! twice (scaling, say) would change them; frozen classes, slots and fields with `init=False` need nothing special.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::nodes::{CustomNode, DictKind, DictNode, Node, ObjectNode};
-use super::{Tree, raw};
+use super::{Tree, objects, raw};
 
 /// The tree of these leaves, which come in order.
 pub(super) fn rebuild<'py, L>(tree: &Tree, py: Python<'py>, leaves: L) -> PyResult<Bound<'py, PyAny>>
@@ -53,9 +52,9 @@ where
                 Ok(PyList::new(py, items)?.into_any())
             }
             Node::Tuple(count) => Ok(self.tuple(*count)?.into_any()),
-            Node::NamedTuple(class, count) => {
-                let tuple = self.tuple(*count)?;
-                self.tree.types.tuple_new.bind(py).call1((class, tuple))
+            Node::NamedTuple(node) => {
+                let tuple = self.tuple(node.count)?;
+                self.tree.types.tuple_new.bind(py).call1((&node.class, tuple))
             }
             Node::Object(object) => self.object(object),
             Node::Custom(custom) => self.custom(custom),
@@ -94,8 +93,7 @@ where
     }
 
     fn object(&mut self, node: &ObjectNode) -> PyResult<Bound<'py, PyAny>> {
-        let class = node.class.bind(self.py);
-        let object = class.call_method1(intern!(self.py, "__new__"), (class,))?;
+        let object = objects::new_of(node.class.bind(self.py))?;
         for field in &node.fields {
             let value = self.next()?;
             raw::set_plainly(&object, field, &value)?;

@@ -1,20 +1,26 @@
-//! Python scalars as the elements of leaves: a bool, an int, a float or a complex, where the value fits.
+//! Scalars as the elements of leaves without dimensions: Python's and NumPy's, arrays without dimensions too, where the value
+//! fits. A value goes into its own family or a wider one, and never loses anything there but the digits of a Python float.
 //!
 //! | given | bool | integers | floats | complex |
 //! |---|---|---|---|---|
-//! | bool | yes | 0 or 1 | 0 or 1 | 0 or 1 |
-//! | int | no | in range | if exact | if exact |
+//! | bool, `np.bool_` | yes | 0 or 1 | 0 or 1 | 0 or 1 |
+//! | int, `np.int32` ... | 0 or 1 | in range | if exact | if exact |
+//! | `np.float32` ... | no | no | if exact | if exact |
 //! | float | no | no | rounded, unless it overflows | rounded, unless it overflows |
+//! | `np.complex64` ... | no | no | no | if exact |
 //! | complex | no | no | no | rounded, unless it overflows |
+//!
+//! A Python float has no width of its own, so it takes that of the leaf, as it does in NumPy's arithmetic; what has a width
+//! is not narrowed. NaN and the infinities stay what they are. Times fit where their unit holds them exactly, and `str` and `bytes`
+//! where there is room; NULs at their end are refused, because NumPy drops them.
 
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyOverflowError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyComplex, PyComplexMethods, PyDict, PyFloat, PyInt};
+use pyo3::types::{PyBool, PyBytes, PyComplex, PyComplexMethods, PyDict, PyFloat, PyInt, PyString};
 use treequeues::dtype::Dtype;
 
-use super::ndarray;
-use super::{Leaf, NumpyTypes};
+use super::{Leaf, NumpyTypes, dtype, ndarray};
 
 /// The bytes of an element, as far as its dtype goes.
 pub(super) type Bytes = [u8; 16];
@@ -35,7 +41,11 @@ pub(super) enum Encoding {
     FloatByNumpy,
     /// Other complex numbers, which NumPy converts.
     ComplexByNumpy,
-    /// No number: a time, a string, a record.
+    /// `U`: so many characters.
+    Text(usize),
+    /// `S`: so many bytes.
+    ByteString(usize),
+    /// No number: a time, a record.
     NoNumber,
 }
 
@@ -49,8 +59,11 @@ enum Family {
 impl Encoding {
     /// How Python scalars become elements of this dtype.
     pub fn of(dtype: &Dtype) -> Encoding {
-        if !matches!(dtype, Dtype::Number(..)) {
-            return Encoding::NoNumber;
+        match dtype {
+            Dtype::Number(..) => {}
+            Dtype::Text(chars, _) => return Encoding::Text(*chars),
+            Dtype::Bytes(nbytes) => return Encoding::ByteString(*nbytes),
+            _ => return Encoding::NoNumber,
         }
         let name = dtype.to_string();
         match name.as_str() {
@@ -71,8 +84,11 @@ impl Encoding {
         }
     }
 
-    /// By the spelling: `>i4`, `int4`, `>c8`, `complex256`, `bfloat16`.
+    /// By the spelling: `>i4`, `int4`, `>c8`, `complex256`, `bcomplex32`, `bfloat16`.
     fn of_other_number(name: &str) -> Encoding {
+        if name.contains("complex") {
+            return Encoding::ComplexByNumpy;
+        }
         let code = name.trim_start_matches('>');
         let digits = code.trim_start_matches(|char: char| char.is_ascii_alphabetic());
         let bits = digits.parse::<u32>().unwrap_or(0) * if code == name { 1 } else { 8 };
@@ -117,25 +133,162 @@ enum Scalar<'a, 'py> {
     Complex(f64, f64),
 }
 
-/// The bytes that `value` has as an element of `leaf`.
+/// Whether a float may lose digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Digits {
+    Rounded,
+    Kept,
+}
+
+/// The bytes that `value`, a Python scalar, has as an element of `leaf`.
 #[inline]
 pub(super) fn pack<'py>(
     types: &NumpyTypes,
     leaf: &Leaf,
     value: &Bound<'py, PyAny>,
 ) -> Result<Packed<'py>, Unfit> {
-    let Some(scalar) = read(value)? else { return Err(Unfit::Type) };
+    match read(value)? {
+        Some(scalar) => pack_number(types, leaf, scalar, value, Digits::Rounded),
+        None => pack_text(types, leaf, value),
+    }
+}
+
+/// The same of a NumPy scalar, or of an array without dimensions, whose dtype is not the leaf's.
+#[cold]
+pub(super) fn pack_numpys<'py>(
+    types: &NumpyTypes,
+    leaf: &Leaf,
+    value: &Bound<'py, PyAny>,
+) -> Result<Packed<'py>, Unfit> {
+    let py = value.py();
+    let numpy_dtype = value.getattr(intern!(py, "dtype"))?;
+    let source = match dtype::from_numpy(&numpy_dtype)? {
+        Ok(source) => Encoding::of(&source),
+        Err(_) => return Err(Unfit::Type),
+    };
+    let itemsize = numpy_dtype.getattr(intern!(py, "itemsize"))?.extract::<usize>()?;
+    let by_python = |name| value.call_method0(name);
+    match source {
+        Encoding::Bool => {
+            let truth = value.is_truthy()?;
+            let number = PyBool::new(py, truth).to_owned().into_any();
+            pack_number(types, leaf, Scalar::Bool(truth), &number, Digits::Kept)
+        }
+        Encoding::Int(..) | Encoding::IntByNumpy(..) => {
+            let number = by_python(intern!(py, "__int__"))?;
+            pack_number(types, leaf, Scalar::Int(&number), &number, Digits::Kept)
+        }
+        Encoding::Float32 | Encoding::Float64 | Encoding::FloatByNumpy if itemsize <= 8 => {
+            let number = by_python(intern!(py, "__float__"))?;
+            pack_number(types, leaf, Scalar::Float(number.extract()?), &number, Digits::Kept)
+        }
+        Encoding::Complex64 | Encoding::Complex128 | Encoding::ComplexByNumpy if itemsize <= 16 => {
+            let number = by_python(intern!(py, "__complex__"))?;
+            let complex = number.cast::<PyComplex>().map_err(PyErr::from)?;
+            let scalar = Scalar::Complex(complex.real(), complex.imag());
+            pack_number(types, leaf, scalar, &number, Digits::Kept)
+        }
+        Encoding::Text(_) | Encoding::ByteString(_) => {
+            pack_text(types, leaf, &by_python(intern!(py, "item"))?)
+        }
+        // Times, and what has more digits than Python's numbers.
+        _ => pack_there_and_back(types, leaf, value, &numpy_dtype, source).map(Packed::Array),
+    }
+}
+
+#[inline]
+fn pack_number<'py>(
+    types: &NumpyTypes,
+    leaf: &Leaf,
+    scalar: Scalar<'_, '_>,
+    value: &Bound<'py, PyAny>,
+    digits: Digits,
+) -> Result<Packed<'py>, Unfit> {
     match leaf.encoding {
         Encoding::IntByNumpy(least, greatest) => {
             let Ok(int) = integer(leaf, scalar, least, greatest)?.into_pyobject(value.py());
             store_by_numpy(types, leaf, &int).map(Packed::Array)
         }
-        Encoding::FloatByNumpy => pack_by_numpy(types, leaf, Family::Float, scalar, value).map(Packed::Array),
-        Encoding::ComplexByNumpy => {
-            pack_by_numpy(types, leaf, Family::Complex, scalar, value).map(Packed::Array)
+        Encoding::FloatByNumpy => {
+            pack_by_numpy(types, leaf, Family::Float, scalar, value, digits).map(Packed::Array)
         }
-        encoding => pack_natively(encoding, leaf, scalar).map(Packed::Bytes),
+        Encoding::ComplexByNumpy => {
+            pack_by_numpy(types, leaf, Family::Complex, scalar, value, digits).map(Packed::Array)
+        }
+        encoding => pack_natively(encoding, leaf, scalar, digits).map(Packed::Bytes),
     }
+}
+
+/// A `str` or a `bytes` as the string of fixed size that it fits into.
+#[cold]
+fn pack_text<'py>(types: &NumpyTypes, leaf: &Leaf, value: &Bound<'py, PyAny>) -> Result<Packed<'py>, Unfit> {
+    let (room, unit, noun, ends_in_nul) = match leaf.encoding {
+        Encoding::Text(room) if value.is_instance_of::<PyString>() => {
+            let nul = value.call_method1(intern!(value.py(), "endswith"), ("\0",))?.is_truthy()?;
+            (room, "character", "str", nul)
+        }
+        Encoding::ByteString(room) => match value.cast::<PyBytes>() {
+            Ok(bytes) => (room, "byte", "bytes", bytes.as_bytes().ends_with(b"\0")),
+            Err(_) => return Err(Unfit::Type),
+        },
+        _ => return Err(Unfit::Type),
+    };
+    if value.len()? > room {
+        let plural = if room == 1 { "" } else { "s" };
+        return Err(Unfit::Value(format!("a {noun} of at most {room} {unit}{plural} ({})", leaf.dtype_name)));
+    }
+    if ends_in_nul {
+        return Err(Unfit::Value(format!("a {noun} that does not end in a NUL, which NumPy would drop")));
+    }
+    let array = ndarray::new_array(value.py(), &types.array, &leaf.dtype, &[])?;
+    array.set_item((), value)?;
+    Ok(Packed::Array(array))
+}
+
+/// Lets NumPy convert there and back, and looks whether anything was lost.
+fn pack_there_and_back<'py>(
+    types: &NumpyTypes,
+    leaf: &Leaf,
+    value: &Bound<'py, PyAny>,
+    numpy_dtype: &Bound<'py, PyAny>,
+    source: Encoding,
+) -> Result<Bound<'py, PyAny>, Unfit> {
+    let py = value.py();
+    let numpy = py.import(intern!(py, "numpy"))?;
+    let casts = numpy.call_method1(intern!(py, "can_cast"), (numpy_dtype, &leaf.dtype, "same_kind"))?;
+    // A time that is none needs no unit.
+    let is_nothing = value.ne(value)?;
+    let is_time = matches!(leaf.encoding, Encoding::NoNumber);
+    if is_time != (source == Encoding::NoNumber)
+        || !casts.is_truthy()?
+        || has_unit(numpy_dtype)? != has_unit(leaf.dtype.bind(py))? && !is_nothing
+    {
+        return Err(Unfit::Type);
+    }
+    let stored = store_by_numpy(types, leaf, value)?;
+    let whole = [None];
+    let both = [Some(intern!(py, "real")), Some(intern!(py, "imag"))];
+    let parts = match (source, leaf.encoding) {
+        (Encoding::ComplexByNumpy, _) => &both[..],
+        (_, Encoding::Complex64 | Encoding::Complex128 | Encoding::ComplexByNumpy) => &both[..1],
+        _ => &whole,
+    };
+    for &part in parts {
+        let of =
+            |number: &Bound<'py, PyAny>| part.map_or_else(|| Ok(number.clone()), |part| number.getattr(part));
+        let (given, there) = (of(value)?, of(&stored)?);
+        let back = there.call_method1(intern!(py, "astype"), (given.getattr(intern!(py, "dtype"))?,))?;
+        if !(back.eq(&given)? || back.ne(&back)? && given.ne(&given)?) {
+            return Err(inexact(leaf));
+        }
+    }
+    Ok(stored)
+}
+
+/// Whether a dtype is one of times that have a unit: a count without one means nothing in another dtype.
+fn has_unit(numpy_dtype: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let name: String = numpy_dtype.getattr(intern!(numpy_dtype.py(), "name"))?.extract()?;
+    Ok(name.ends_with(']'))
 }
 
 /// The Python object that these bytes are, of a leaf that is a Python scalar.
@@ -168,20 +321,26 @@ fn read<'a, 'py>(value: &'a Bound<'py, PyAny>) -> PyResult<Option<Scalar<'a, 'py
     }))
 }
 
-fn pack_natively(encoding: Encoding, leaf: &Leaf, scalar: Scalar<'_, '_>) -> Result<Bytes, Unfit> {
+fn pack_natively(
+    encoding: Encoding,
+    leaf: &Leaf,
+    scalar: Scalar<'_, '_>,
+    digits: Digits,
+) -> Result<Bytes, Unfit> {
     let mut bytes = [0; 16];
     match encoding {
         Encoding::Bool => match scalar {
             Scalar::Bool(value) => bytes[0] = value.into(),
-            _ => return Err(Unfit::Type),
+            Scalar::Int(value) => bytes[0] = zero_or_one(value)?,
+            Scalar::Float(_) | Scalar::Complex(..) => return Err(Unfit::Type),
         },
         Encoding::Int(least, greatest) => bytes = integer(leaf, scalar, least, greatest)?.to_le_bytes(),
-        Encoding::Float32 => bytes[..4].copy_from_slice(&float32(leaf, real(leaf, scalar, 24)?)?),
+        Encoding::Float32 => bytes[..4].copy_from_slice(&float32(leaf, real(leaf, scalar, 24)?, digits)?),
         Encoding::Float64 => bytes[..8].copy_from_slice(&real(leaf, scalar, 53)?.to_le_bytes()),
         Encoding::Complex64 => {
             let (re, im) = complex(leaf, scalar, 24)?;
-            bytes[..4].copy_from_slice(&float32(leaf, re)?);
-            bytes[4..8].copy_from_slice(&float32(leaf, im)?);
+            bytes[..4].copy_from_slice(&float32(leaf, re, digits)?);
+            bytes[4..8].copy_from_slice(&float32(leaf, im, digits)?);
         }
         Encoding::Complex128 => {
             let (re, im) = complex(leaf, scalar, 53)?;
@@ -222,8 +381,32 @@ fn real(leaf: &Leaf, scalar: Scalar<'_, '_>, precision_bits: u32) -> Result<f64,
         Scalar::Complex(..) => Err(Unfit::Type),
         Scalar::Int(value) => {
             let exact = int128(value).filter(|value| significant_bits(*value) <= precision_bits);
-            exact.map(|value| value as f64).ok_or_else(|| inexact(leaf))
+            match exact {
+                Some(value) => Ok(value as f64),
+                None => real_of_long(leaf, value, precision_bits),
+            }
         }
+    }
+}
+
+/// The float that an int of many bits is, if it has few that count.
+#[cold]
+fn real_of_long(leaf: &Leaf, value: &Bound<'_, PyAny>, precision_bits: u32) -> Result<f64, Unfit> {
+    let float = match value.call_method0(intern!(value.py(), "__float__")) {
+        Ok(float) => float,
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => return Err(inexact(leaf)),
+        Err(error) => return Err(error.into()),
+    };
+    let exact: f64 = float.extract()?;
+    let fits = float.eq(value)? && (precision_bits > 24 || f64::from(exact as f32) == exact);
+    if fits { Ok(exact) } else { Err(inexact(leaf)) }
+}
+
+/// A bool from an int.
+fn zero_or_one(value: &Bound<'_, PyAny>) -> Result<u8, Unfit> {
+    match int128(value) {
+        Some(bit @ 0..=1) => Ok(bit as u8),
+        _ => Err(Unfit::Value("a bool (or 0 or 1)".to_owned())),
     }
 }
 
@@ -237,14 +420,18 @@ fn significant_bits(value: i128) -> u32 {
     if magnitude == 0 { 0 } else { 128 - magnitude.leading_zeros() - magnitude.trailing_zeros() }
 }
 
-fn float32(leaf: &Leaf, value: f64) -> Result<[u8; 4], Unfit> {
+fn float32(leaf: &Leaf, value: f64, digits: Digits) -> Result<[u8; 4], Unfit> {
     let rounded = value as f32;
+    if digits == Digits::Kept && f64::from(rounded) != value && !value.is_nan() {
+        return Err(inexact(leaf));
+    }
     if rounded.is_infinite() && value.is_finite() { Err(overflow(leaf)) } else { Ok(rounded.to_le_bytes()) }
 }
 
 #[cold]
 fn inexact(leaf: &Leaf) -> Unfit {
-    Unfit::Value(format!("a number that {} represents exactly", leaf.dtype_name))
+    let noun = if leaf.encoding == Encoding::NoNumber { "time" } else { "number" };
+    Unfit::Value(format!("a {noun} that {} represents exactly", leaf.dtype_name))
 }
 
 #[cold]
@@ -260,24 +447,53 @@ fn pack_by_numpy<'py>(
     family: Family,
     scalar: Scalar<'_, '_>,
     value: &Bound<'py, PyAny>,
+    digits: Digits,
 ) -> Result<Bound<'py, PyAny>, Unfit> {
     let py = value.py();
-    let name = match (family, scalar) {
-        (Family::Float, Scalar::Complex(..)) => return Err(Unfit::Type),
-        (Family::Float, _) => intern!(py, "__float__"),
-        (Family::Complex, _) => intern!(py, "__complex__"),
-    };
+    if matches!((family, scalar), (Family::Float, Scalar::Complex(..))) {
+        return Err(Unfit::Type);
+    }
     let array = store_by_numpy(types, leaf, value)?;
-    let back = array.call_method0(name)?;
-    match scalar {
-        Scalar::Bool(_) | Scalar::Int(_) if back.eq(value)? => Ok(array),
-        Scalar::Bool(_) | Scalar::Int(_) => Err(inexact(leaf)),
-        Scalar::Float(_) | Scalar::Complex(..) if is_finite(value)? == is_finite(&back)? => {
-            // An infinity or NaN must stay what it is; only NaN differs from itself.
-            let is_kept = is_finite(value)? || back.eq(value)? || back.ne(&back)? && value.ne(value)?;
-            if is_kept { Ok(array) } else { Err(overflow(leaf)) }
+    if matches!(scalar, Scalar::Bool(_) | Scalar::Int(_)) {
+        let is_kept = back_as_int(leaf, &array, family)?.is_some_and(|back| back.eq(value).unwrap_or(false));
+        return if is_kept { Ok(array) } else { Err(inexact(leaf)) };
+    }
+    let back = match family {
+        Family::Float => array.call_method0(intern!(py, "__float__"))?,
+        Family::Complex => array.call_method0(intern!(py, "__complex__"))?,
+    };
+    let given = parts_of(value)?;
+    let is_same = |(given, back): (f64, f64)| given == back || given.is_nan() && back.is_nan();
+    let has_range =
+        |(given, back): (f64, f64)| given.is_finite() && back.is_finite() || is_same((given, back));
+    let mut pairs = given.into_iter().zip(parts_of(&back)?);
+    match digits {
+        Digits::Kept if pairs.all(is_same) => Ok(array),
+        Digits::Kept => Err(inexact(leaf)),
+        Digits::Rounded if pairs.all(has_range) => Ok(array),
+        Digits::Rounded => Err(overflow(leaf)),
+    }
+}
+
+/// What was stored of an int, as a number of Python's; `None` where it is none, such as an infinity.
+fn back_as_int<'py>(
+    leaf: &Leaf,
+    array: &Bound<'py, PyAny>,
+    family: Family,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = array.py();
+    let back = match family {
+        // Long doubles have more digits than Python's floats.
+        Family::Float if leaf.itemsize > 8 => array.call_method0(intern!(py, "__int__")),
+        Family::Complex if leaf.itemsize > 16 => {
+            array.getattr(intern!(py, "real"))?.call_method0(intern!(py, "__int__"))
         }
-        Scalar::Float(_) | Scalar::Complex(..) => Err(overflow(leaf)),
+        Family::Float => array.call_method0(intern!(py, "__float__")),
+        Family::Complex => array.call_method0(intern!(py, "__complex__")),
+    };
+    match back {
+        Err(error) if error.is_instance_of::<PyOverflowError>(py) => Ok(None),
+        back => back.map(Some),
     }
 }
 
@@ -304,9 +520,10 @@ fn store_by_numpy<'py>(
     }
 }
 
-fn is_finite(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    if let Ok(complex) = value.cast::<PyComplex>() {
-        return Ok(complex.real().is_finite() && complex.imag().is_finite());
+/// The real and the imaginary part of a float or a complex.
+fn parts_of(value: &Bound<'_, PyAny>) -> PyResult<[f64; 2]> {
+    match value.cast::<PyComplex>() {
+        Ok(complex) => Ok([complex.real(), complex.imag()]),
+        Err(_) => Ok([value.extract()?, 0.0]),
     }
-    Ok(value.extract::<f64>()?.is_finite())
 }

@@ -8,8 +8,8 @@ use super::flatten::{self, At, Place, Visit};
 use super::memory::Memory;
 use super::ndarray::{self, View};
 use super::rows::RowsMut;
-use super::scalar::{self, Packed, Unfit};
-use super::{Leaf, Tree, misfit};
+use super::scalar::{self, Encoding, Packed, Unfit};
+use super::{Leaf, Tree, mend, misfit};
 
 /// The leaves of one tree, as they are when they are copied: nothing was copied yet.
 pub struct Sources {
@@ -117,8 +117,10 @@ impl<'py> Visit<'py> for Collector {
     fn leaf(&mut self, at: At<'_>, value: &Bound<'py, PyAny>, _: Place<'_, 'py>) -> PyResult<()> {
         let leaf = &at.tree.leaves[at.leaf];
         if let Some(view) = View::of_exact(value, &at.tree.types.array) {
-            let Some(memory) = Memory::of(value, view, leaf) else { return Err(at.misfit(value)) };
-            self.0.push(Source::Array(memory));
+            match Memory::of(value, view, leaf) {
+                Some(memory) => self.0.push(Source::Array(memory)),
+                None => self.0.push(unlike_source(at, leaf, view, value)?),
+            }
         } else {
             self.0.push(other_source(at, leaf, value)?);
         }
@@ -126,10 +128,30 @@ impl<'py> Visit<'py> for Collector {
     }
 }
 
-fn array_source(at: At<'_>, leaf: &Leaf, view: View<'_>, value: &Bound<'_, PyAny>) -> PyResult<Source> {
-    match Memory::of(value, view, leaf) {
-        Some(memory) => Ok(Source::Array(memory)),
-        None => Err(at.misfit(value)),
+/// An array whose dtype or shape is not the leaf's: without dimensions it counts as a scalar, by its value.
+#[cold]
+fn unlike_source(at: At<'_>, leaf: &Leaf, view: View<'_>, value: &Bound<'_, PyAny>) -> PyResult<Source> {
+    if leaf.lengths.is_empty() && view.lengths.is_empty() {
+        return packed_source(at, leaf, value, scalar::pack_numpys(&at.tree.types, leaf, value));
+    }
+    Err(at.misfit(value))
+}
+
+fn packed_source(
+    at: At<'_>,
+    leaf: &Leaf,
+    value: &Bound<'_, PyAny>,
+    packed: Result<Packed<'_>, Unfit>,
+) -> PyResult<Source> {
+    match packed {
+        Ok(Packed::Bytes(bytes)) => Ok(Source::Scalar(bytes)),
+        Ok(Packed::Array(array)) => {
+            let memory = View::of(&array).and_then(|view| Memory::of(&array, view, leaf));
+            memory.map(Source::Array).ok_or_else(|| at.misfit(value))
+        }
+        Err(Unfit::Value(expected)) => Err(at.value_misfit(&expected, value)),
+        Err(Unfit::Type) => Err(at.type_misfit(value)),
+        Err(Unfit::Other(error)) => Err(error),
     }
 }
 
@@ -146,23 +168,26 @@ fn other_source(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyResult<S
     }
     if leaf.lengths.is_empty() {
         match scalar::pack(types, leaf, value) {
-            Ok(Packed::Bytes(bytes)) => return Ok(Source::Scalar(bytes)),
-            Ok(Packed::Array(array)) => return read_source(at, leaf, &array),
-            Err(Unfit::Value(expected)) => return Err(at.value_misfit(&expected, value)),
-            Err(Unfit::Other(error)) => return Err(error),
             Err(Unfit::Type) => {}
+            packed => return packed_source(at, leaf, value, packed),
         }
     }
     if View::of(value).is_some() {
         return match misfit::lost_by_subclass(value)? {
-            Some(reason) => Err(at.type_misfit(value.py(), &reason)),
+            Some(reason) => Err(at.type_misfit_saying(value.py(), &reason)),
             None => read_source(at, leaf, value),
         };
     }
-    if !flatten::is_array_like(value)? {
-        return Err(at.type_misfit(value.py(), &misfit::describe(value)));
+    if flatten::is_array_like(value)? {
+        return read_source(at, leaf, &at.as_array(value)?);
     }
-    read_source(at, leaf, &at.as_array(value)?)
+    if !leaf.lengths.is_empty()
+        && let Some(array) = flatten::as_buffer(value)?
+    {
+        let memory = View::of(&array).and_then(|view| Memory::of(&array, view, leaf));
+        return memory.map(Source::Array).ok_or_else(|| at.value_misfit(&at.expected(), value));
+    }
+    Err(at.type_misfit(value))
 }
 
 fn numpy_scalar_source(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyResult<Source> {
@@ -173,30 +198,22 @@ fn numpy_scalar_source(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyR
         return Ok(Source::Scalar(bytes));
     }
     let py = value.py();
-    let array = flatten::as_array(value)?;
-    let dtype = array.getattr(intern!(py, "dtype"))?;
-    if dtype.eq(&leaf.dtype)? || !can_widen(&dtype, leaf.dtype.bind(py))? {
-        return read_source(at, leaf, &array).map_err(|_| at.misfit(value));
+    if matches!(leaf.encoding, Encoding::Text(_) | Encoding::ByteString(_)) {
+        // NumPy's strings are Python's too, and may be longer than their dtype says.
+        return packed_source(at, leaf, value, scalar::pack(&at.tree.types, leaf, value));
     }
-    read_source(at, leaf, &array.call_method1(intern!(py, "astype"), (&leaf.dtype,))?)
-}
-
-/// Whether a NumPy scalar means the same in the leaf's dtype: scalars have no byte order, and those of strings are as
-/// long as their value.
-fn can_widen(from: &Bound<'_, PyAny>, to: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = from.py();
-    let (from_kind, to_kind): (String, String) =
-        (from.getattr(intern!(py, "kind"))?.extract()?, to.getattr(intern!(py, "kind"))?.extract()?);
-    let casting =
-        if from_kind == to_kind && matches!(to_kind.as_str(), "S" | "U") { "safe" } else { "equiv" };
-    py.import("numpy")?.call_method1(intern!(py, "can_cast"), (from, to, casting))?.is_truthy()
+    if value.getattr(intern!(py, "dtype"))?.eq(&leaf.dtype)? {
+        return read_source(at, leaf, &flatten::as_array(value)?);
+    }
+    packed_source(at, leaf, value, scalar::pack_numpys(&at.tree.types, leaf, value))
 }
 
 /// An array of NumPy's that came out of something else, or whose class adds nothing.
 fn read_source(at: At<'_>, leaf: &Leaf, array: &Bound<'_, PyAny>) -> PyResult<Source> {
-    match View::of(array) {
-        Some(view) => array_source(at, leaf, view, array),
-        None => Err(at.misfit(array)),
+    let Some(view) = View::of(array) else { return Err(at.misfit(array)) };
+    match Memory::of(array, view, leaf) {
+        Some(memory) => Ok(Source::Array(memory)),
+        None => unlike_source(at, leaf, view, array),
     }
 }
 
@@ -204,19 +221,32 @@ impl At<'_> {
     /// The value has another dtype or shape.
     #[cold]
     pub(super) fn misfit(&self, value: &Bound<'_, PyAny>) -> PyErr {
-        self.value_misfit(&self.expected(), value)
+        let got = misfit::describe(value) + &self.mend(value);
+        self.tree.misfit(self.node, &self.expected(), &got)
     }
 
     /// The value is out of range.
     #[cold]
     fn value_misfit(&self, expected: &str, value: &Bound<'_, PyAny>) -> PyErr {
-        self.tree.misfit(self.node, expected, &misfit::describe(value))
+        let got = misfit::describe_value(value) + &self.mend(value);
+        self.tree.misfit(self.node, expected, &got)
     }
 
     /// The value has the wrong type.
     #[cold]
-    pub(super) fn type_misfit(&self, py: Python<'_>, got: &str) -> PyErr {
+    pub(super) fn type_misfit(&self, value: &Bound<'_, PyAny>) -> PyErr {
+        self.type_misfit_saying(value.py(), &(misfit::describe(value) + &self.mend(value)))
+    }
+
+    /// The same in words of the caller's.
+    #[cold]
+    pub(super) fn type_misfit_saying(&self, py: Python<'_>, got: &str) -> PyErr {
         self.tree.type_misfit(py, self.node, &self.expected(), got)
+    }
+
+    /// What to pass instead, behind a semicolon; nothing where there is nothing.
+    fn mend(&self, value: &Bound<'_, PyAny>) -> String {
+        mend::of_leaf(&self.tree.schema.leaves()[self.leaf], value)
     }
 
     /// Where it is.
@@ -236,8 +266,7 @@ impl At<'_> {
             if !cause.is_instance_of::<PyException>(py) {
                 return cause;
             }
-            let got = format!("{} that gives no array", misfit::describe_type(value));
-            let error = self.type_misfit(py, &got);
+            let error = self.type_misfit_saying(py, &misfit::gives_no_array(value, &cause));
             error.set_cause(py, Some(cause));
             error
         })

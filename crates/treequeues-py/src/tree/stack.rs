@@ -5,13 +5,14 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PySlice;
+use treequeues::schema::LeafKind;
 use treequeues::{ReadBatch, WriteBatch};
 
 use super::flatten::{self, At, Place, Visit};
 use super::memory::StackedMemory;
 use super::ndarray::{self, View};
 use super::rebuild::rebuild;
-use super::{Leaf, Tree, misfit};
+use super::{Leaf, Tree, apart, mend, misfit};
 
 /// The leaves of a stacked tree, checked and held: nothing was copied yet.
 pub struct Stack {
@@ -97,6 +98,27 @@ impl Stack {
 }
 
 impl Tree {
+    /// Checks that the leaves can have one more dimension.
+    ///
+    /// # Errors
+    ///
+    /// `ValueError` with the path of one that has as many as NumPy's arrays can have.
+    #[inline]
+    pub fn check_stackable(&self) -> PyResult<()> {
+        self.unstackable.map_or(Ok(()), |leaf| Err(self.unstackable_leaf(leaf)))
+    }
+
+    #[cold]
+    fn unstackable_leaf(&self, leaf: usize) -> PyErr {
+        let leaf = &self.schema.leaves()[leaf];
+        PyValueError::new_err(format!(
+            "{}: it has {ndim} dimensions, as many as NumPy's arrays can have, so that it cannot be stacked; use single \
+             items, or get_many and put_many",
+            leaf.path,
+            ndim = leaf.shape.len()
+        ))
+    }
+
     /// New arrays for `len` items, owned and writable.
     ///
     /// # Errors
@@ -158,6 +180,9 @@ impl Tree {
     /// `SchemaError` with the path of the misfit, before anything was written.
     pub fn stacked_destinations(&self, out: &Bound<'_, PyAny>, len: usize) -> PyResult<Stack> {
         let (leaves, _) = self.stacked_leaves(out, Some(len), true, &[])?;
+        let arrays = leaves.iter().enumerate();
+        let spans = arrays.filter_map(|(leaf, memory)| Some(memory.as_ref()?.span(out.py(), leaf)));
+        apart::check(self, out.py(), spans)?;
         Ok(Stack { leaves, len, out: Some(out.clone().unbind()) })
     }
 
@@ -194,11 +219,15 @@ impl<'py> Visit<'py> for Collector<'_> {
         let converted;
         let array = match View::of(value) {
             Some(_) => value,
-            None if !self.must_be_writable && flatten::is_array_like(value)? => {
-                converted = at.as_array(value)?;
+            None if self.must_be_writable => return Err(self.type_misfit(at, value)),
+            None => {
+                let is_array_like = flatten::is_array_like(value)?;
+                let array =
+                    if is_array_like { Some(at.as_array(value)?) } else { flatten::as_buffer(value)? };
+                let Some(array) = array else { return Err(self.type_misfit(at, value)) };
+                converted = array;
                 &converted
             }
-            None => return Err(self.type_misfit(at, value)),
         };
         if let Some(reason) = misfit::lost_by_subclass(array)? {
             return Err(at.tree.type_misfit(value.py(), at.node, &self.expected(at), &reason));
@@ -224,12 +253,27 @@ impl<'py> Visit<'py> for Collector<'_> {
 impl Collector<'_> {
     #[cold]
     fn misfit(&self, at: At<'_>, value: &Bound<'_, PyAny>) -> PyErr {
-        at.tree.misfit(at.node, &self.expected(at), &misfit::describe(value))
+        at.tree.misfit(at.node, &self.expected(at), &(misfit::describe(value) + &self.mend(at, value)))
     }
 
     #[cold]
     fn type_misfit(&self, at: At<'_>, value: &Bound<'_, PyAny>) -> PyErr {
-        at.tree.type_misfit(value.py(), at.node, &self.expected(at), &misfit::describe(value))
+        let got = misfit::describe(value) + &self.mend(at, value);
+        at.tree.type_misfit(value.py(), at.node, &self.expected(at), &got)
+    }
+
+    /// That of a leaf with the items' dimension in front.
+    fn mend(&self, at: At<'_>, value: &Bound<'_, PyAny>) -> String {
+        let mut stacked = at.tree.schema.leaves()[at.leaf].clone();
+        // A leaf that is not stacked is one of a single item.
+        let is_stacked = View::of(value).is_none_or(|view| view.lengths.len() > stacked.shape.len());
+        let len = self.len.or_else(|| value.len().ok().filter(|_| is_stacked)).unwrap_or(1);
+        stacked.shape.insert(0, len);
+        if self.must_be_writable {
+            return format!("; {}", mend::of_out(&stacked.dtype, &stacked.shape));
+        }
+        stacked.kind = LeafKind::Array;
+        mend::of_leaf(&stacked, value)
     }
 
     /// What belongs here: `uint8 (32, 84, 84)`, or `uint8 (n, 84, 84)` at the first leaf.

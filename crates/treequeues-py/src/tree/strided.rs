@@ -44,6 +44,28 @@ impl Strided {
         self.data
     }
 
+    /// Length and stride of each dimension that is walked, outermost first.
+    pub fn dims(&self) -> &[(usize, isize)] {
+        &self.dims
+    }
+
+    /// Bytes that stand side by side.
+    pub fn run_nbytes(&self) -> usize {
+        self.run_nbytes
+    }
+
+    /// The lowest address of its bytes and the one behind the highest, which are the same where there are none.
+    pub fn bounds(&self) -> (usize, usize) {
+        let data = self.data.addr();
+        if self.nbytes == 0 {
+            return (data, data);
+        }
+        let reach = |(length, stride): (usize, isize)| stride * (length as isize - 1);
+        let below: isize = self.dims.iter().copied().map(reach).filter(|&reach| reach < 0).sum();
+        let above: isize = self.dims.iter().copied().map(reach).filter(|&reach| reach > 0).sum();
+        (data.wrapping_add_signed(below), data.wrapping_add_signed(above) + self.run_nbytes)
+    }
+
     /// Copies all elements to `row`, in C order.
     ///
     /// # Safety

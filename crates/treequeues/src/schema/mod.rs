@@ -126,7 +126,7 @@ impl std::fmt::Display for LeafSpec {
             LeafKind::Array => write!(f, "{} {}", self.dtype, DisplayShape(&self.shape)),
             LeafKind::NumpyScalar => {
                 let dtype = self.dtype.to_string();
-                let article = if dtype.starts_with('i') { "an" } else { "a" };
+                let article = if dtype.starts_with(['i', 'S']) { "an" } else { "a" };
                 write!(f, "{article} {dtype} scalar")
             }
             LeafKind::Bool => f.write_str("a bool"),
