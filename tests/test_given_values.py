@@ -395,6 +395,19 @@ def test_where_there_is_no_mend_none_is_named(example, value):
     assert ";" not in misfit_of(value, example)
 
 
+def test_an_array_of_another_library_is_told_what_numpy_makes_of_it():
+    class Other:
+        def __array__(self, dtype=None, copy=None):
+            return np.zeros((1, 3), "f4")
+
+    message = misfit_of(Other(), np.zeros(3))
+    assert message.endswith("got float32 (1, 3); pass np.asarray(x)[0].astype(np.float64)")
+    carry(np.asarray(Other())[0].astype(np.float64), np.zeros(3))
+    with TreeQueue({"in": np.zeros(3)}, 1) as queue, pytest.raises(SchemaError) as caught:
+        queue.put_batch({"in": Other()})
+    assert str(caught.value).endswith("; pass np.asarray(x).astype(np.float64)")
+
+
 def test_a_batch_is_told_what_to_pass_with_its_dimension_in_front():
     def message(stacked):
         with TreeQueue({"x": np.zeros(3), "r": 0.0}, 4) as queue:
@@ -419,7 +432,14 @@ def test_an_out_is_told_which_array_to_use():
             queue.get(out={"x": np.zeros(3, "f4")})
         with pytest.raises(SchemaError, match=r"use np.empty\(\(1, 3\), np.float64\)"):
             queue.get_batch(1, out={"x": np.zeros((2, 3))})
+        array, tensor = np.zeros(3), Tensor(None)
+        tensor.numpy = lambda: array
+        with pytest.raises(SchemaError, match=r"got a Tensor.*; use x.numpy\(\)$"):
+            queue.get(out={"x": tensor})
+        with pytest.raises(SchemaError, match=r"got a Tensor.*; use x.numpy\(\)$"):
+            queue.get_batch(1, out={"x": tensor})
         assert queue.qsize() == 1
+        queue.get(out={"x": tensor.numpy()})
 
 
 class Tensor:

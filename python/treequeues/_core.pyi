@@ -12,8 +12,9 @@ T = TypeVar("T")
 class SchemaError(ValueError):
     """A tree does not fit the schema of the queue.
 
-    The message names the path of the misfit, what was expected there, and what came. Where a
-    container or a leaf has the wrong type, the exception is also a TypeError.
+    The message names the path of the misfit, what was expected there, what came, and what to pass
+    instead, where there is something. Where a container or a leaf has the wrong type, the exception
+    is also a TypeError.
     """
 
 class CorruptedError(OSError):
@@ -75,7 +76,9 @@ class TreeQueue(Generic[T]):
     leaves are arrays; where that matters, declare scalars as arrays (`np.zeros(())`), or the queue
     as `TreeQueue[Any]`.
 
-    Raises TypeError if a leaf cannot be carried or `on_drop` is neither a function nor a queue,
+    Raises TypeError if a leaf cannot be carried, if an object would not come back whole (it has
+    attributes beside its fields, is a dict too, or cannot be made without arguments;
+    `register_node` is the way out), or if `on_drop` is neither a function nor a queue,
     SchemaError if it is a queue of other items, ValueError if a number is out of range (`maxsize`
     goes up to 2**24, `participants` to 4096, `max_deliveries` to 2**32 - 1), if there is an
     `on_drop` without `max_deliveries`, or if the name can be none, FileExistsError if a queue of
@@ -150,8 +153,11 @@ class TreeQueue(Generic[T]):
     def put(self, obj: T, block: bool = True, timeout: float | None = None) -> None:
         """Copy a tree into the queue. It is visible to readers when this returns.
 
-        obj: a tree that fits the example: the same structure, each leaf of the same shape and
-            dtype.
+        obj: a tree that fits the example: the same structure, each array of the same shape and
+            dtype. Where the example has no dimensions, any scalar fits whose value does: of its own
+            family of numbers or a narrower one (bool, ints, floats, complex) and exact, but for the
+            digits of a Python float; a str or a bytes that has room. A buffer fits an array of its
+            bytes.
         block, timeout: whether to wait for a free slot, and how many seconds at most (None: for
             ever).
 
@@ -174,7 +180,7 @@ class TreeQueue(Generic[T]):
 
         block, timeout: whether to wait for an item, and how many seconds at most (None: for ever).
         out: a tree like the example, whose arrays are filled instead of new ones, and which is
-            returned.
+            returned. Two leaves of it must not share memory.
         info: whether to return `(tree, info)`, with an ItemInfo.
 
         Raises SchemaError if `out` does not fit, `queue.Empty` if no item came in time, ShutDown
@@ -246,7 +252,8 @@ class TreeQueue(Generic[T]):
         min: to be content with fewer: waits until `min` items are there and takes what is there, up
             to n. None: exactly n.
         out: such a stacked tree, with leaf shapes (n, ...), to be filled and returned; if fewer
-            than n items came, a tree of views of its first rows is returned.
+            than n items came, a tree of views of its first rows is returned. Two leaves of it must
+            not share memory.
 
         It holds no slot while it waits, and one that times out has taken nothing.
 

@@ -16,7 +16,8 @@ create_exception!(
     SchemaError,
     PyValueError,
     "A tree does not fit the schema of the queue.\n\nThe message names the path of the misfit, what was expected \
-     there, and what came. Where a container or a leaf has the wrong type, the exception is also a TypeError."
+     there, what came, and what to pass instead, where there is something. Where a container or a leaf has the wrong \
+     type, the exception is also a TypeError."
 );
 
 create_exception!(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::error::{BorrowError, Corrupted, CreateError, OpenError, ReserveError};
 use crate::loan::{ItemInfo, LeafError, ReadLoan, WriteLoan};
 use crate::queue::Queue;
-use crate::schema::{Places, Schema, SchemaDifference};
+use crate::schema::{Routes, Schema, SchemaDifference};
 use crate::segment::CreateOptions;
 use crate::tree::{LeafReader, LeafWriter, Tree};
 use crate::wait::Wait;
@@ -347,8 +347,8 @@ fn match_leaves(ours: &Schema, theirs: &Schema) -> Result<Arc<[usize]>, SchemaDi
     if ours.structure() == theirs.structure() {
         return Ok((0..ours.leaves().len()).collect());
     }
-    let mut places = Places::default();
-    let (ours, theirs) = (places.of_leaves(ours.structure()), places.of_leaves(theirs.structure()));
+    let mut routes = Routes::default();
+    let (ours, theirs) = (routes.of_leaves(ours.structure()), routes.of_leaves(theirs.structure()));
     let numbers: HashMap<usize, usize> = theirs.into_iter().zip(0..).collect();
-    Ok(ours.iter().map(|place| numbers[place]).collect())
+    Ok(ours.iter().map(|route| numbers[route]).collect())
 }

@@ -238,7 +238,9 @@ impl<'py> Visit<'py> for Collector {
             return Ok(());
         }
         if leaf.kind == LeafKind::Array {
-            let got = format!("{}; only a NumPy array can be filled", misfit::describe(value));
+            let spec = at.spec();
+            let mend = mend::of_out(value, &spec.dtype, &spec.shape);
+            let got = format!("{}, and only a NumPy array can be filled{mend}", misfit::describe(value));
             return Err(at.type_misfit_saying(value.py(), &got));
         }
         // What stands there must fit too, so that a wrong tree is found out before it is written.
@@ -289,8 +291,8 @@ impl At<'_> {
     /// An array that cannot be filled: a converted one would be another array than the user has.
     #[cold]
     fn out_misfit(&self, value: &Bound<'_, PyAny>) -> PyErr {
-        let leaf = &self.tree.schema.leaves()[self.leaf];
-        let got = format!("{}; {}", misfit::describe(value), mend::of_out(&leaf.dtype, &leaf.shape));
+        let leaf = self.spec();
+        let got = misfit::describe(value) + &mend::of_out(value, &leaf.dtype, &leaf.shape);
         self.tree.misfit(self.node, &self.expected(), &got)
     }
 }

@@ -24,6 +24,13 @@ pub(super) fn of_leaf(leaf: &LeafSpec, value: &Bound<'_, PyAny>) -> String {
     written(leaf_mend(leaf, value).ok().flatten())
 }
 
+/// The same for the array that an array of another library gave.
+pub(super) fn of_array(leaf: &LeafSpec, given: &Bound<'_, PyAny>, array: &Bound<'_, PyAny>) -> String {
+    let is_numpys = given.is(array) || given.hasattr(intern!(given.py(), "astype")).unwrap_or(false);
+    let x = if is_numpys { "x" } else { "np.asarray(x)" };
+    written(array_mend(leaf, array, x).ok().flatten())
+}
+
 /// The mend of a tensor that gives no array: what makes it one.
 pub(super) fn of_tensor(tensor: &Bound<'_, PyAny>) -> String {
     let steps = tensor_steps(tensor).unwrap_or_default();
@@ -60,9 +67,13 @@ pub(super) const OF_LENGTH: &str =
 /// The mend of a dict with other keys.
 pub(super) const OF_KEYS: &str = "; every item has the keys of the example, and no others";
 
-/// The mend of an array that cannot be filled.
-pub(super) fn of_out(dtype: &Dtype, shape: &[usize]) -> String {
-    format!("use np.empty({}, {})", DisplayShape(shape), name_of(dtype))
+/// The mend of what cannot be filled. A tensor on the CPU gives an array over its own memory.
+pub(super) fn of_out(value: &Bound<'_, PyAny>, dtype: &Dtype, shape: &[usize]) -> String {
+    let is_tensor = value.hasattr(intern!(value.py(), "numpy")).unwrap_or(false);
+    if is_tensor {
+        return "; use x.numpy()".to_owned();
+    }
+    format!("; use np.empty({}, {})", DisplayShape(shape), name_of(dtype))
 }
 
 fn written(mend: Option<String>) -> String {
@@ -72,7 +83,7 @@ fn written(mend: Option<String>) -> String {
 fn leaf_mend(leaf: &LeafSpec, value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     let py = value.py();
     if value.is_instance(numpy_types(py)?.array.bind(py))? {
-        return array_mend(leaf, value);
+        return array_mend(leaf, value, "x");
     }
     if let Some(mend) = text_mend(leaf, value)? {
         return Ok(Some(mend));
@@ -96,11 +107,11 @@ fn leaf_mend(leaf: &LeafSpec, value: &Bound<'_, PyAny>) -> PyResult<Option<Strin
     })
 }
 
-/// An array of another dtype or shape.
-fn array_mend(leaf: &LeafSpec, array: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+/// An array `x` of another dtype or shape.
+fn array_mend(leaf: &LeafSpec, array: &Bound<'_, PyAny>, x: &str) -> PyResult<Option<String>> {
     let py = array.py();
     let shape: Vec<usize> = array.getattr(intern!(py, "shape"))?.extract()?;
-    let mut steps = "x".to_owned();
+    let mut steps = x.to_owned();
     if shape.is_empty() && leaf.shape.iter().product::<usize>() != 1 {
         return scalar_mend(leaf, array);
     }

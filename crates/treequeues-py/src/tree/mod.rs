@@ -14,7 +14,7 @@
 //! | `rows` | what is copied to | |
 //! | `views` | loans: arrays over the slots themselves | yes |
 //! | `recycle` | the memory of arrays that died, for the next ones | yes |
-//! | `scalar`, `keys`, `dtype` | scalars, keys and dtypes between Python and the schema | |
+//! | `scalar`, `converted`, `keys`, `dtype` | scalars, keys and dtypes between Python and the schema | |
 //! | `misfit`, `mend` | messages: what does not fit, and what to pass instead | |
 //! | `memory`, `strided` | copies between rows and arrays, contiguous or not | yes |
 //! | `ndarray`, `raw` | what only the C interfaces of NumPy and of CPython give | yes |
@@ -25,6 +25,7 @@
 mod apart;
 mod build;
 mod classes;
+mod converted;
 mod destinations;
 mod dtype;
 mod flatten;

@@ -14,12 +14,13 @@
 //! is not narrowed. NaN and the infinities stay what they are. Times fit where their unit holds them exactly, and `str` and `bytes`
 //! where there is room; NULs at their end are refused, because NumPy drops them.
 
-use pyo3::exceptions::{PyException, PyOverflowError};
+use pyo3::exceptions::PyOverflowError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyComplex, PyComplexMethods, PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyBytes, PyComplex, PyComplexMethods, PyFloat, PyInt, PyString};
 use treequeues::dtype::Dtype;
 
+use super::converted::{pack_by_numpy, pack_there_and_back, store_by_numpy};
 use super::{Leaf, NumpyTypes, dtype, ndarray};
 
 /// The bytes of an element, as far as its dtype goes.
@@ -51,7 +52,7 @@ pub(super) enum Encoding {
 
 /// What NumPy converts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
+pub(super) enum Family {
     Float,
     Complex,
 }
@@ -126,7 +127,7 @@ impl From<PyErr> for Unfit {
 }
 
 #[derive(Clone, Copy)]
-enum Scalar<'a, 'py> {
+pub(super) enum Scalar<'a, 'py> {
     Bool(bool),
     Int(&'a Bound<'py, PyAny>),
     Float(f64),
@@ -135,7 +136,7 @@ enum Scalar<'a, 'py> {
 
 /// Whether a float may lose digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Digits {
+pub(super) enum Digits {
     Rounded,
     Kept,
 }
@@ -243,52 +244,6 @@ fn pack_text<'py>(types: &NumpyTypes, leaf: &Leaf, value: &Bound<'py, PyAny>) ->
     let array = ndarray::new_array(value.py(), &types.array, &leaf.dtype, &[])?;
     array.set_item((), value)?;
     Ok(Packed::Array(array))
-}
-
-/// Lets NumPy convert there and back, and looks whether anything was lost.
-fn pack_there_and_back<'py>(
-    types: &NumpyTypes,
-    leaf: &Leaf,
-    value: &Bound<'py, PyAny>,
-    numpy_dtype: &Bound<'py, PyAny>,
-    source: Encoding,
-) -> Result<Bound<'py, PyAny>, Unfit> {
-    let py = value.py();
-    let numpy = py.import(intern!(py, "numpy"))?;
-    let casts = numpy.call_method1(intern!(py, "can_cast"), (numpy_dtype, &leaf.dtype, "same_kind"))?;
-    // A time that is none needs no unit.
-    let is_nothing = value.ne(value)?;
-    let is_time = matches!(leaf.encoding, Encoding::NoNumber);
-    if is_time != (source == Encoding::NoNumber)
-        || !casts.is_truthy()?
-        || has_unit(numpy_dtype)? != has_unit(leaf.dtype.bind(py))? && !is_nothing
-    {
-        return Err(Unfit::Type);
-    }
-    let stored = store_by_numpy(types, leaf, value)?;
-    let whole = [None];
-    let both = [Some(intern!(py, "real")), Some(intern!(py, "imag"))];
-    let parts = match (source, leaf.encoding) {
-        (Encoding::ComplexByNumpy, _) => &both[..],
-        (_, Encoding::Complex64 | Encoding::Complex128 | Encoding::ComplexByNumpy) => &both[..1],
-        _ => &whole,
-    };
-    for &part in parts {
-        let of =
-            |number: &Bound<'py, PyAny>| part.map_or_else(|| Ok(number.clone()), |part| number.getattr(part));
-        let (given, there) = (of(value)?, of(&stored)?);
-        let back = there.call_method1(intern!(py, "astype"), (given.getattr(intern!(py, "dtype"))?,))?;
-        if !(back.eq(&given)? || back.ne(&back)? && given.ne(&given)?) {
-            return Err(inexact(leaf));
-        }
-    }
-    Ok(stored)
-}
-
-/// Whether a dtype is one of times that have a unit: a count without one means nothing in another dtype.
-fn has_unit(numpy_dtype: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let name: String = numpy_dtype.getattr(intern!(numpy_dtype.py(), "name"))?.extract()?;
-    Ok(name.ends_with(']'))
 }
 
 /// The Python object that these bytes are, of a leaf that is a Python scalar.
@@ -429,101 +384,12 @@ fn float32(leaf: &Leaf, value: f64, digits: Digits) -> Result<[u8; 4], Unfit> {
 }
 
 #[cold]
-fn inexact(leaf: &Leaf) -> Unfit {
+pub(super) fn inexact(leaf: &Leaf) -> Unfit {
     let noun = if leaf.encoding == Encoding::NoNumber { "time" } else { "number" };
     Unfit::Value(format!("a {noun} that {} represents exactly", leaf.dtype_name))
 }
 
 #[cold]
-fn overflow(leaf: &Leaf) -> Unfit {
+pub(super) fn overflow(leaf: &Leaf) -> Unfit {
     Unfit::Value(format!("a number within the range of {}", leaf.dtype_name))
-}
-
-/// Lets NumPy convert to a float or a complex number, and looks at what came out.
-#[cold]
-fn pack_by_numpy<'py>(
-    types: &NumpyTypes,
-    leaf: &Leaf,
-    family: Family,
-    scalar: Scalar<'_, '_>,
-    value: &Bound<'py, PyAny>,
-    digits: Digits,
-) -> Result<Bound<'py, PyAny>, Unfit> {
-    let py = value.py();
-    if matches!((family, scalar), (Family::Float, Scalar::Complex(..))) {
-        return Err(Unfit::Type);
-    }
-    let array = store_by_numpy(types, leaf, value)?;
-    if matches!(scalar, Scalar::Bool(_) | Scalar::Int(_)) {
-        let is_kept = back_as_int(leaf, &array, family)?.is_some_and(|back| back.eq(value).unwrap_or(false));
-        return if is_kept { Ok(array) } else { Err(inexact(leaf)) };
-    }
-    let back = match family {
-        Family::Float => array.call_method0(intern!(py, "__float__"))?,
-        Family::Complex => array.call_method0(intern!(py, "__complex__"))?,
-    };
-    let given = parts_of(value)?;
-    let is_same = |(given, back): (f64, f64)| given == back || given.is_nan() && back.is_nan();
-    let has_range =
-        |(given, back): (f64, f64)| given.is_finite() && back.is_finite() || is_same((given, back));
-    let mut pairs = given.into_iter().zip(parts_of(&back)?);
-    match digits {
-        Digits::Kept if pairs.all(is_same) => Ok(array),
-        Digits::Kept => Err(inexact(leaf)),
-        Digits::Rounded if pairs.all(has_range) => Ok(array),
-        Digits::Rounded => Err(overflow(leaf)),
-    }
-}
-
-/// What was stored of an int, as a number of Python's; `None` where it is none, such as an infinity.
-fn back_as_int<'py>(
-    leaf: &Leaf,
-    array: &Bound<'py, PyAny>,
-    family: Family,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = array.py();
-    let back = match family {
-        // Long doubles have more digits than Python's floats.
-        Family::Float if leaf.itemsize > 8 => array.call_method0(intern!(py, "__int__")),
-        Family::Complex if leaf.itemsize > 16 => {
-            array.getattr(intern!(py, "real"))?.call_method0(intern!(py, "__int__"))
-        }
-        Family::Float => array.call_method0(intern!(py, "__float__")),
-        Family::Complex => array.call_method0(intern!(py, "__complex__")),
-    };
-    match back {
-        Err(error) if error.is_instance_of::<PyOverflowError>(py) => Ok(None),
-        back => back.map(Some),
-    }
-}
-
-/// A new array without dimensions that holds the number, as NumPy converts it.
-fn store_by_numpy<'py>(
-    types: &NumpyTypes,
-    leaf: &Leaf,
-    value: &Bound<'py, PyAny>,
-) -> Result<Bound<'py, PyAny>, Unfit> {
-    let py = value.py();
-    let array = ndarray::new_array(py, &types.array, &leaf.dtype, &[])?;
-    // Overflows are found by looking at what was stored, so NumPy need not warn of them.
-    let quiet = PyDict::new(py);
-    quiet.set_item("all", "ignore")?;
-    let errstate =
-        py.import(intern!(py, "numpy"))?.getattr(intern!(py, "errstate"))?.call((), Some(&quiet))?;
-    errstate.call_method0(intern!(py, "__enter__"))?;
-    let stored = array.set_item((), value);
-    errstate.call_method1(intern!(py, "__exit__"), (py.None(), py.None(), py.None()))?;
-    match stored {
-        Ok(()) => Ok(array),
-        Err(error) if error.is_instance_of::<PyException>(py) => Err(overflow(leaf)),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The real and the imaginary part of a float or a complex.
-fn parts_of(value: &Bound<'_, PyAny>) -> PyResult<[f64; 2]> {
-    match value.cast::<PyComplex>() {
-        Ok(complex) => Ok([complex.real(), complex.imag()]),
-        Err(_) => Ok([value.extract()?, 0.0]),
-    }
 }

@@ -3,6 +3,7 @@
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
+use treequeues::schema::LeafSpec;
 
 use super::flatten::{self, At, Place, Visit};
 use super::memory::Memory;
@@ -175,11 +176,11 @@ fn other_source(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyResult<S
     if View::of(value).is_some() {
         return match misfit::lost_by_subclass(value)? {
             Some(reason) => Err(at.type_misfit_saying(value.py(), &reason)),
-            None => read_source(at, leaf, value),
+            None => read_source(at, leaf, value, value),
         };
     }
     if flatten::is_array_like(value)? {
-        return read_source(at, leaf, &at.as_array(value)?);
+        return read_source(at, leaf, &at.as_array(value)?, value);
     }
     if !leaf.lengths.is_empty()
         && let Some(array) = flatten::as_buffer(value)?
@@ -203,17 +204,26 @@ fn numpy_scalar_source(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyR
         return packed_source(at, leaf, value, scalar::pack(&at.tree.types, leaf, value));
     }
     if value.getattr(intern!(py, "dtype"))?.eq(&leaf.dtype)? {
-        return read_source(at, leaf, &flatten::as_array(value)?);
+        return read_source(at, leaf, &flatten::as_array(value)?, value);
     }
     packed_source(at, leaf, value, scalar::pack_numpys(&at.tree.types, leaf, value))
 }
 
-/// An array of NumPy's that came out of something else, or whose class adds nothing.
-fn read_source(at: At<'_>, leaf: &Leaf, array: &Bound<'_, PyAny>) -> PyResult<Source> {
+/// An array of NumPy's that came out of what was given, or whose class adds nothing.
+fn read_source(
+    at: At<'_>,
+    leaf: &Leaf,
+    array: &Bound<'_, PyAny>,
+    given: &Bound<'_, PyAny>,
+) -> PyResult<Source> {
     let Some(view) = View::of(array) else { return Err(at.misfit(array)) };
     match Memory::of(array, view, leaf) {
         Some(memory) => Ok(Source::Array(memory)),
-        None => unlike_source(at, leaf, view, array),
+        None if leaf.lengths.is_empty() => unlike_source(at, leaf, view, array),
+        None => {
+            let got = misfit::describe(array) + &mend::of_array(at.spec(), given, array);
+            Err(at.tree.misfit(at.node, &at.expected(), &got))
+        }
     }
 }
 
@@ -246,7 +256,7 @@ impl At<'_> {
 
     /// What to pass instead, behind a semicolon; nothing where there is nothing.
     fn mend(&self, value: &Bound<'_, PyAny>) -> String {
-        mend::of_leaf(&self.tree.schema.leaves()[self.leaf], value)
+        mend::of_leaf(self.spec(), value)
     }
 
     /// Where it is.
@@ -256,7 +266,12 @@ impl At<'_> {
 
     /// What belongs here.
     pub(super) fn expected(&self) -> String {
-        self.tree.schema.leaves()[self.leaf].to_string()
+        self.spec().to_string()
+    }
+
+    /// The same, to look at.
+    pub(super) fn spec(&self) -> &LeafSpec {
+        &self.tree.schema.leaves()[self.leaf]
     }
 
     /// The array that an array of another library is.

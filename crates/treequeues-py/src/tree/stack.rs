@@ -5,7 +5,7 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PySlice;
-use treequeues::schema::LeafKind;
+use treequeues::schema::{LeafKind, LeafSpec};
 use treequeues::{ReadBatch, WriteBatch};
 
 use super::flatten::{self, At, Place, Visit};
@@ -236,10 +236,10 @@ impl<'py> Visit<'py> for Collector<'_> {
         let len = match (self.len, view.lengths.first()) {
             (Some(len), _) => len,
             (None, Some(&len)) => len as usize,
-            (None, None) => return Err(self.misfit(at, array)),
+            (None, None) => return Err(self.misfit(at, array, value)),
         };
         let Some(memory) = StackedMemory::of(array, view, leaf, len) else {
-            return Err(self.misfit(at, array));
+            return Err(self.misfit(at, array, value));
         };
         if self.must_be_writable && !memory.is_writable() {
             return Err(at.tree.misfit(at.node, "a writable array", "a read-only one"));
@@ -252,28 +252,35 @@ impl<'py> Visit<'py> for Collector<'_> {
 
 impl Collector<'_> {
     #[cold]
-    fn misfit(&self, at: At<'_>, value: &Bound<'_, PyAny>) -> PyErr {
-        at.tree.misfit(at.node, &self.expected(at), &(misfit::describe(value) + &self.mend(at, value)))
+    fn misfit(&self, at: At<'_>, array: &Bound<'_, PyAny>, given: &Bound<'_, PyAny>) -> PyErr {
+        let stacked = self.stacked(at, array);
+        let mend = match self.must_be_writable {
+            true => mend::of_out(given, &stacked.dtype, &stacked.shape),
+            false => mend::of_array(&stacked, given, array),
+        };
+        at.tree.misfit(at.node, &self.expected(at), &(misfit::describe(array) + &mend))
     }
 
     #[cold]
     fn type_misfit(&self, at: At<'_>, value: &Bound<'_, PyAny>) -> PyErr {
-        let got = misfit::describe(value) + &self.mend(at, value);
+        let stacked = self.stacked(at, value);
+        let mend = match self.must_be_writable {
+            true => mend::of_out(value, &stacked.dtype, &stacked.shape),
+            false => mend::of_leaf(&stacked, value),
+        };
+        let got = misfit::describe(value) + &mend;
         at.tree.type_misfit(value.py(), at.node, &self.expected(at), &got)
     }
 
-    /// That of a leaf with the items' dimension in front.
-    fn mend(&self, at: At<'_>, value: &Bound<'_, PyAny>) -> String {
-        let mut stacked = at.tree.schema.leaves()[at.leaf].clone();
+    /// The leaf with the items' dimension in front.
+    fn stacked(&self, at: At<'_>, value: &Bound<'_, PyAny>) -> LeafSpec {
+        let mut stacked = at.spec().clone();
         // A leaf that is not stacked is one of a single item.
         let is_stacked = View::of(value).is_none_or(|view| view.lengths.len() > stacked.shape.len());
         let len = self.len.or_else(|| value.len().ok().filter(|_| is_stacked)).unwrap_or(1);
         stacked.shape.insert(0, len);
-        if self.must_be_writable {
-            return format!("; {}", mend::of_out(&stacked.dtype, &stacked.shape));
-        }
         stacked.kind = LeafKind::Array;
-        mend::of_leaf(&stacked, value)
+        stacked
     }
 
     /// What belongs here: `uint8 (32, 84, 84)`, or `uint8 (n, 84, 84)` at the first leaf.

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::key::elide_middle;
-use super::{Key, LeafSpec, Node, Places, Schema};
+use super::{Key, LeafSpec, Node, Routes, Schema};
 
 /// How many rows of a difference are shown: a screen of an ordinary terminal, with room for what stands around it.
 pub const MAX_SHOWN_ROWS: usize = 20;
@@ -195,13 +195,13 @@ struct Matched {
 }
 
 fn match_leaves(left: &Schema, right: &Schema, same: impl Fn(&LeafSpec, &LeafSpec) -> bool) -> Matched {
-    let mut places = Places::default();
-    let (ours, theirs) = (places.of_leaves(left.structure()), places.of_leaves(right.structure()));
+    let mut routes = Routes::default();
+    let (ours, theirs) = (routes.of_leaves(left.structure()), routes.of_leaves(right.structure()));
     let theirs: HashMap<usize, usize> = theirs.into_iter().zip(0..).collect();
     let mut is_matched = vec![false; right.leaves().len()];
     let mut matched = Matched { rows: Vec::new(), equal_leaves: 0, same_paths: true };
-    for (leaf, place) in left.leaves().iter().zip(ours) {
-        let index = theirs.get(&place).copied();
+    for (leaf, route) in left.leaves().iter().zip(ours) {
+        let index = theirs.get(&route).copied();
         index.into_iter().for_each(|index| is_matched[index] = true);
         match index.map(|index| &right.leaves()[index]) {
             Some(other) if same(leaf, other) => matched.equal_leaves += 1,

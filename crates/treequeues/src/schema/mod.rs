@@ -15,14 +15,14 @@ mod diff;
 mod error;
 mod json;
 mod key;
-mod places;
+mod routes;
 mod structure;
 
 pub use builder::{Scalar, SchemaBuilder, Subtree};
 pub use diff::{DifferenceRow, DifferenceTable, MAX_CELL_CHARS, MAX_SHOWN_ROWS, SchemaDifference};
 pub use error::SchemaError;
 pub use key::{ClassPath, Key, MAX_KEY_DEPTH};
-pub(crate) use places::Places;
+pub(crate) use routes::Routes;
 pub use structure::{MAX_DEPTH, MAX_LEAVES, MAX_NODES, MAX_PATH_CHARS, Node, Step, Structure, render_path};
 
 use serde::{Deserialize, Serialize};
