@@ -44,7 +44,8 @@ lint: $(VENV)/.test $(VENV)/.demo ## Format, lints, types and documentation, war
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --all-features --no-deps --document-private-items
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/python -m mypy
+	$(BIN)/python -m mypy.stubtest treequeues._core
 	$(BIN)/python -m benchmarks.figures --check README.md
 	cargo publish --dry-run --no-verify --allow-dirty --quiet $(PUBLISHED)
 

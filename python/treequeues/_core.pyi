@@ -1,13 +1,14 @@
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, overload
+from types import GenericAlias, TracebackType
+from typing import Any, Generic, Literal, Self, final, overload
+
+from typing_extensions import disjoint_base
 
 from treequeues._loans import ItemInfo
+from treequeues._registry import T
 from treequeues._stats import QueueStats
 
 __version__: str
-
-T = TypeVar("T")
 
 class SchemaError(ValueError):
     """A tree does not fit the schema of the queue.
@@ -16,6 +17,8 @@ class SchemaError(ValueError):
     instead, where there is something. Where a container or a leaf has the wrong type, the exception
     is also a TypeError.
     """
+
+class _SchemaTypeError(SchemaError, TypeError): ...
 
 class CorruptedError(OSError):
     """The shared memory of the queue is damaged: something that does not run the queue's protocol
@@ -29,6 +32,7 @@ class ShutDown(Exception):
     """The queue was shut down: the message says by which process, and when. From Python 3.13 on this
     is `queue.ShutDown`."""
 
+@disjoint_base
 class TreeQueue(Generic[T]):
     """A queue of trees of arrays, shared by processes.
 
@@ -99,6 +103,8 @@ class TreeQueue(Generic[T]):
         max_deliveries: int | None = None,
         on_drop: Callable[[T, ItemInfo], object] | TreeQueue[T] | None = None,
     ) -> None: ...
+    @classmethod
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     @classmethod
     def attach(
         cls,
@@ -377,6 +383,7 @@ class TreeQueue(Generic[T]):
     def _is_of_arrays(self) -> bool: ...
     def _left_unshared(self) -> int: ...
 
+@final
 class WriteLoan(Generic[T]):
     """A reserved slot, or several side by side, until `commit` or `abort`.
 
@@ -391,6 +398,8 @@ class WriteLoan(Generic[T]):
     or where its thread has another loan of the queue.
     """
 
+    @classmethod
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     @property
     def tree(self) -> T:
         """The slot as a tree like the example, whose leaves are all writable arrays: those of
@@ -431,6 +440,7 @@ class WriteLoan(Generic[T]):
         /,
     ) -> None: ...
 
+@final
 class ReadLoan(Generic[T]):
     """A borrowed item, or several side by side, until `release` or `give_back`.
 
@@ -443,6 +453,8 @@ class ReadLoan(Generic[T]):
     again when the last view of it has died.
     """
 
+    @classmethod
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     @property
     def tree(self) -> T:
         """The item as a tree like the example, whose leaves are all read-only arrays: those of

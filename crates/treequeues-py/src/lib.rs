@@ -53,5 +53,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(command::_command, module)?)?;
     module.add_class::<queue::TreeQueue>()?;
     module.add_class::<loan::WriteLoan>()?;
-    module.add_class::<loan::ReadLoan>()
+    module.add_class::<loan::ReadLoan>()?;
+    // PyO3's list of all that was added, private names too: what is public, the package says.
+    module.delattr("__all__")
 }

@@ -26,9 +26,6 @@ const REPR_LEAVES: usize = 4;
 
 /// A queue of trees of arrays, shared by processes.
 ///
-/// TreeQueue(nested_array, maxsize, *, name=None, keep=False, participants=256, populate=False, max_deliveries=None,
-///     on_drop=None)
-///
 /// nested_array: an example of the items: a tree of dicts, lists, tuples, namedtuples, dataclasses, attrs classes, None
 ///     and registered nodes, whose leaves are arrays (or anything with a shape and a dtype), NumPy scalars, or Python
 ///     bool, int, float and complex. Only its structure, shapes and dtypes count.
@@ -50,8 +47,13 @@ pub struct TreeQueue {
 
 #[pymethods]
 impl TreeQueue {
+    // Takes what the `__init__` of any subclass takes. What it says of itself is the signature of the class: that of `__init__`.
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(nested_array, maxsize, *, name=None, keep=False, participants=256, populate=False, \
+            max_deliveries=None, on_drop=None)"
+    )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self { state: StateCell::fresh() }
     }
@@ -113,10 +115,14 @@ impl TreeQueue {
     /// is there has other items or another maxsize, and else as `attach` and the class do.
     #[classmethod]
     #[expect(clippy::too_many_arguments, reason = "keywords of Python's")]
-    #[pyo3(signature = (
-        name, nested_array, maxsize, *, keep = false, participants = None, populate = false, max_deliveries = None,
-        on_drop = None
-    ))]
+    #[pyo3(
+        signature = (
+            name, nested_array, maxsize, *, keep = false, participants = None, populate = false, max_deliveries = None,
+            on_drop = None
+        ),
+        text_signature = "($cls, name, nested_array, maxsize, *, keep=False, participants=256, populate=False, \
+            max_deliveries=None, on_drop=None)"
+    )]
     fn open<'py>(
         cls: &Bound<'py, PyType>,
         name: &str,
