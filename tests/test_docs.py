@@ -3,6 +3,7 @@
 How a page says what is to be done with a block is told in `pages.py`.
 """
 
+import html
 import os
 import re
 import signal
@@ -375,6 +376,31 @@ def test_public_methods_are_in_the_reference(site, site_pages):
     for name in ("TreeQueue", "ReadLoan", "WriteLoan"):
         methods = {it for it in dir(getattr(treequeues, name)) if not it.startswith("_")}
         assert {f"treequeues.{name}.{method}" for method in methods} <= ids
+
+
+@pytest.fixture(scope="module")
+def reference(site):
+    """The text of the reference, without its markup."""
+    text = (site / "reference" / "python.html").read_text()
+    return html.unescape(re.sub(r"<[^>]*>", "", text))
+
+
+def test_powers_in_docstrings_are_shown_as_they_stand(reference):
+    powers = re.findall(r"\d\*\*\d+", (pages.ROOT / "python/treequeues/_core.pyi").read_text())
+    assert len(powers) >= 2
+    assert [it for it in powers if it not in reference] == []
+
+
+def test_a_long_signature_has_a_line_for_each_argument(reference):
+    assert "\n    nested_array: T,\n    maxsize: int,\n    *,\n" in reference
+
+
+def test_the_search_needs_no_server(site, site_pages):
+    """Of a page that was opened as a file, browsers load scripts, and neither data nor workers."""
+    assert (site / "search" / "search_index.js").read_text().startswith("var __index = {")
+    for file, elements in site_pages.items():
+        scripts = [it.rpartition("/")[2] for it in elements.loads]
+        assert "iframe-worker.js" in scripts, file
 
 
 def test_the_site_loads_nothing_from_elsewhere(site_pages):

@@ -2,7 +2,8 @@
 
 The project's docstrings are prose. Two things in them need a hint to be shown as they are meant: a
 paragraph that explains arguments, one a line (`timeout: how many seconds at most`), and indented
-code. And a method of which a stub has overloads alone is one method.
+code. Stars and angles are what they are, as in `2**24`, but for those in code. And a method of
+which a stub has overloads alone is one method.
 """
 
 import re
@@ -11,6 +12,8 @@ from typing import Any
 
 import griffe
 
+_CODE = re.compile(r"(`[^`]*`)")
+_MARKUP = re.compile(r"[*<]")
 _ARGUMENTS = re.compile(r"([a-z_]\w*(?:, [a-z_]\w*)*): ")
 
 
@@ -41,9 +44,13 @@ def as_markdown(docstring: str) -> str:
 
 
 def _paragraph(text: str) -> str:
-    lines = text.splitlines()
-    if all(line.startswith("    ") for line in lines):
+    if all(line.startswith("    ") for line in text.splitlines()):
         return f"```python\n{textwrap.dedent(text)}\n```"
+    # With what was captured, the parts between backticks are every second one.
+    parts = _CODE.split(text)
+    parts[::2] = [_MARKUP.sub(r"\\\g<0>", it) for it in parts[::2]]
+    text = "".join(parts)
+    lines = text.splitlines()
     if _ARGUMENTS.match(text) and all(
         _ARGUMENTS.match(line) or line.startswith("    ") for line in lines
     ):
