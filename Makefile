@@ -1,5 +1,9 @@
 # `make demo` and `make test` set up all they need: a virtual environment, the Rust build, packages from PyPI.
 
+#: PYTHON=python3.12    the Python that makes the environment
+#: VENV=.venv-3.12      the environment, a folder
+#: ARGS="..."           arguments of the program or of pytest
+#: TORCH=1, ROUNDS=20, KILLS=100000, SECONDS=60: see CONTRIBUTING.md
 PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .venv-bench
@@ -12,59 +16,89 @@ ROUNDS ?= 20
 KILLS ?= 100000
 SECONDS ?=
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-SOURCES := $(shell find crates python -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name 'Cargo.toml') \
-	Cargo.toml pyproject.toml README.md
+# What people have set for other Pythons is not for this one.
+unexport PYTHONHOME PYTHONPATH
+
+# Each recipe begins with what it needs, so that it is looked at anew each time: `$(READY) $(WITH_PACKAGE) GROUP...`.
+ready_in = sh tools/ready.sh $(1) '$(PYTHON)' $(if $(filter file,$(origin PYTHON)),,--asked)
+READY = $(call ready_in,$(VENV))
+RUST = sh tools/rust.sh
+
 # Of each exploration in the soak: there are about a hundred.
 LOOM_SECONDS ?= 20
 LOOM := RUSTFLAGS="--cfg loom" cargo test --package treequeues --lib --target-dir target/loom
 
-# With the same features everywhere, so that nothing is built twice: the binaries that the Python tests run are there after `test-rust`.
+# With the same features everywhere, so that nothing is built twice: the binaries that the Python tests run are there after `test-cargo`.
 WHOLE_WORKSPACE := --workspace --all-features
 
 # As shipped, with optimization: it steps through the very instructions.
 KILL_POINTS := cargo run --release --package treequeues-kill-points --
 
-.PHONY: demo simulator test soak kill-points fuzz asan tsan instructions recovery package bench bench-kills docs lint test-rust \
-	test-python clean
+.PHONY: help demo simulator test soak kill-points fuzz asan tsan instructions recovery package bench bench-kills docs lint test-rust \
+	test-cargo test-loom test-kill-points test-python clean
 .DELETE_ON_ERROR:
+# Two builds at a time only wait for each other; cargo and pytest use all cores by themselves.
+.NOTPARALLEL:
 
-demo: $(VENV)/.demo ## The main job: Atari actors to a learner, beside multiprocessing.Queue.
+help: ## This list.
+	@awk -f tools/help.awk Makefile
+
+demo: ## The main job: Atari actors to a learner, beside multiprocessing.Queue.
+	@$(READY) --package demo
 	$(BIN)/python examples/atari.py $(ARGS)
 
-simulator: $(VENV)/.demo ## Python and Rust in one queue: a simulator in Rust, a learner in Python.
+simulator: ## Python and Rust in one queue: a simulator in Rust, a learner in Python.
+	@$(READY) --package demo
 	cargo build --release --package treequeues-simulator
 	$(BIN)/python examples/simulator.py $(ARGS)
 
-test: test-rust test-python docs ## All that must hold, in under 15 minutes on 2 cores from nothing.
+# The parts find all ready.
+test: ## All that must hold, in under 15 minutes on 2 cores from nothing.
+	@$(READY) --package demo test docs
+	@MAKE='$(MAKE)' $(BIN)/python -Es tools/parts.py READY=true
 
-lint: $(VENV)/.test $(VENV)/.demo ## Format, lints, types and documentation, warnings as errors.
+lint: ## Format, lints, types and documentation, warnings as errors.
+	@$(READY) --package demo test
 	cargo fmt --check
 	cargo clippy --workspace --all-targets --all-features -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --all-features --no-deps --document-private-items
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 	$(BIN)/python -m mypy.stubtest treequeues._core
 	$(BIN)/python -m benchmarks.figures --check README.md
 	cargo publish --dry-run --no-verify --allow-dirty --quiet $(PUBLISHED)
 
-test-rust:
+test-rust: test-cargo test-loom test-kill-points ## The part of `make test` that is in Rust.
+
+test-cargo: ## Of that: the tests of all crates.
+	@$(RUST)
 	cargo test $(WHOLE_WORKSPACE)
+
+test-loom: ## Of that: the interleavings of the ring's code.
+	@$(RUST)
 	$(LOOM) interleave
+
+test-kill-points: ## Of that: each 31st kill point of each operation.
+	@$(RUST)
 	$(KILL_POINTS) --stride 31 --coarse-stride 151
 
-test-python: $(VENV)/.test $(VENV)/.demo $(VENV)/.docs
+test-python: ## The part of `make test` that is in Python; ARGS="tests/test_loans.py -k view" chooses.
+	@$(READY) --package demo test docs
 	cargo build --profile test $(WHOLE_WORKSPACE) --bins --tests
 	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 
-docs: $(VENV)/.docs ## The documentation's site, into site/; warnings are errors.
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+docs: ## The documentation's site, into site/; warnings are errors.
+	@$(READY) docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The documentation is built: open site/index.html"
 
 kill-points: ## A process killed before each instruction of each operation, and stopped before each third; ARGS="--record FILE" keeps the counts.
+	@$(RUST)
 	$(KILL_POINTS) --coarse-stride 3 $(ARGS)
 
-soak: kill-points fuzz $(VENV)/.test ## The long part: all kill points, KILLS kills, the big models, ROUNDS rounds of hostile segments, kills and forks.
+soak: kill-points fuzz ## The long part: all kill points, KILLS kills, the big models, ROUNDS rounds of hostile segments, kills and forks.
+	@$(READY) --package test
 	cargo test --release --package treequeues --test model --test names --test wake -- --ignored --nocapture --test-threads 1
 	LOOM_MAX_PREEMPTIONS=8 LOOM_MAX_DURATION=$(LOOM_SECONDS) $(LOOM) --release interleave
 	TREEQUEUES_HOSTILE=$(ROUNDS) cargo test --release --package treequeues --lib hostile
@@ -72,7 +106,8 @@ soak: kill-points fuzz $(VENV)/.test ## The long part: all kill points, KILLS ki
 		$(BIN)/python -m pytest $(addprefix tests/processes/test_,kill.py fork.py batches_and_kills.py named_queues.py) || exit 1; \
 	done
 
-fuzz: $(VENV)/.test ## KILLS kills at random, or SECONDS of them; ARGS="--seed 7 --epoch 3" plays an epoch again, --record FILE keeps the counts.
+fuzz: ## KILLS kills at random, or SECONDS of them; ARGS="--seed 7 --epoch 3" plays an epoch again, --record FILE keeps the counts.
+	@$(READY) --package test
 	cargo run --release --package treequeues-fuzz -- --python $(BIN)/python \
 		$(if $(SECONDS),--for $(SECONDS),--kills $(KILLS)) $(ARGS)
 
@@ -97,53 +132,27 @@ PUBLISHED := $(addprefix --package ,treequeues-derive treequeues treequeues-cli)
 package: ## What would be published of the crates: packed, and each built from its package.
 	cargo publish --dry-run --allow-dirty $(PUBLISHED)
 
-instructions: $(VENV)/.test ## What the counters cost, in instructions; needs valgrind.
+instructions: ## What the counters cost, in instructions; needs valgrind.
+	@$(READY) --package test
 	$(BIN)/python -m benchmarks.instructions $(ARGS)
 
-recovery: $(VENV)/.test ## From the kill of a holder until a blocked peer goes on; some ten minutes.
+recovery: ## From the kill of a holder until a blocked peer goes on; some ten minutes.
+	@$(READY) --package test
 	$(BIN)/python -m benchmarks.recovery $(ARGS)
 
-bench: $(BENCH_VENV)/.bench $(if $(TORCH),$(BENCH_VENV)/.torch) ## Beside other queues: a record, tables, plots.
+bench: $(NUMPY1_VENV)/.bench ## Beside other queues: a record, tables, plots.
+	@$(READY_TO_BENCH)
 	$(BENCH_VENV)/bin/python -m benchmarks --python arrayqueues=$(NUMPY1_VENV)/bin/python $(ARGS)
 
-bench-kills: $(BENCH_VENV)/.bench $(if $(TORCH),$(BENCH_VENV)/.torch) ## The same kill test on other queues; about half an hour.
+bench-kills: $(NUMPY1_VENV)/.bench ## The same kill test on other queues; about half an hour.
+	@$(READY_TO_BENCH)
 	$(BENCH_VENV)/bin/python -m benchmarks.kills --python arrayqueues=$(NUMPY1_VENV)/bin/python $(ARGS)
 
-clean:
+clean: ## Everything that was built, and the environments: gone.
 	cargo clean
 	rm -rf site $(VENV) $(ASAN_VENV) $(BENCH_VENV) $(NUMPY1_VENV)
 
-$(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade 'pip>=25.1'
-
-$(VENV)/.package: $(BIN)/python $(SOURCES)
-	$(PIP) install .
-	touch $@
-
-$(VENV)/.demo: $(VENV)/.package pyproject.toml
-	$(PIP) install --group demo
-	touch $@
-
-$(VENV)/.test: $(VENV)/.package pyproject.toml
-	$(PIP) install --group test
-	touch $@
-
-$(VENV)/.docs: $(BIN)/python pyproject.toml
-	$(PIP) install --group docs
-	touch $@
-
-BENCH_PIP := $(BENCH_VENV)/bin/python -m pip --quiet --disable-pip-version-check
-
-$(BENCH_VENV)/.bench: pyproject.toml $(SOURCES) $(NUMPY1_VENV)/.bench
-	$(PYTHON) -m venv $(BENCH_VENV)
-	$(BENCH_PIP) install --upgrade 'pip>=25.1'
-	$(BENCH_PIP) install . --group bench
-	touch $@
-
-$(BENCH_VENV)/.torch: $(BENCH_VENV)/.bench
-	$(BENCH_PIP) install --group bench-torch
-	touch $@
+READY_TO_BENCH = $(call ready_in,$(BENCH_VENV)) --package bench $(if $(TORCH),bench-torch)
 
 # For arrayqueues alone, whose row tells the reason where no such NumPy can be had.
 $(NUMPY1_VENV)/.bench: pyproject.toml

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fmt::Write;
+use std::fmt::{self, Display, Formatter, Write};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -39,6 +39,8 @@ const JOBS: usize = 8;
 /// No case is over this on a loaded machine.
 const WATCHDOG: Duration = Duration::from_secs(900);
 const PAUSE: Duration = Duration::from_millis(5);
+/// Nobody is left without a word for longer.
+const SILENCE: Duration = Duration::from_secs(8);
 
 /// Kill a process before each instruction of each operation, or stop it there, and see what the others find.
 #[derive(Debug, Parser)]
@@ -72,19 +74,21 @@ pub fn main(cases: &[Case]) -> ExitCode {
         |case: &&Case| format!("{}: {}", case.operation, case.circumstance).contains(&arguments.only);
     let chosen: Vec<_> = (0..).zip(cases).filter(|(_, case)| wanted(case)).collect();
     let (site, started) = (Site::here(), Instant::now());
-    let (tallies, failures) = run_all(&chosen);
+    let tallies = run_all(&chosen);
+    let failures = tallies.values().filter(|tally| tally.is_none()).count();
     let sums = Sums::of(&chosen, &tallies);
-    sums.print();
+    println!("{}", sums.total);
     let took = started.elapsed();
     if let Some(path) = &arguments.record {
         fs::write(path, head(&site, settings, took) + &sums.to_csv()).expect("a folder that is there");
     }
-    println!("in {:.0} s", took.as_secs_f64());
-    if failures == 0 {
-        return ExitCode::SUCCESS;
-    }
-    println!("{failures} of {} cases failed", chosen.len());
-    ExitCode::FAILURE
+    println!(
+        "{} cases passed, {failures} failed, in {:.0} s; {} stops were missed",
+        tallies.len() - failures,
+        took.as_secs_f64(),
+        sums.total.tally.missed
+    );
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The comment lines that a record begins with: where and when this ran, and how thoroughly.
@@ -112,12 +116,14 @@ struct Running<'c> {
     _folder: TempDir,
 }
 
-/// What each case counted, by its number, and how many failed.
-fn run_all(cases: &[(usize, &Case)]) -> (BTreeMap<usize, Tally>, usize) {
+/// What each case counted, by its number; `None` if it failed.
+type Tallies = BTreeMap<usize, Option<Tally>>;
+
+fn run_all(cases: &[(usize, &Case)]) -> Tallies {
     let mut waiting = cases.iter();
     let mut running: Vec<Running<'_>> = Vec::new();
     let mut tallies = BTreeMap::new();
-    let mut failures = 0;
+    let mut report = Report::begin(cases);
     loop {
         while running.len() < JOBS
             && let Some(&(index, case)) = waiting.next()
@@ -127,7 +133,7 @@ fn run_all(cases: &[(usize, &Case)]) -> (BTreeMap<usize, Tally>, usize) {
             running.push(Running { case, index, child, started: Instant::now(), _folder: folder });
         }
         if running.is_empty() {
-            return (tallies, failures);
+            return tallies;
         }
         thread::sleep(PAUSE);
         running.retain_mut(|one| {
@@ -138,15 +144,14 @@ fn run_all(cases: &[(usize, &Case)]) -> (BTreeMap<usize, Tally>, usize) {
             let Some(status) = one.child.try_wait().expect("a child") else { return true };
             let lines = BufReader::new(one.child.stdout.take().expect("a pipe")).lines();
             let tally = lines.map_while(Result::ok).last().and_then(|line| Tally::from_line(&line));
-            match tally.filter(|_| status.success()) {
-                Some(tally) => drop(tallies.insert(one.index, tally)),
-                None => {
-                    eprintln!("{}: {}: failed, {status}", one.case.operation, one.case.circumstance);
-                    failures += 1;
-                }
+            let tally = tally.filter(|_| status.success());
+            if tally.is_none() {
+                eprintln!("{}: {}: failed, {status}", one.case.operation, one.case.circumstance);
             }
+            tallies.insert(one.index, tally);
             false
         });
+        report.go_on(&tallies);
     }
 }
 
@@ -158,6 +163,43 @@ fn start(index: usize, folder: &Path) -> Child {
         .stdout(Stdio::piped())
         .spawn()
         .expect("this program")
+}
+
+/// What is printed while the cases run: a line for each operation when all its cases are over, in their order.
+struct Report<'c> {
+    /// Those of operations without a line yet.
+    cases: &'c [(usize, &'c Case)],
+    number: usize,
+    last_word: Instant,
+}
+
+impl<'c> Report<'c> {
+    fn begin(cases: &'c [(usize, &'c Case)]) -> Self {
+        println!(
+            "{:<43} {:>5} {:>6} {:>7} {:>7} {:>7}",
+            "operation", "cases", "killed", "stopped", "resumed", "wait ms"
+        );
+        Self { cases, number: cases.len(), last_word: Instant::now() }
+    }
+
+    fn go_on(&mut self, tallies: &Tallies) {
+        while let Some((_, first)) = self.cases.first() {
+            let same = |(_, case): &&(usize, &Case)| case.operation == first.operation;
+            let (cases, others) = self.cases.split_at(self.cases.iter().take_while(same).count());
+            if !cases.iter().all(|(index, _)| tallies.contains_key(index)) {
+                break;
+            }
+            for line in Sums::of(cases, tallies).lines {
+                println!("{line}");
+                self.last_word = Instant::now();
+            }
+            self.cases = others;
+        }
+        if self.last_word.elapsed() > SILENCE {
+            println!("... {} of {} cases", tallies.len(), self.number);
+            self.last_word = Instant::now();
+        }
+    }
 }
 
 /// The tallies of the cases of each operation, in their order, and of all.
@@ -175,12 +217,15 @@ struct Sum<'c> {
 }
 
 impl<'c> Sums<'c> {
-    fn of(cases: &[(usize, &'c Case)], tallies: &BTreeMap<usize, Tally>) -> Self {
+    fn of(cases: &[(usize, &'c Case)], tallies: &Tallies) -> Self {
         let mut lines: Vec<Sum<'c>> = Vec::new();
         let mut total = Sum { operation: "all", ..Sum::default() };
         for &(index, case) in cases {
+            let Some(Some(tally)) = tallies.get(&index) else { continue };
             // Nothing to do on that ring.
-            let Some(tally) = tallies.get(&index).filter(|tally| tally.instructions > 0) else { continue };
+            if tally.instructions == 0 {
+                continue;
+            }
             if lines.last().is_none_or(|line| line.operation != case.operation) {
                 lines.push(Sum { group: case.group, operation: &case.operation, ..Sum::default() });
             }
@@ -190,24 +235,6 @@ impl<'c> Sums<'c> {
             }
         }
         Self { lines, total }
-    }
-
-    fn print(&self) {
-        println!(
-            "{:<44} {:>6} {:>12} {:>8} {:>8} {:>8} {:>7} {:>8}",
-            "operation", "cases", "instructions", "killed", "stopped", "resumed", "missed", "wait ms"
-        );
-        for Sum { operation, cases, tally, .. } in self.lines.iter().chain([&self.total]) {
-            println!(
-                "{operation:<44} {cases:>6} {:>12} {:>8} {:>8} {:>8} {:>7} {:>8.1}",
-                tally.instructions,
-                tally.killed,
-                tally.stopped_then_killed,
-                tally.stopped_then_went_on,
-                tally.missed,
-                tally.longest_wait.as_secs_f64() * 1e3,
-            );
-        }
     }
 
     fn to_csv(&self) -> String {
@@ -224,5 +251,18 @@ impl<'c> Sums<'c> {
             .expect("a string takes all");
         }
         text
+    }
+}
+
+/// A line of the table, in 80 columns: the record has more.
+impl Display for Sum<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { operation, cases, tally, .. } = self;
+        let waited_ms = tally.longest_wait.as_secs_f64() * 1e3;
+        let Tally { killed, stopped_then_killed, stopped_then_went_on, .. } = tally;
+        write!(
+            f,
+            "{operation:<43} {cases:>5} {killed:>6} {stopped_then_killed:>7} {stopped_then_went_on:>7} {waited_ms:>7.1}"
+        )
     }
 }

@@ -5,6 +5,8 @@
 //! only the last access, so a thread's own load hides the loads of others from its compare-and-swap after it. Hence the main
 //! thread is the one that changes more, and the number of executions is looked at.
 
+use std::io::Write;
+
 use loom::sync::Arc;
 use loom::thread;
 
@@ -21,6 +23,9 @@ pub(super) const NEWCOMER: u32 = 7;
 
 /// `LOOM_MAX_PREEMPTIONS`, where it is set, takes the place of `preemptions`: for a soak.
 pub(super) fn explore(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
+    // Past the tests' capture: an exploration may take a minute.
+    writeln!(std::io::stderr(), "exploring {}", std::thread::current().name().unwrap_or_default())
+        .expect("somebody reads it");
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.max_branches = 20_000;
