@@ -16,6 +16,9 @@ ROUNDS ?= 20
 KILLS ?= 100000
 SECONDS ?=
 BIN := $(VENV)/bin
+ifneq ($(words $(VENV)),1)
+$(error VENV is to be one name without spaces, not "$(VENV)")
+endif
 # What people have set for other Pythons is not for this one.
 unexport PYTHONHOME PYTHONPATH
 

@@ -514,6 +514,10 @@ def test_every_target_without_a_file_is_declared_and_described():
     assert sorted(phony.split()) == sorted(documented)
 
 
+def test_an_environment_with_a_space_in_its_name_is_refused():
+    assert "without spaces" in make("--dry-run", "docs", "VENV=my venv")
+
+
 def test_an_asked_for_python_is_passed_on_and_the_default_is_not():
     assert "'python3.99' --asked" in make("--dry-run", "docs", "PYTHON=python3.99")
     assert "--asked" not in make("--dry-run", "docs")

@@ -160,4 +160,8 @@ def digest_of_installed() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        # What is there in part is seen the next time.
+        sys.exit(130)
