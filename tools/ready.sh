@@ -33,7 +33,7 @@ is_new_enough() {
 }
 
 find_python() {
-    another="install Python 3.$least or later, or name one that is there: make PYTHON=python3.$((least + 1))"
+    another="install Python 3.$least or later, or name one: make PYTHON=/usr/bin/python3.$((least + 1))"
     command -v "$python" >/dev/null 2>&1 || give_up "there is no $python: $another"
     found=$(version_of "$python") || give_up "$python does not run: $another"
 }
