@@ -15,17 +15,32 @@ use crate::errors::schema_error;
 /// How long NumPy may look for an element that two arrays share: enough for all but arrays that were made to be hard.
 const MAX_WORK: usize = 100_000;
 
-/// Checks that the arrays of these leaves share no memory, and that each one's elements do not.
-pub(super) fn check(tree: &Tree, py: Python<'_>, spans: impl Iterator<Item = Span>) -> PyResult<()> {
-    let mut spans: Vec<Span> = spans.filter(|span| span.start < span.end).collect();
-    if let Some(span) = spans.iter().find(|span| !span.is_apart_in_itself()) {
-        let path = &tree.schema.leaves()[span.leaf].path;
-        return Err(schema_error(format!(
-            "{path}: expected an array whose elements lie apart, got one whose strides put several in one place; use \
-             np.empty there"
-        )));
+/// The bounds of an array, as the memory of a leaf.
+pub(super) struct Bounds {
+    pub leaf: usize,
+    /// The lowest address, and the one behind the highest.
+    pub start: usize,
+    pub end: usize,
+}
+
+/// Checks that arrays with these bounds share no memory, and that the elements of those for which `span_of` gives more than one run
+/// do not. It is asked for the arrays whose bounds say too little, and may be asked for any.
+pub(super) fn check(
+    tree: &Tree,
+    py: Python<'_>,
+    mut bounds: Vec<Bounds>,
+    span_of: impl Fn(usize) -> Span,
+) -> PyResult<()> {
+    bounds.retain(|bounds| bounds.start < bounds.end);
+    let is_in_order = |pair: &[Bounds]| pair[0].end <= pair[1].start;
+    if bounds.windows(2).all(is_in_order) {
+        return Ok(());
     }
-    spans.sort_unstable_by_key(|span| span.start);
+    bounds.sort_unstable_by_key(|bounds| bounds.start);
+    if bounds.windows(2).all(is_in_order) {
+        return Ok(());
+    }
+    let spans: Vec<Span> = bounds.iter().map(|bounds| span_of(bounds.leaf)).collect();
     let mut rest = &spans[..];
     while !rest.is_empty() {
         let (together, after) = rest.split_at(count_together(rest));
@@ -35,6 +50,17 @@ pub(super) fn check(tree: &Tree, py: Python<'_>, spans: impl Iterator<Item = Spa
         rest = after;
     }
     Ok(())
+}
+
+/// Checks that the elements of an array share no memory with each other.
+pub(super) fn check_itself(tree: &Tree, span: &Span) -> PyResult<()> {
+    if span.is_apart_in_itself() {
+        return Ok(());
+    }
+    let path = &tree.schema.leaves()[span.leaf].path;
+    Err(schema_error(format!(
+        "{path}: expected an array whose elements lie apart, got one whose strides put several in one place; use np.empty there"
+    )))
 }
 
 /// How many of the first ones lie in each other's bounds.

@@ -23,7 +23,7 @@ pub(super) fn pack_by_numpy<'py>(
         return Err(Unfit::Type);
     }
     let array = store_by_numpy(types, leaf, value)?;
-    if matches!(scalar, Scalar::Bool(_) | Scalar::Int(_)) {
+    if matches!(scalar, Scalar::Bool(_) | Scalar::Int(_) | Scalar::NumpyInt(_)) {
         let is_kept = back_as_int(leaf, &array, family)?.is_some_and(|back| back.eq(value).unwrap_or(false));
         return if is_kept { Ok(array) } else { Err(inexact(leaf)) };
     }

@@ -5,6 +5,7 @@ use pyo3::types::PyString;
 use treequeues::ReadLoan;
 use treequeues::schema::LeafKind;
 
+use super::apart::Bounds;
 use super::flatten::{self, At, Place, Visit};
 use super::memory::{Memory, WritableMemory};
 use super::ndarray::{self, View};
@@ -181,13 +182,29 @@ impl Tree {
             Collector { places, replaced: Vec::new(), entered: Vec::new(), changed: Vec::new() };
         flatten::walk(self, out, &mut collector)?;
         collector.check_no_container_comes_twice(self)?;
-        let arrays = collector.places.iter().enumerate().filter_map(|(leaf, place)| match place {
-            Destination::Array(memory) => Some(memory.span(py, leaf)),
-            Destination::Scalar { .. } | Destination::LongScalar(_) => None,
-        });
-        apart::check(self, py, arrays)?;
+        self.check_apart(py, &collector.places)?;
         let out = Out { tree: out.clone().unbind(), replaced: collector.replaced };
         Ok(Destinations { places: collector.places, out: Some(out), nbytes: self.schema.item_nbytes() })
+    }
+}
+
+impl Tree {
+    /// Checks that no leaf's array overwrites another's.
+    fn check_apart(&self, py: Python<'_>, places: &[Destination]) -> PyResult<()> {
+        let array_of = |leaf: usize| match &places[leaf] {
+            Destination::Array(memory) => Some(memory),
+            Destination::Scalar { .. } | Destination::LongScalar(_) => None,
+        };
+        let mut bounds = Vec::with_capacity(places.len());
+        for leaf in 0..places.len() {
+            let Some(memory) = array_of(leaf) else { continue };
+            if !memory.is_contiguous() {
+                apart::check_itself(self, &memory.span(py, leaf))?;
+            }
+            let (start, end) = memory.bounds();
+            bounds.push(Bounds { leaf, start, end });
+        }
+        apart::check(self, py, bounds, |leaf| array_of(leaf).expect("it has bounds").span(py, leaf))
     }
 }
 

@@ -101,6 +101,19 @@ impl WritableMemory {
         self.0.array
     }
 
+    /// The lowest address, and the one behind the highest.
+    pub fn bounds(&self) -> (usize, usize) {
+        match &self.0.layout {
+            Layout::Contiguous { data, nbytes } => (data.addr(), data.addr() + nbytes),
+            Layout::Strided(strided) => strided.bounds(),
+        }
+    }
+
+    /// Whether the elements stand side by side.
+    pub fn is_contiguous(&self) -> bool {
+        matches!(self.0.layout, Layout::Contiguous { .. })
+    }
+
     /// Where it is, as the memory of a leaf.
     pub fn span(&self, py: Python<'_>, leaf: usize) -> Span {
         let Memory { layout, array } = &self.0;

@@ -53,6 +53,7 @@ mod strided;
 mod views;
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -116,6 +117,8 @@ struct NumpyTypes {
     ordered_dict: Py<PyType>,
     default_dict: Py<PyType>,
     tuple_new: Py<PyAny>,
+    /// The classes of NumPy's usual numbers.
+    numbers: Arc<[(Py<PyType>, Encoding)]>,
 }
 
 impl Tree {
@@ -239,6 +242,7 @@ impl NumpyTypes {
             ordered_dict: collections.getattr("OrderedDict")?.extract()?,
             default_dict: collections.getattr("defaultdict")?.extract()?,
             tuple_new: py.get_type::<PyTuple>().getattr("__new__")?.unbind(),
+            numbers: usual_numbers(py)?.into(),
         })
     }
 
@@ -249,8 +253,34 @@ impl NumpyTypes {
             ordered_dict: self.ordered_dict.clone_ref(py),
             default_dict: self.default_dict.clone_ref(py),
             tuple_new: self.tuple_new.clone_ref(py),
+            numbers: Arc::clone(&self.numbers),
         }
     }
+}
+
+/// The numbers that environments and models hand out, the likeliest ones first.
+fn usual_numbers(py: Python<'_>) -> PyResult<Vec<(Py<PyType>, Encoding)>> {
+    let names = [
+        "float32",
+        "float64",
+        "int64",
+        "int32",
+        "bool",
+        "uint8",
+        "int8",
+        "int16",
+        "uint16",
+        "uint32",
+        "uint64",
+        "complex64",
+        "complex128",
+    ];
+    let number = |name: &&str| {
+        let spec = Dtype::from_name(name).expect("a dtype of NumPy's");
+        let class = dtype::to_numpy(py, &spec)?.getattr(intern!(py, "type"))?.cast_into::<PyType>()?;
+        Ok((class.unbind(), Encoding::of(&spec)))
+    };
+    names.iter().map(number).collect()
 }
 
 /// The classes, imported once.

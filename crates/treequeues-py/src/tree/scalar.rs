@@ -130,6 +130,8 @@ impl From<PyErr> for Unfit {
 pub(super) enum Scalar<'a, 'py> {
     Bool(bool),
     Int(&'a Bound<'py, PyAny>),
+    /// Of NumPy's.
+    NumpyInt(i128),
     Float(f64),
     Complex(f64, f64),
 }
@@ -152,6 +154,50 @@ pub(super) fn pack<'py>(
         Some(scalar) => pack_number(types, leaf, scalar, value, Digits::Rounded),
         None => pack_text(types, leaf, value),
     }
+}
+
+/// The same of a NumPy scalar, if it is one of NumPy's usual numbers, and the leaf's are packed by hand.
+#[inline]
+pub(super) fn pack_usual<'py>(
+    types: &NumpyTypes,
+    leaf: &Leaf,
+    value: &Bound<'py, PyAny>,
+) -> Option<Result<Packed<'py>, Unfit>> {
+    let is_native = matches!(
+        leaf.encoding,
+        Encoding::Bool
+            | Encoding::Int(..)
+            | Encoding::Float32
+            | Encoding::Float64
+            | Encoding::Complex64
+            | Encoding::Complex128
+    );
+    let class = value.get_type_ptr();
+    let found = types.numbers.iter().find(|(number, _)| number.as_ptr() == class.cast());
+    let (number, encoding) = found.filter(|_| is_native)?;
+    let bytes = ndarray::number_bytes(value, number)?;
+    let scalar = usual_of(*encoding, &bytes)?;
+    Some(pack_natively(leaf.encoding, leaf, scalar, Digits::Kept).map(Packed::Bytes))
+}
+
+/// The number that these bytes are.
+fn usual_of<'a, 'py>(encoding: Encoding, bytes: &Bytes) -> Option<Scalar<'a, 'py>> {
+    let [low, high] = [0, 8].map(|at| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i])));
+    let single = |bits: u64| f64::from(f32::from_bits(bits as u32));
+    Some(match encoding {
+        Encoding::Bool => Scalar::Bool(low & 1 != 0),
+        // The bytes behind a narrow one are zeros.
+        Encoding::Int(0, _) => Scalar::NumpyInt(low.into()),
+        Encoding::Int(least, _) => {
+            let unused_bits = least.trailing_zeros().abs_diff(63);
+            Scalar::NumpyInt(((low as i64) << unused_bits >> unused_bits).into())
+        }
+        Encoding::Float32 => Scalar::Float(single(low)),
+        Encoding::Float64 => Scalar::Float(f64::from_bits(low)),
+        Encoding::Complex64 => Scalar::Complex(single(low), single(low >> 32)),
+        Encoding::Complex128 => Scalar::Complex(f64::from_bits(low), f64::from_bits(high)),
+        _ => return None,
+    })
 }
 
 /// The same of a NumPy scalar, or of an array without dimensions, whose dtype is not the leaf's.
@@ -286,7 +332,8 @@ fn pack_natively(
     match encoding {
         Encoding::Bool => match scalar {
             Scalar::Bool(value) => bytes[0] = value.into(),
-            Scalar::Int(value) => bytes[0] = zero_or_one(value)?,
+            Scalar::Int(value) => bytes[0] = zero_or_one(int128(value))?,
+            Scalar::NumpyInt(value) => bytes[0] = zero_or_one(Some(value))?,
             Scalar::Float(_) | Scalar::Complex(..) => return Err(Unfit::Type),
         },
         Encoding::Int(least, greatest) => bytes = integer(leaf, scalar, least, greatest)?.to_le_bytes(),
@@ -313,6 +360,7 @@ fn integer(leaf: &Leaf, scalar: Scalar<'_, '_>, least: i128, greatest: i128) -> 
     let value = match scalar {
         Scalar::Bool(value) => value.into(),
         Scalar::Int(value) => int128(value).unwrap_or(i128::MAX),
+        Scalar::NumpyInt(value) => value,
         _ => return Err(Unfit::Type),
     };
     if least <= value && value <= greatest {
@@ -334,6 +382,8 @@ fn real(leaf: &Leaf, scalar: Scalar<'_, '_>, precision_bits: u32) -> Result<f64,
         Scalar::Bool(value) => Ok(f64::from(u8::from(value))),
         Scalar::Float(value) => Ok(value),
         Scalar::Complex(..) => Err(Unfit::Type),
+        Scalar::NumpyInt(value) if significant_bits(value) <= precision_bits => Ok(value as f64),
+        Scalar::NumpyInt(_) => Err(inexact(leaf)),
         Scalar::Int(value) => {
             let exact = int128(value).filter(|value| significant_bits(*value) <= precision_bits);
             match exact {
@@ -358,8 +408,8 @@ fn real_of_long(leaf: &Leaf, value: &Bound<'_, PyAny>, precision_bits: u32) -> R
 }
 
 /// A bool from an int.
-fn zero_or_one(value: &Bound<'_, PyAny>) -> Result<u8, Unfit> {
-    match int128(value) {
+fn zero_or_one(value: Option<i128>) -> Result<u8, Unfit> {
+    match value {
         Some(bit @ 0..=1) => Ok(bit as u8),
         _ => Err(Unfit::Value("a bool (or 0 or 1)".to_owned())),
     }

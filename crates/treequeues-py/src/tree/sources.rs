@@ -198,6 +198,9 @@ fn numpy_scalar_source(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyR
     if let Some(bytes) = leaf.number_type.as_ref().and_then(|class| ndarray::number_bytes(value, class)) {
         return Ok(Source::Scalar(bytes));
     }
+    if let Some(packed) = scalar::pack_usual(&at.tree.types, leaf, value) {
+        return packed_source(at, leaf, value, packed);
+    }
     let py = value.py();
     if matches!(leaf.encoding, Encoding::Text(_) | Encoding::ByteString(_)) {
         // NumPy's strings are Python's too, and may be longer than their dtype says.

@@ -8,6 +8,7 @@ use pyo3::types::PySlice;
 use treequeues::schema::{LeafKind, LeafSpec};
 use treequeues::{ReadBatch, WriteBatch};
 
+use super::apart::Bounds;
 use super::flatten::{self, At, Place, Visit};
 use super::memory::StackedMemory;
 use super::ndarray::{self, View};
@@ -180,9 +181,13 @@ impl Tree {
     /// `SchemaError` with the path of the misfit, before anything was written.
     pub fn stacked_destinations(&self, out: &Bound<'_, PyAny>, len: usize) -> PyResult<Stack> {
         let (leaves, _) = self.stacked_leaves(out, Some(len), true, &[])?;
-        let arrays = leaves.iter().enumerate();
-        let spans = arrays.filter_map(|(leaf, memory)| Some(memory.as_ref()?.span(out.py(), leaf)));
-        apart::check(self, out.py(), spans)?;
+        let span_of = |leaf: usize| leaves[leaf].as_ref().map(|memory| memory.span(out.py(), leaf));
+        let mut bounds = Vec::with_capacity(leaves.len());
+        for span in (0..leaves.len()).filter_map(span_of) {
+            apart::check_itself(self, &span)?;
+            bounds.push(Bounds { leaf: span.leaf, start: span.start, end: span.end });
+        }
+        apart::check(self, out.py(), bounds, |leaf| span_of(leaf).expect("it has bounds"))?;
         Ok(Stack { leaves, len, out: Some(out.clone().unbind()) })
     }
 
