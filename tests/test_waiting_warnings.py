@@ -198,6 +198,37 @@ if __name__ == "__main__":
     assert "any more" in warning
 
 
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_process_that_the_queue_was_handed_to_has_time_to_come(tmp_path, ends):
+    program = f"""
+if __name__ != "__main__":
+    if {ends}:
+        os._exit(1)
+    # Libraries may take that long.
+    time.sleep(2 * LONG_S)
+
+def work(made):
+    made.put(ITEM)
+
+if __name__ == "__main__":
+    mp.set_start_method("spawn")
+    made = TreeQueue(EXAMPLE, 4)
+    worker = mp.Process(target=work, args=(made,))
+    worker.start()
+    with suppress(queue.Empty):
+        made.get(timeout={5 if ends else WATCHDOG_S})
+    worker.join()
+"""
+    # Six times as long as usual.
+    said, code = run(tmp_path, program, warn_after=WARN_AFTER if ends else "3")
+    assert code == 0, said
+    if ends:
+        (warning,) = warnings_in(said)
+        assert "for 1.8 s" in warning and "was pickled here for another process" in warning
+    else:
+        assert not warnings_in(said), said
+
+
 # Made anew by an import.
 
 GLOBAL = """

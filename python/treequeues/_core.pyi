@@ -29,8 +29,8 @@ class CorruptedError(OSError):
     """
 
 class ShutDown(Exception):
-    """The queue was shut down: the message says by which process, and when. From Python 3.13 on this
-    is `queue.ShutDown`."""
+    """The queue was shut down: the message says by which process, and when. From Python 3.13 on
+    this is `queue.ShutDown`."""
 
 @disjoint_base
 class TreeQueue(Generic[T]):

@@ -199,6 +199,7 @@ impl TreeQueue {
         let opened = self.opened(py)?;
         let queue = &opened.get().queue;
         let handle = queue.handle().map_err(outcome::attach_error)?;
+        opened.get().unshared.is_handed_over();
         Ok((handle.pid, handle.fd, PyBytes::new(py, &handle.id), queue.name().map(ToString::to_string)))
     }
 

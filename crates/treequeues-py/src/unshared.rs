@@ -20,6 +20,9 @@ use crate::kept::Awaited;
 /// After how many seconds a wait warns: another number, or 0 for never.
 const WARN_AFTER: &str = "TREEQUEUES_WARN_AFTER";
 const DEFAULT_WARN_AFTER: Duration = Duration::from_secs(10);
+/// So many times as long a wait goes without a warning after the queue was handed over, until another process attaches: one
+/// that is spawned may import for long before it does.
+const PATIENCE: u32 = 6;
 
 /// What one queue object knows about being alone.
 #[derive(Clone)]
@@ -28,6 +31,8 @@ pub struct Unshared {
     warn_after: Option<Duration>,
     /// Whether it was made while `multiprocessing` imported the program into a process that it started.
     is_made_anew: bool,
+    /// Set once the queue was pickled here.
+    handed_over: Arc<OnceLock<()>>,
     warned: Arc<OnceLock<()>>,
 }
 
@@ -44,7 +49,12 @@ impl Unshared {
     /// # Errors
     /// The warning about a value that is no number of seconds, if warnings are errors.
     pub fn new(py: Python<'_>) -> PyResult<Self> {
-        Ok(Self { warn_after: warn_after(py)?, is_made_anew: false, warned: Arc::default() })
+        Ok(Self {
+            warn_after: warn_after(py)?,
+            is_made_anew: false,
+            handed_over: Arc::default(),
+            warned: Arc::default(),
+        })
     }
 
     /// Asks whether the queue, which was just made, was made anew.
@@ -56,6 +66,11 @@ impl Unshared {
 
     pub fn is_made_anew(&self) -> bool {
         self.is_made_anew
+    }
+
+    /// Another process may be on its way.
+    pub fn is_handed_over(&self) {
+        let _ = self.handed_over.set(());
     }
 
     pub fn watch(&self) -> Watch {
@@ -80,7 +95,8 @@ impl Unshared {
             Peers::Gone { .. } | Peers::Never => true,
         };
         let was_alone = std::mem::replace(&mut watch.was_alone, is_alone);
-        (is_alone && was_alone && now - watch.began >= after).then_some(peers)
+        let longest = if self.is_somebody_awaited(peers) { after.saturating_mul(PATIENCE) } else { after };
+        (is_alone && was_alone && now - watch.began >= longest).then_some(peers)
     }
 
     /// Warns of a call that waits for nobody: once.
@@ -96,6 +112,11 @@ impl Unshared {
         said
     }
 
+    /// Whether the queue was handed to a process that has not come to it yet.
+    fn is_somebody_awaited(&self, peers: Peers) -> bool {
+        peers == Peers::Never && self.handed_over.get().is_some() && !self.is_made_anew
+    }
+
     fn message(&self, queue: &Queue, what: Awaited, peers: Peers) -> String {
         let after = self.warn_after.unwrap_or_default();
         let (awaited, does) = match what {
@@ -103,6 +124,8 @@ impl Unshared {
             Awaited::Items(1) => ("an item", "put"),
             Awaited::Items(_) => ("items", "put"),
         };
+        let is_awaited = self.is_somebody_awaited(peers);
+        let after = if is_awaited { after.saturating_mul(PATIENCE) } else { after };
         let waits = format!("a call has waited for {awaited} for {} s", after.as_secs_f64());
         let known = match peers {
             _ if self.is_made_anew => format!(
@@ -121,6 +144,10 @@ impl Unshared {
             }
             _ => {
                 let mend = match queue.name() {
+                    _ if is_awaited => format!(
+                        "It was pickled here for another process: look whether that one has come to an end before it could \
+                         {does}"
+                    ),
                     Some(name) => format!(
                         "Let the process that is to {does} attach to it: TreeQueue.attach(\"{}\")",
                         name.as_str()
