@@ -4,15 +4,14 @@
 //! when the process dies, for whatever reason and in whichever namespace; nothing else says who is alive. No heartbeats,
 //! no timeouts that declare somebody dead; pids are for people. What follows from it is `participant` P1 to P3.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
 use crate::error::AttachError;
+use crate::fork::Descriptor;
 use crate::format::Entry;
-use crate::segment::{FileIdentity, Heap, Segment};
+use crate::segment::{Heap, Segment};
 use crate::sync::Ordering;
 
 /// All bytes of a file, in the system's words.
@@ -23,8 +22,7 @@ const NAME_BYTE: libc::off_t = 1 << 40;
 /// Where the locks are: bytes of the segment's file, or flags of a heap segment.
 #[derive(Debug)]
 pub(crate) enum Locks {
-    /// Not closed by its own drop: after a fork the number may be another file's.
-    File(ManuallyDrop<OwnedFd>),
+    File(Arc<Descriptor>),
     Heap(Arc<Heap>),
 }
 
@@ -81,37 +79,18 @@ impl EntryState {
 }
 
 impl Locks {
-    pub(crate) fn open(segment: &Segment) -> Result<Self, AttachError> {
+    pub(crate) fn of(segment: &Segment) -> Self {
         if let Some(heap) = segment.heap_locks() {
-            return Ok(Self::Heap(heap));
+            return Self::Heap(heap);
         }
-        let fd = segment.fd().expect("a segment is on the heap or has a descriptor").as_raw_fd();
-        // Opened anew, not duplicated: duplicates share their locks. `std` opens with O_CLOEXEC.
-        let own =
-            OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{fd}")).map_err(
-                |source| AttachError::System { action: "open the segment's lock descriptor", source },
-            )?;
-        let locks = Self::File(ManuallyDrop::new(own.into()));
-        if let Err(error) = locks.are_of(segment) {
-            locks.close();
-            return Err(error);
-        }
-        Ok(locks)
+        Self::File(Arc::clone(segment.own().expect("a segment is on the heap or has descriptors")))
     }
 
-    pub(crate) fn file(&self) -> Option<&OwnedFd> {
-        match self {
-            Self::File(fd) => Some(fd),
-            Self::Heap(_) => None,
-        }
-    }
-
-    /// Fails if the descriptor is no longer one of the segment: then its locks say nothing, about anybody.
+    /// Fails if the descriptor was closed behind our back: then nothing can be asked through it, about anybody. What it has
+    /// locked stays so while the segment is mapped (`fork::descriptor` D3).
     pub(crate) fn are_of(&self, segment: &Segment) -> Result<(), AttachError> {
-        let Self::File(fd) = self else { return Ok(()) };
-        // SAFETY: the number may have been closed behind our back; it is only asked which file it is.
-        let fd = unsafe { BorrowedFd::borrow_raw(fd.as_raw_fd()) };
-        if FileIdentity::of(fd).ok() == segment.identity() {
+        let Self::File(own) = self else { return Ok(()) };
+        if own.is_there() && segment.identity() == Some(own.identity()) {
             Ok(())
         } else {
             Err(AttachError::DescriptorsClosed)
@@ -177,20 +156,18 @@ impl Locks {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn replace_by(&self, file: &std::fs::File) {
-        let own = self.file().expect("a file").as_raw_fd();
-        // SAFETY: both descriptors are open; what was behind `own` is closed, which is the point of the test.
-        let replaced = unsafe { libc::dup2(file.as_raw_fd(), own) };
-        assert_eq!(replaced, own);
+    /// Gives up all that this participant has locked: the segment may stay mapped, and keep it.
+    pub(crate) fn unlock_all(&self) -> io::Result<()> {
+        match self {
+            Self::File(fd) => unlock_all(fd.as_fd()),
+            Self::Heap(_) => Ok(()),
+        }
     }
 
-    /// Closes the descriptor, and with it drops its locks. In this process only: see `Participant::deregister`.
-    pub(crate) fn close(&self) {
-        if let Self::File(fd) = self {
-            // SAFETY: closed once: by `open` or `register` when they fail, else by `deregister`, which is called once.
-            unsafe { libc::close(fd.as_raw_fd()) };
-        }
+    #[cfg(test)]
+    pub(crate) fn replace_by(&self, file: &std::fs::File) {
+        let Self::File(own) = self else { panic!("a heap has no file") };
+        own.replace_by(file);
     }
 }
 

@@ -25,17 +25,17 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{AttachError, CreateError};
-use crate::fork;
+use crate::fork::{Descriptor, FileIdentity};
 use crate::format::FLAG_KEEP;
 use crate::liveness::{Holders, Locks, holders, try_lock_all, unlock_all};
 use crate::name::QueueName;
-use crate::segment::{Directory, FileIdentity, Place, Preamble, Segment, has_name};
+use crate::segment::{Directory, Place, Preamble, Segment, has_name};
 
 /// How long somebody is waited for who has all bytes (M5).
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -144,7 +144,7 @@ pub fn remove_name(name: &QueueName, idle: bool) -> Result<bool, AttachError> {
 }
 
 /// The file of a name that a process may attach to: a live queue's, or an idle one's.
-pub(crate) fn find(name: &QueueName) -> Result<OwnedFd, AttachError> {
+pub(crate) fn find(name: &QueueName) -> Result<Descriptor, AttachError> {
     let not_found = || AttachError::NotFound { name: name.clone() };
     let directory = open_directory()?.ok_or_else(not_found)?;
     let at = |error| AttachError::At { path: directory.path_of(name), error: Box::new(error) };
@@ -166,7 +166,7 @@ pub(crate) fn find(name: &QueueName) -> Result<OwnedFd, AttachError> {
 }
 
 /// The file of a name, for a look: live, idle or stale.
-pub(crate) fn look_at(name: &QueueName) -> Result<(OwnedFd, Preamble), AttachError> {
+pub(crate) fn look_at(name: &QueueName) -> Result<(Descriptor, Preamble), AttachError> {
     let not_found = || AttachError::NotFound { name: name.clone() };
     let directory = open_directory()?.ok_or_else(not_found)?;
     let at = |error| AttachError::At { path: directory.path_of(name), error: Box::new(error) };
@@ -233,13 +233,23 @@ pub(crate) fn unlink(segment: &Segment, locks: &Locks) -> Result<bool, AttachErr
     Ok(removed.unwrap_or(false))
 }
 
-/// The last step of a participant that leaves, or that could not come in: its byte is unlocked already (M4). The lock that
-/// it may have afterwards ends with its descriptor.
+/// The last step but one of a participant that leaves, or that could not come in: its byte is unlocked already (M4). Then it
+/// gives up the lock that it may have afterwards.
 pub(crate) fn remove_if_last(segment: &Segment, locks: &Locks) {
     let Some(name) = segment.name().filter(|_| !segment.is_kept()) else { return };
     // What goes wrong here leaves a stale file, which the next queue of this name replaces.
     let _ = Directory::with_place_of(name, |place| {
         Ok(locks.try_lock_all()? && remove_if_still(place, segment.identity())?)
+    });
+}
+
+/// The same for one that had no descriptor of the segment left, and has gone: by another opening of the file.
+pub(crate) fn remove_if_left_behind(name: &QueueName, file: FileIdentity) {
+    // As above.
+    let _ = open_directory().map(|directory| {
+        let directory = directory?;
+        let found = directory.file(name).ok()?.filter(|found| found.identity() == file)?;
+        remove_unless_used(&directory, name, &found).ok()
     });
 }
 
@@ -266,9 +276,7 @@ pub(crate) fn is_still_named(segment: &Segment) -> bool {
 }
 
 /// Takes the name from a file that nobody lives at (M2). False if somebody does, or the name leads elsewhere by now.
-fn remove_unless_used(directory: &Directory, name: &QueueName, file: &OwnedFd) -> io::Result<bool> {
-    // A child that inherited the lock would keep it.
-    let _no_fork = fork::hold_off();
+fn remove_unless_used(directory: &Directory, name: &QueueName, file: &Descriptor) -> io::Result<bool> {
     if !try_lock_all(file.as_fd())? {
         return Ok(false);
     }
@@ -289,7 +297,7 @@ fn remove_if_still(place: &Place<'_>, file: Option<FileIdentity>) -> io::Result<
 }
 
 /// What a file is that was found under this name, once nobody has all its bytes (M5).
-pub(crate) fn state_of(file: &OwnedFd, name: &QueueName) -> Result<NameState, AttachError> {
+pub(crate) fn state_of(file: &Descriptor, name: &QueueName) -> Result<NameState, AttachError> {
     let rounds = Rounds::begin();
     let is_live = loop {
         let found = holders(file.as_fd()).map_err(|source| AttachError::System {
@@ -315,7 +323,7 @@ pub(crate) fn state_of(file: &OwnedFd, name: &QueueName) -> Result<NameState, At
 }
 
 /// Whether somebody has all bytes of a file at this moment, to remove its name (M5).
-pub(crate) fn is_being_removed(file: &OwnedFd) -> bool {
+pub(crate) fn is_being_removed(file: &Descriptor) -> bool {
     holders(file.as_fd()).is_ok_and(|found| matches!(found, Holders::Remover))
 }
 

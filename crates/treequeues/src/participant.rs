@@ -11,7 +11,7 @@ use std::io;
 
 use crate::clock::realtime_ns;
 use crate::error::{AttachError, Corrupted};
-use crate::fork::{self, Key, NoFork};
+use crate::fork;
 use crate::liveness::{EntryState, Locks};
 use crate::names;
 use crate::segment::Segment;
@@ -31,27 +31,24 @@ pub(crate) struct Participant {
     pid: u32,
     locks: Locks,
     fork_generation: u64,
-    key: Option<Key>,
 }
 
 impl Participant {
     /// Registers this process, after returning what dead participants held.
-    pub(crate) fn register(segment: &Segment, no_fork: &mut NoFork) -> Result<Self, AttachError> {
-        let locks = Locks::open(segment)?;
+    pub(crate) fn register(segment: &Segment) -> Result<Self, AttachError> {
+        let locks = Locks::of(segment);
         match Self::claim(segment, &locks) {
             Ok((id, generation)) => Ok(Self {
                 id,
                 generation,
                 owner: Owner::new(id, generation, segment.layout().id_bits()),
                 pid: std::process::id(),
-                key: locks.file().and_then(|fd| no_fork.insert(segment, fd)),
                 locks,
                 fork_generation: fork::generation(),
             }),
             Err(error) => {
                 // A leaver may have met a lock that was only tried for here (`names` M4).
-                names::remove_if_last(segment, &locks);
-                locks.close();
+                leave(segment, &locks);
                 Err(error)
             }
         }
@@ -123,34 +120,44 @@ impl Participant {
     pub(crate) fn die(&self) {
         match &self.locks {
             Locks::Heap(heap) => heap.unlock(self.id),
-            Locks::File(_) => self.locks.close(),
+            Locks::File(_) => self.locks.unlock_all().expect("unlocked"),
         }
     }
 
-    /// Returns everything that was still held, frees the entry, and drops the lock (P1, P2).
+    /// Whether what this participant locked cannot be unlocked any more, but by unmapping the segment.
+    pub(crate) fn has_lost_its_locks(&self, segment: &Segment) -> bool {
+        self.is_this_process() && self.locks.are_of(segment).is_err()
+    }
+
+    /// Returns everything that was still held, frees the entry, and drops the lock (P1, P2): now, or when the segment is
+    /// unmapped, if somebody closed the descriptor.
     ///
     /// In a forked child it only forgets: lock and slots are the parent's, and the descriptor is closed already.
-    pub(crate) fn deregister(&mut self, segment: &Segment, no_fork: &mut NoFork) -> Result<(), Corrupted> {
-        if let Some(key) = self.key.take() {
-            no_fork.remove(&key);
-        }
+    pub(crate) fn deregister(&mut self, segment: &Segment) -> Result<(), Corrupted> {
         if !self.is_this_process() {
             return Ok(());
         }
-        // Nobody else is this participant while it lives.
-        let recovered = segment.ring().recover(self.owner, || true);
+        let entry = &segment.entries()[self.id as usize];
+        let used = EntryState { used: true, generation: self.generation };
+        // Nobody else is this participant while it lives, and has its locks.
+        let recovered = segment.ring().recover(self.owner, || EntryState::load(entry) == used);
         if recovered.is_ok() {
-            let used = EntryState { used: true, generation: self.generation };
-            used.swap(&segment.entries()[self.id as usize], used.left());
+            used.swap(entry, used.left());
         }
         if self.locks.are_of(segment).is_ok() {
-            // What fails here is done by the closing.
+            // What fails here is done by the unmapping.
             let _ = self.locks.unlock(self.id);
-            names::remove_if_last(segment, &self.locks);
-            self.locks.close();
+            leave(segment, &self.locks);
         }
         recovered.map(drop)
     }
+}
+
+/// The end of a participant, or of what was to become one, whose byte is unlocked.
+fn leave(segment: &Segment, locks: &Locks) {
+    names::remove_if_last(segment, locks);
+    // What that locked; and the mapping would keep it.
+    let _ = locks.unlock_all();
 }
 
 fn lock_error(source: io::Error) -> AttachError {

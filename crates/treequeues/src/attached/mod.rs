@@ -11,10 +11,14 @@
 //!
 //! A1. A process attaches to a segment once: every `Queue` on it shares one `Attached`, so its threads are one
 //!     participant. The list of attachments is only touched while forks are held off (`fork`), and nothing that may be
-//!     the last reference to an attachment is dropped meanwhile: detaching holds forks off too.
+//!     the last reference to an attachment is dropped meanwhile: detaching holds forks off too. Attaching takes longer than
+//!     forks may be held off, so who does it says so in the list, and others that come to the same segment wait.
 //! A2. A forked child's inherited `Attached` is its parent's. The first use in the child attaches anew; what the old one
 //!     holds is left alone.
 //! A3. A call that fails keeps no slot.
+//! A4. An attachment whose descriptors somebody closed keeps its place, its slots and its locks (`fork::descriptor` D3), and
+//!     its calls go on, but those that need a descriptor: to look for the dead before they wait, to be handed on. Those fail
+//!     (`DescriptorsClosed`). Who attaches after that gets a new attachment, a participant beside it.
 
 mod calls;
 mod deliveries;
@@ -23,13 +27,13 @@ mod named;
 mod peers;
 
 use std::mem::ManuallyDrop;
-use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use crate::error::AttachError;
 use crate::fork::{self, NoFork};
 use crate::format::Slot;
+use crate::names;
 use crate::participant::Participant;
 use crate::ring::{Claim, Ring};
 use crate::schema::Schema;
@@ -43,9 +47,11 @@ use peers::Threads;
 /// One process's attachment.
 #[derive(Debug)]
 pub(crate) struct Attached {
-    /// Unmapped by `drop`, before forks are let go on.
+    /// Unmapped by `drop`.
     segment: ManuallyDrop<Segment>,
     participant: Participant,
+    /// Held by a thread while it takes the name away: the locks for that are the whole process's.
+    name_turn: Mutex<()>,
     first_thread: FirstThread,
     threads: Threads,
     producers: Patience,
@@ -61,74 +67,105 @@ struct Listed {
     attached: Weak<Attached>,
 }
 
-static LIST: Mutex<Vec<Listed>> = Mutex::new(Vec::new());
+/// What this process is attached to, and what threads of it are just attaching to. What an ancestor was attaching to
+/// when it was forked does not count.
+struct List {
+    attached: Vec<Listed>,
+    coming: Vec<Coming>,
+}
+
+/// One segment that a thread is attaching to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Coming {
+    id: SegmentId,
+    fork_generation: u64,
+}
+
+static LIST: Mutex<List> = Mutex::new(List { attached: Vec::new(), coming: Vec::new() });
+/// Somebody who was coming is there, or has failed.
+static ARRIVED: Condvar = Condvar::new();
 
 impl Attached {
     /// Makes a segment and registers this process in it.
     pub(crate) fn create<E: From<AttachError>>(
         segment: impl FnOnce() -> Result<Segment, E>,
     ) -> Result<Arc<Self>, E> {
-        // From before the descriptor exists, so that no child inherits one that nobody will close.
-        let mut no_fork = fork::hold_off();
-        Ok(Self::register(segment()?, &mut no_fork)?)
+        Ok(Self::register(segment()?)?)
     }
 
     /// The attachment of this very process to segment `id`, or through one that it inherited, or to what `segment` maps.
+    /// One whose descriptors are closed leads nowhere.
     ///
     /// `None` when there is none of the first two kinds, and nothing to map.
     pub(crate) fn find(
         id: SegmentId,
         segment: impl FnOnce() -> Result<Option<Segment>, AttachError>,
     ) -> Result<Option<Arc<Self>>, AttachError> {
-        // Declared before the lock, so dropped after it (A1).
-        let inherited;
-        let mut no_fork = fork::hold_off();
         let here = fork::generation();
-        let upgraded = |is_own: bool| {
-            list(&no_fork)
-                .iter()
-                .filter(|listed| listed.id == id && (listed.fork_generation == here) == is_own)
-                .find_map(|listed| listed.attached.upgrade())
+        // Declared before the lock, so dropped after it (A1).
+        let mut seen: Vec<(bool, Arc<Self>)> = Vec::new();
+        let mut no_fork = fork::hold_off();
+        let coming = loop {
+            let mut list = list(&no_fork);
+            let of_id = list.attached.iter().filter(|listed| listed.id == id);
+            seen.extend(of_id.filter_map(|listed| {
+                Some((listed.fork_generation == here, listed.attached.upgrade()?))
+            }));
+            let own = seen.iter().find(|(is_own, attached)| *is_own && attached.segment.has_descriptors());
+            if let Some((_, own)) = own {
+                return Ok(Some(Arc::clone(own)));
+            }
+            let coming = Coming { id, fork_generation: here };
+            if !list.coming.contains(&coming) {
+                list.coming.push(coming);
+                break coming;
+            }
+            drop(list);
+            no_fork = no_fork.wait(&ARRIVED);
         };
-        if let Some(own) = upgraded(true) {
-            return Ok(Some(own));
-        }
-        inherited = upgraded(false);
-        let segment = match &inherited {
-            Some(inherited) => Some(inherited.segment.map_again()?),
-            None => segment()?,
+        drop(no_fork);
+        let _coming = Arriving(coming);
+        let inherited = seen.iter().find(|(is_own, _)| !is_own);
+        let segment = match inherited.map(|(_, inherited)| inherited.segment.map_again()) {
+            Some(Err(AttachError::DescriptorsClosed)) | None => segment()?,
+            Some(again) => Some(again?),
         };
         match segment {
             Some(segment) if segment.id() != id => Err(AttachError::OtherSegment),
-            Some(segment) => Self::register(segment, &mut no_fork).map(Some),
+            Some(segment) => Self::register(segment).map(Some),
             None => Ok(None),
         }
     }
 
     /// Attaches to a segment that was mapped already: as another participant, if this process is one of it.
-    pub(crate) fn register(segment: Segment, no_fork: &mut NoFork) -> Result<Arc<Self>, AttachError> {
-        let participant = Participant::register(&segment, no_fork)?;
+    pub(crate) fn register(segment: Segment) -> Result<Arc<Self>, AttachError> {
+        let participant = Participant::register(&segment)?;
         let threads = Threads::of(&segment.entries()[participant.id() as usize]);
-        let attached = Arc::new(Self {
+        let mut attached = Self {
             segment: ManuallyDrop::new(segment),
             participant,
+            name_turn: Mutex::default(),
             first_thread: FirstThread::here(),
             threads,
             producers: Patience::new(),
             consumers: Patience::new(),
             started: Instant::now(),
             last_look_ns: local::AtomicU64::new(0),
-        });
+        };
         // What the dead held came back on the way.
         attached.wake_everyone();
-        let mut list = list(no_fork);
-        list.retain(|listed| listed.attached.strong_count() > 0);
-        list.push(Listed {
+        let mut no_fork = fork::hold_off();
+        attached.segment.leave_to_children(&mut no_fork);
+        let attached = Arc::new(attached);
+        let mut list = list(&no_fork);
+        list.attached.retain(|listed| listed.attached.strong_count() > 0);
+        list.attached.push(Listed {
             id: attached.segment.id(),
             fork_generation: fork::generation(),
             attached: Arc::downgrade(&attached),
         });
         drop(list);
+        drop(no_fork);
         Ok(attached)
     }
 
@@ -146,10 +183,6 @@ impl Attached {
 
     pub(crate) fn slot(&self, claim: &Claim) -> &Slot {
         &self.segment.slots()[claim.slot]
-    }
-
-    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.segment.fd()
     }
 
     #[inline]
@@ -185,21 +218,38 @@ impl Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        let mut no_fork = fork::hold_off();
+        // First, because a child that is forked meanwhile would have it, and nobody who drops it.
+        self.segment.take_from_children(&mut fork::hold_off());
         let was_ours = self.is_this_process();
+        let lost = self.participant.has_lost_its_locks(&self.segment).then(|| self.segment.to_be_removed());
         // A damaged word keeps its entry in use; there is nobody left to tell.
-        let _ = self.participant.deregister(&self.segment, &mut no_fork);
+        let _ = self.participant.deregister(&self.segment);
         if was_ours {
             self.wake_everyone();
         }
         // SAFETY: dropped once, here, and not used afterwards.
         unsafe { ManuallyDrop::drop(&mut self.segment) };
+        // Now that its locks are gone, too.
+        if let Some((name, file)) = lost.flatten() {
+            names::remove_if_left_behind(&name, file);
+        }
+    }
+}
+
+/// Somebody is coming, until this is dropped.
+struct Arriving(Coming);
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        let no_fork = fork::hold_off();
+        list(&no_fork).coming.retain(|coming| *coming != self.0);
         drop(no_fork);
+        ARRIVED.notify_all();
     }
 }
 
 /// Locked only while forks are held off (A1), so a child never inherits it locked.
-fn list(_: &NoFork) -> MutexGuard<'static, Vec<Listed>> {
+fn list(_: &NoFork) -> MutexGuard<'static, List> {
     LIST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,6 +1,6 @@
 //! Attaching by a name, and what becomes of the name.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::Attached;
 use crate::error::{AttachError, CreateError, OpenError};
@@ -8,7 +8,7 @@ use crate::fork;
 use crate::name::QueueName;
 use crate::names::{self, Rounds};
 use crate::schema::Schema;
-use crate::segment::{CreateOptions, Directory, FileIdentity, Preamble, Segment, has_name};
+use crate::segment::{CreateOptions, Directory, Preamble, Segment, has_name};
 
 impl Attached {
     /// Makes the segment of a named queue, registers this process in it, and gives it its name.
@@ -34,14 +34,14 @@ impl Attached {
         let mut was_being_removed = false;
         loop {
             let file = Arc::new(names::find(name)?);
-            let outcome = Preamble::read(&file).and_then(|found| {
+            let outcome = Preamble::read(&*file).and_then(|found| {
                 Self::find(found.header.id, || Segment::attach(Arc::clone(&file)).map(Some))
             });
             match outcome {
                 // Else it came too late (`names` M3).
                 Ok(attached) => {
                     let attached = attached.expect("there is a segment to attach to");
-                    if attached.segment.identity() != FileIdentity::of(&*file).ok() {
+                    if attached.segment.identity() != Some(file.identity()) {
                         return Err(AttachError::Foreign(
                             "it is a copy of a queue's file that this process has open",
                         ));
@@ -89,26 +89,27 @@ impl Attached {
 
     /// Takes the queue's name away: nobody finds it any more, and those who are attached go on.
     pub(crate) fn unlink(&self) -> Result<bool, AttachError> {
-        // Threads of this process share the lock of the name.
-        let _no_fork = fork::hold_off();
-        names::unlink(&self.segment, self.participant.locks())
+        let locks = self.participant.locks();
+        locks.are_of(&self.segment)?;
+        let _turn = self.name_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        names::unlink(&self.segment, locks)
     }
 
     /// Takes the names of the queues that only this process is attached to, and still is.
     pub(crate) fn leave_names() {
-        // Declared before the lock, so dropped after it (A1).
-        let still_attached: Vec<Arc<Self>>;
-        let no_fork = fork::hold_off();
         let here = fork::generation();
-        still_attached = super::list(&no_fork)
+        let no_fork = fork::hold_off();
+        let still_attached: Vec<Arc<Self>> = super::list(&no_fork)
+            .attached
             .iter()
             .filter(|listed| listed.fork_generation == here)
             .filter_map(|listed| listed.attached.upgrade())
             .collect();
+        drop(no_fork);
         for attached in &still_attached {
+            let _turn = attached.name_turn.lock().unwrap_or_else(PoisonError::into_inner);
             let participant = attached.participant();
             names::remove_if_alone(&attached.segment, participant.locks(), participant.id());
         }
-        drop(no_fork);
     }
 }

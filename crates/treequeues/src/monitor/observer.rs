@@ -1,13 +1,14 @@
 //! Looks from outside, at a queue that has a name.
 
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::stats::{Stats, Tally};
 use super::values::{EntryValues, ShutdownValues, SlotValues};
 use crate::error::AttachError;
+use crate::fork::{self, Descriptor};
 use crate::format::{Control, Entry, FLAG_KEEP, Slot};
 use crate::layout::Layout;
 use crate::liveness::is_alive;
@@ -41,7 +42,7 @@ const MAX_PEEKS: usize = 64;
 #[derive(Debug)]
 pub struct Observer {
     name: QueueName,
-    file: OwnedFd,
+    file: Descriptor,
     preamble: Preamble,
     schema: Arc<Schema>,
 }
@@ -69,6 +70,7 @@ impl Observer {
     /// `NotFound`, or `At` if what is there is no sound queue of this version.
     pub fn open(name: &QueueName) -> Result<Self, AttachError> {
         let (file, preamble) = names::look_at(name)?;
+        file.leave_to_children(&mut fork::hold_off());
         let schema = Arc::new(preamble.schema.clone());
         Ok(Self { name: name.clone(), file, preamble, schema })
     }

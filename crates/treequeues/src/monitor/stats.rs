@@ -89,6 +89,8 @@ pub enum WhatFor {
 impl Stats {
     /// Of a queue that this process is attached to, as participant `me`.
     pub(crate) fn of_attached(segment: &Segment, locks: &Locks, me: u32) -> Result<Self, AttachError> {
+        // A descriptor that was closed and opened again as another file would call everybody dead.
+        locks.are_of(segment)?;
         let entries: Vec<_> = segment.entries().iter().map(EntryValues::load).collect();
         let mut tally =
             Tally::new(

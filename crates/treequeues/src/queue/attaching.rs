@@ -1,9 +1,6 @@
 //! Creating queues, and ways to come to one: by its name, its descriptor, or a handle.
 
-use std::fs::OpenOptions;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::sync::Arc;
+use std::os::fd::{OwnedFd, RawFd};
 
 use super::Queue;
 use crate::attached::Attached;
@@ -134,7 +131,12 @@ impl Queue {
     /// # Errors
     /// If the descriptor leads to no sound segment, or to another one, or if its table of participants is full.
     pub fn attach_fd(fd: OwnedFd, id: Option<SegmentId>) -> Result<Self, AttachError> {
-        let segment = Segment::attach(Arc::new(fd))?;
+        let segment = Segment::attach_anew(&fd)?;
+        drop(fd);
+        Self::attach_segment(segment, id)
+    }
+
+    fn attach_segment(segment: Segment, id: Option<SegmentId>) -> Result<Self, AttachError> {
         if id.is_some_and(|id| id != segment.id()) {
             return Err(AttachError::OtherSegment);
         }
@@ -159,27 +161,17 @@ impl Queue {
         if let Some(queue) = Self::find(handle.id)? {
             return Ok(queue);
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            // A number that outlived its queue may lead to a terminal or a pipe by now.
-            .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
-            .open(format!("/proc/{}/fd/{}", handle.pid, handle.fd))
-            .map_err(|source| AttachError::System {
-                action: "open the descriptor of the handle's process",
-                source,
-            })?;
-        Self::attach_fd(file.into(), Some(handle.id))
+        Self::attach_segment(Segment::attach_through(handle.pid, handle.fd)?, Some(handle.id))
     }
 
     /// What another process can attach by: see `Handle`.
     ///
     /// # Errors
-    /// For a local queue, and in a forked child that could not join the queue.
+    /// For a local queue, for one whose descriptors were closed, and in a forked child that could not join the queue.
     pub fn handle(&self) -> Result<Handle, AttachError> {
         let attached = self.attached()?;
-        let fd = attached.fd().ok_or(AttachError::Local)?;
-        Ok(Handle { pid: attached.participant().pid(), fd: fd.as_raw_fd(), id: self.id() })
+        let fd = attached.segment().shared_number()?;
+        Ok(Handle { pid: attached.participant().pid(), fd, id: self.id() })
     }
 
     /// For a process that is about to end while threads of it still wait, or views live: takes the names of its queues that

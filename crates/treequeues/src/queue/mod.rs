@@ -277,10 +277,12 @@ impl Queue {
     #[cold]
     fn attached_after_fork(&self) -> Result<&Arc<Attached>, AttachError> {
         if self.after_fork.get().is_none() {
-            if self.attached.fd().is_none() {
+            if self.attached.segment().fd().is_none() {
                 return Err(AttachError::Local);
             }
-            let attached = Attached::find(self.id(), || self.attached.segment().map_again().map(Some))?;
+            let parent = self.attached.participant().pid();
+            let attached =
+                Attached::find(self.id(), || self.attached.segment().find_again(parent).map(Some))?;
             let queue = Box::new(Self::new(attached.expect("there is a segment to attach to")));
             // Set with forks held off, so that no grandchild inherits a half-set cell. Another thread may have been first;
             // then what is dropped is not the last reference to the attachment, which both found.

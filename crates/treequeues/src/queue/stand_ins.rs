@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::Queue;
 use crate::attached::Attached;
 use crate::error::{AttachError, CreateError};
-use crate::fork;
 use crate::schema::Schema;
 use crate::segment::{CreateOptions, Segment};
 
@@ -29,7 +28,7 @@ impl Queue {
 
     /// A participant of a segment that was mapped.
     pub(crate) fn on(segment: Segment) -> Result<Self, AttachError> {
-        Attached::register(segment, &mut fork::hold_off()).map(Self::new)
+        Attached::register(segment).map(Self::new)
     }
 
     /// What a daemonizing library does that closes all descriptors and opens others.

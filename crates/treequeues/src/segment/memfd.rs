@@ -1,6 +1,6 @@
 //! Anonymous shared memory: a memory file, sealed against resizing, that dies with its last descriptor.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
@@ -8,13 +8,14 @@ use rustix::io::Errno;
 use super::available::available_memory;
 use super::file::{no_look, reserve_pages};
 use crate::error::{AttachError, CreateError};
+use crate::fork::Descriptor;
 use crate::layout::Layout;
 
 /// Against shrinking and growing (a truncated mapping is a SIGBUS), and against further seals.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
 /// Creates the memory file with every page reserved.
-pub(super) fn create(layout: &Layout, item_nbytes: usize) -> Result<OwnedFd, CreateError> {
+pub(super) fn create(layout: &Layout, item_nbytes: usize) -> Result<Descriptor, CreateError> {
     let total = layout.total_nbytes as u64;
     let system = |action| move |errno: Errno| CreateError::System { action, source: errno.into() };
     let too_little = |available_bytes, limit| CreateError::Memory {
@@ -24,8 +25,9 @@ pub(super) fn create(layout: &Layout, item_nbytes: usize) -> Result<OwnedFd, Cre
         item_nbytes,
         limit,
     };
-    let fd = rustix::fs::memfd_create("treequeues", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
-        .map_err(system("create a memory file"))?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd = Descriptor::open(|| Ok(rustix::fs::memfd_create("treequeues", flags)?))
+        .map_err(|source| CreateError::System { action: "create a memory file", source })?;
     let enough_for = |rest| {
         let (available, limit) = available_memory().map_err(no_look)?;
         if available < rest { Err(too_little(available, limit)) } else { Ok(()) }

@@ -4,6 +4,7 @@
 //! one process, which needs no operating system: tests use it.
 //!
 //! S1. `base` points to `layout.total_nbytes` bytes that stay readable and writable until the segment is dropped.
+//!     (In a forked child the segment is its parent's: private memory, and perhaps not writable; see `fork`.)
 //! S2. Header and schema were checked against the layout (F1 to F4 of `format`) before a `Segment` exists, and nobody
 //!     writes to them afterwards.
 //! S3. Control, entries and slots are only ever accessed as the atomics that they are.
@@ -16,15 +17,16 @@ mod memfd;
 mod named;
 mod preamble;
 
+use std::fs::OpenOptions;
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use rustix::io::Errno;
-
 use crate::clock::realtime_ns;
 use crate::error::{AttachError, CreateError};
+use crate::fork::{Descriptor, FileIdentity, Mapping, NoFork};
 use crate::format::{
     Control, Entry, FLAG_KEEP, FLAG_NAMED, FLAG_POPULATE, Header, MAGIC, NAME_NBYTES, Slot, VERSION,
 };
@@ -33,7 +35,7 @@ use crate::name::QueueName;
 use crate::ring::Ring;
 use crate::schema::Schema;
 
-pub(crate) use file::{FileIdentity, map_private_over, read_at};
+pub(crate) use file::read_at;
 pub(crate) use heap::Heap;
 pub(crate) use named::{Directory, Place, has_name};
 pub(crate) use preamble::Preamble;
@@ -87,8 +89,18 @@ impl Default for CreateOptions {
 
 #[derive(Debug)]
 enum Backing {
-    File(Arc<OwnedFd>, FileIdentity),
+    File(File),
     Heap(Arc<Heap>),
+}
+
+/// A segment's file, opened twice.
+#[derive(Debug)]
+struct File {
+    mapping: Mapping,
+    /// Has this participant's locks, and is what the file is mapped through (`fork::descriptor` D3).
+    own: Arc<Descriptor>,
+    /// What others come by: forked children inherit it, spawned ones are started with it, handles name it.
+    shared: Arc<Descriptor>,
 }
 
 // SAFETY: by S2 to S4 everything reached through `base` is immutable, atomic, or guarded by the ring protocol.
@@ -100,7 +112,7 @@ impl Segment {
     /// Creates an anonymous segment, all its memory reserved, and maps it.
     pub(crate) fn create(schema: Schema, capacity: u64, options: CreateOptions) -> Result<Self, CreateError> {
         Self::create_in(schema, capacity, options, None, |layout, item_nbytes| {
-            map_new(memfd::create(layout, item_nbytes)?, layout, options)
+            Ok(map(Arc::new(memfd::create(layout, item_nbytes)?), layout, options.populate)?)
         })
     }
 
@@ -113,7 +125,7 @@ impl Segment {
         options: CreateOptions,
     ) -> Result<Self, CreateError> {
         Self::create_in(schema, capacity, options, Some(name), |layout, item_nbytes| {
-            map_new(directory.create(layout, item_nbytes)?, layout, options)
+            Ok(map(Arc::new(directory.create(layout, item_nbytes)?), layout, options.populate)?)
         })
     }
 
@@ -137,35 +149,83 @@ impl Segment {
     }
 
     /// Maps the segment behind a descriptor, after checking F1 to F4.
-    pub(crate) fn attach(fd: Arc<OwnedFd>) -> Result<Self, AttachError> {
-        let Preamble { header, schema, layout, name } = Preamble::read(&fd)?;
-        let system = |action| move |errno: Errno| AttachError::System { action, source: errno.into() };
-        let identity = FileIdentity::of(&fd).map_err(system("stat the segment"))?;
-        let base = file::map_shared(&fd, layout.total_nbytes, header.flags & FLAG_POPULATE != 0)
-            .map_err(system("map the segment"))?;
-        let (schema, backing) = (Arc::new(schema), Backing::File(fd, identity));
+    pub(crate) fn attach(shared: Arc<Descriptor>) -> Result<Self, AttachError> {
+        Self::of(Preamble::read(&*shared)?, shared)
+    }
+
+    /// The same for a descriptor that others may have, too: the segment gets its own.
+    pub(crate) fn attach_anew(fd: &OwnedFd) -> Result<Self, AttachError> {
+        let preamble = Preamble::read(fd)?;
+        let shared = file::open_anew(fd.as_fd())
+            .map_err(|source| AttachError::System { action: "open the segment's file", source })?;
+        Self::of(preamble, Arc::new(shared))
+    }
+
+    /// The same for the descriptor of a process that has this number there.
+    pub(crate) fn attach_through(pid: u32, fd: RawFd) -> Result<Self, AttachError> {
+        Self::attach(Arc::new(open_through(pid, fd)?))
+    }
+
+    fn of(preamble: Preamble, shared: Arc<Descriptor>) -> Result<Self, AttachError> {
+        let Preamble { header, schema, layout, name } = preamble;
         let Header { id, flags, max_deliveries, .. } = header;
-        Ok(Self { base, layout, schema, id, flags, max_deliveries, name, backing })
+        let (base, backing) = map(shared, &layout, flags & FLAG_POPULATE != 0)?;
+        Ok(Self { base, layout, schema: Arc::new(schema), id, flags, max_deliveries, name, backing })
     }
 
     /// Maps the same segment once more: for a forked child, whose inherited mapping became private.
     pub(crate) fn map_again(&self) -> Result<Self, AttachError> {
-        let (base, backing) = match &self.backing {
-            Backing::File(fd, identity) => {
-                if FileIdentity::of(fd).ok() != Some(*identity) {
-                    return Err(AttachError::DescriptorsClosed);
-                }
-                let populate = self.flags & FLAG_POPULATE != 0;
-                let base = file::map_shared(fd, self.layout.total_nbytes, populate).map_err(|source| {
-                    AttachError::System { action: "map the segment again", source: source.into() }
-                })?;
-                (base, Backing::File(Arc::clone(fd), *identity))
-            }
-            Backing::Heap(heap) => (heap.base(), Backing::Heap(Arc::clone(heap))),
+        match &self.backing {
+            Backing::File(file) => self.map_again_by(Arc::clone(&file.shared)),
+            Backing::Heap(heap) => Ok(self.again(heap.base(), Backing::Heap(Arc::clone(heap)))),
+        }
+    }
+
+    /// The same for a child that has closed the descriptor that it inherited: by the segment's name, or through the
+    /// descriptor of the process that it was inherited from.
+    pub(crate) fn find_again(&self, parent: u32) -> Result<Self, AttachError> {
+        let Backing::File(file) = &self.backing else { return self.map_again() };
+        if file.shared.is_there() {
+            return self.map_again();
+        }
+        let is_it = |found: &Descriptor| found.identity() == file.shared.identity();
+        let by_name = || {
+            let directory = Directory::open().ok()??;
+            directory.file(self.name.as_ref()?).ok()?.filter(is_it)
         };
+        let through_parent = || open_through(parent, file.shared.number()).ok().filter(is_it);
+        let shared = by_name().or_else(through_parent).ok_or(AttachError::DescriptorsClosed)?;
+        self.map_again_by(Arc::new(shared))
+    }
+
+    fn map_again_by(&self, shared: Arc<Descriptor>) -> Result<Self, AttachError> {
+        let (base, backing) = map(shared, &self.layout, self.flags & FLAG_POPULATE != 0)?;
+        Ok(self.again(base, backing))
+    }
+
+    fn again(&self, base: NonNull<u8>, backing: Backing) -> Self {
         let (layout, schema, name) = (self.layout.clone(), Arc::clone(&self.schema), self.name.clone());
         let Self { id, flags, max_deliveries, .. } = *self;
-        Ok(Self { base, layout, schema, id, flags, max_deliveries, name, backing })
+        Self { base, layout, schema, id, flags, max_deliveries, name, backing }
+    }
+
+    /// From now on a forked child has what it needs to attach as itself, and a private mapping in place of this one.
+    pub(crate) fn leave_to_children(&mut self, no_fork: &mut NoFork) {
+        if let Backing::File(file) = &mut self.backing {
+            file.shared.leave_to_children(no_fork);
+            file.mapping.leave_to_children(no_fork, &file.shared);
+        }
+    }
+
+    /// From now on a forked child has nothing of it any more: it is about to be dropped.
+    pub(crate) fn take_from_children(&mut self, no_fork: &mut NoFork) {
+        if let Backing::File(file) = &mut self.backing {
+            // An inherited attachment may have it, too.
+            if Arc::strong_count(&file.shared) == 1 {
+                file.shared.take_from_children(no_fork);
+            }
+            file.mapping.take_from_children(no_fork);
+        }
     }
 
     pub(crate) fn schema(&self) -> &Arc<Schema> {
@@ -185,6 +245,11 @@ impl Segment {
         self.name.as_ref()
     }
 
+    /// The name and the file that are to go with the last participant, if there is a name and it is not to be kept.
+    pub(crate) fn to_be_removed(&self) -> Option<(QueueName, FileIdentity)> {
+        Some((self.name.clone()?, self.identity()?)).filter(|_| !self.is_kept())
+    }
+
     /// Whether the name outlives the participants.
     pub(crate) fn is_kept(&self) -> bool {
         self.flags & FLAG_KEEP != 0
@@ -196,18 +261,43 @@ impl Segment {
         self.max_deliveries
     }
 
-    /// The segment's descriptor; none on the heap.
+    /// The descriptor that others come by; none on the heap. It may have been closed: see `has_descriptors`.
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.backing {
-            Backing::File(fd, _) => Some(fd.as_fd()),
+            Backing::File(file) => Some(file.shared.as_fd()),
             Backing::Heap(_) => None,
         }
     }
 
-    /// Which file the segment is, so that a descriptor can be told from another's with the same number.
+    /// The number of that descriptor, if it still is one.
+    pub(crate) fn shared_number(&self) -> Result<RawFd, AttachError> {
+        match &self.backing {
+            Backing::File(file) if file.shared.is_there() => Ok(file.shared.number()),
+            Backing::File(_) => Err(AttachError::DescriptorsClosed),
+            Backing::Heap(_) => Err(AttachError::Local),
+        }
+    }
+
+    /// The descriptor that has this participant's locks; none on the heap.
+    pub(crate) fn own(&self) -> Option<&Arc<Descriptor>> {
+        match &self.backing {
+            Backing::File(file) => Some(&file.own),
+            Backing::Heap(_) => None,
+        }
+    }
+
+    /// Whether nobody has closed the segment's descriptors behind its back.
+    pub(crate) fn has_descriptors(&self) -> bool {
+        match &self.backing {
+            Backing::File(file) => file.shared.is_there() && file.own.is_there(),
+            Backing::Heap(_) => true,
+        }
+    }
+
+    /// Which file the segment is.
     pub(crate) fn identity(&self) -> Option<FileIdentity> {
-        match self.backing {
-            Backing::File(_, identity) => Some(identity),
+        match &self.backing {
+            Backing::File(file) => Some(file.shared.identity()),
             Backing::Heap(_) => None,
         }
     }
@@ -220,7 +310,7 @@ impl Segment {
         }
     }
 
-    /// Where the mapping lies, for the fork handlers.
+    /// Where the mapping lies.
     pub(crate) fn range(&self) -> (NonNull<u8>, usize) {
         (self.base, self.layout.total_nbytes)
     }
@@ -331,26 +421,24 @@ impl Segment {
     }
 }
 
-/// Maps a file whose pages were just reserved.
-fn map_new(
-    fd: OwnedFd,
+/// Maps a segment's file.
+fn map(
+    shared: Arc<Descriptor>,
     layout: &Layout,
-    options: CreateOptions,
-) -> Result<(NonNull<u8>, Backing), CreateError> {
-    let system = |action| move |errno: Errno| CreateError::System { action, source: errno.into() };
-    let fd = Arc::new(fd);
-    let base =
-        file::map_shared(&fd, layout.total_nbytes, options.populate).map_err(system("map the segment"))?;
-    let identity = FileIdentity::of(&fd).map_err(system("stat the segment"))?;
-    Ok((base, Backing::File(fd, identity)))
+    populate: bool,
+) -> Result<(NonNull<u8>, Backing), AttachError> {
+    let (own, mapping) = file::map(&shared, layout.total_nbytes, populate)?;
+    Ok((mapping.base(), Backing::File(File { mapping, own, shared })))
 }
 
-impl Drop for Segment {
-    fn drop(&mut self) {
-        if let Backing::File(..) = self.backing {
-            file::unmap(self.base, self.layout.total_nbytes);
-        }
-    }
+/// Opens what a process has under this number.
+fn open_through(pid: u32, fd: RawFd) -> Result<Descriptor, AttachError> {
+    // A number that outlived its queue may lead to a terminal or a pipe by now.
+    let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
+    let path = format!("/proc/{pid}/fd/{fd}");
+    let open = || Ok(OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?.into());
+    Descriptor::open(open)
+        .map_err(|source| AttachError::System { action: "open the descriptor of the handle's process", source })
 }
 
 impl Header {
@@ -388,7 +476,7 @@ impl Header {
 
 /// What the checksum of a file's header should be: for tests of what is behind it.
 #[cfg(test)]
-pub(crate) fn checksum_of(fd: &OwnedFd) -> Result<u64, AttachError> {
+pub(crate) fn checksum_of(fd: impl AsFd) -> Result<u64, AttachError> {
     Ok(file::read_header(fd)?.expected_checksum())
 }
 

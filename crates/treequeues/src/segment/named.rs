@@ -10,15 +10,16 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::available::{available_memory, is_out_of_descriptors};
-use super::file::{FileIdentity, no_look, reserve_pages};
+use super::file::{no_look, reserve_pages};
 use crate::error::{AttachError, CreateError};
+use crate::fork::{Descriptor, FileIdentity};
 use crate::layout::Layout;
 use crate::name::QueueName;
 
@@ -33,7 +34,7 @@ const OTHERS: u32 = 0o077;
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    fd: OwnedFd,
+    fd: Descriptor,
 }
 
 /// Where a name stands: in the open folder, or at a path.
@@ -72,8 +73,8 @@ impl Directory {
 
     fn open_at(path: PathBuf) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd =
-            rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| cannot_be_opened(&path, errno))?;
+        let fd = Descriptor::open(|| Ok(rustix::fs::open(&path, flags, Mode::empty())?))
+            .map_err(|error| cannot_be_opened(&path, error))?;
         check_folder(&path, &rustix::fs::fstat(&fd)?)?;
         Ok(Self { path, fd })
     }
@@ -94,7 +95,7 @@ impl Directory {
                 let folder = Self::path_of_this_user();
                 let stat = rustix::fs::lstat(&folder)?;
                 if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-                    return Err(cannot_be_opened(&folder, Errno::NOTDIR));
+                    return Err(cannot_be_opened(&folder, Errno::NOTDIR.into()));
                 }
                 check_folder(&folder, &stat)?;
                 then(&Place { folder: CWD, path: folder.join(name.as_str()) }).map(Some)
@@ -120,18 +121,20 @@ impl Directory {
     }
 
     /// Opens the file of this name, if it is one that can be a queue: a regular file of this user alone.
-    pub(crate) fn file(&self, name: &QueueName) -> Result<Option<OwnedFd>, AttachError> {
+    pub(crate) fn file(&self, name: &QueueName) -> Result<Option<Descriptor>, AttachError> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        match rustix::fs::openat(&self.fd, name.as_str(), flags, Mode::empty()) {
+        match Descriptor::open(|| Ok(rustix::fs::openat(&self.fd, name.as_str(), flags, Mode::empty())?)) {
             Ok(fd) => {
                 check_private(&fd)?;
                 Ok(Some(fd))
             }
-            Err(Errno::NOENT) => Ok(None),
-            Err(Errno::LOOP) => Err(AttachError::Foreign("it is a symbolic link")),
-            Err(Errno::ISDIR) => Err(AttachError::Foreign("it is a folder")),
-            Err(Errno::NXIO) => Err(AttachError::Foreign("it is no regular file")),
-            Err(errno) => Err(AttachError::System { action: "open the queue's file", source: errno.into() }),
+            Err(source) => match Errno::from_io_error(&source) {
+                Some(Errno::NOENT) => Ok(None),
+                Some(Errno::LOOP) => Err(AttachError::Foreign("it is a symbolic link")),
+                Some(Errno::ISDIR) => Err(AttachError::Foreign("it is a folder")),
+                Some(Errno::NXIO) => Err(AttachError::Foreign("it is no regular file")),
+                _ => Err(AttachError::System { action: "open the queue's file", source }),
+            },
         }
     }
 
@@ -146,12 +149,14 @@ impl Directory {
     }
 
     /// A file without a name, with every page reserved.
-    pub(super) fn create(&self, layout: &Layout, item_nbytes: usize) -> Result<OwnedFd, CreateError> {
+    pub(super) fn create(&self, layout: &Layout, item_nbytes: usize) -> Result<Descriptor, CreateError> {
         let total = layout.total_nbytes as u64;
-        let system = |action| move |errno: Errno| CreateError::System { action, source: errno.into() };
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR)
-            .map_err(system("create a file in the folder of named queues"))?;
+        let open = || Ok(rustix::fs::openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR)?);
+        let fd = Descriptor::open(open).map_err(|source| CreateError::System {
+            action: "create a file in the folder of named queues",
+            source,
+        })?;
         let available = || {
             let (memory, limit) = available_memory().map_err(no_look)?;
             let free = rustix::fs::fstatvfs(&fd).map_or(u64::MAX, |fs| fs.f_bavail * fs.f_frsize);
@@ -228,13 +233,12 @@ pub(crate) fn has_name(fd: impl AsFd) -> bool {
     rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_nlink > 0)
 }
 
-fn cannot_be_opened(path: &Path, errno: Errno) -> io::Error {
-    let error = errno.into();
+fn cannot_be_opened(path: &Path, error: io::Error) -> io::Error {
     // That is no matter of the folder.
     if is_out_of_descriptors(&error) {
         error
     } else {
-        refused(path, "cannot be opened", errno.kind(), &errno)
+        refused(path, "cannot be opened", error.kind(), &error)
     }
 }
 

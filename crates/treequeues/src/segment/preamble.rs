@@ -1,7 +1,7 @@
 //! What stands before the slots in a segment's file: read as plain bytes, and believed in nothing that was not checked.
 
 use std::mem::offset_of;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 
 use rustix::fs::FileType;
 
@@ -23,7 +23,8 @@ pub(crate) struct Preamble {
 
 impl Preamble {
     /// Reads and checks it.
-    pub(crate) fn read(fd: &OwnedFd) -> Result<Self, AttachError> {
+    pub(crate) fn read(fd: impl AsFd) -> Result<Self, AttachError> {
+        let fd = fd.as_fd();
         let stat = rustix::fs::fstat(fd)
             .map_err(|errno| AttachError::System { action: "stat the segment", source: errno.into() })?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {

@@ -265,6 +265,49 @@ fn descriptors_closed_behind_its_back_make_nobody_dead() {
 }
 
 #[test]
+fn participant_whose_descriptors_were_closed_keeps_its_place_and_its_slots() {
+    let queue = Queue::create_with(schema(), 3, options(4)).expect("a few pages");
+    let other = queue.join().expect("a place");
+    let held = queue.try_reserve().expect("a free slot");
+    queue.put_another_file_in_the_place_of_its_locks();
+    assert_eq!(other.sweep().expect("sound"), 0, "nobody is dead");
+    held.commit().expect("still its own");
+    put(&queue, 7);
+    assert!(get(&other).is_some());
+    assert_eq!(get(&other), Some(7));
+    assert!(matches!(queue.stats(), Err(AttachError::DescriptorsClosed)));
+    assert_eq!(other.snapshot().expect("sound").participants, 2);
+    drop(queue);
+    assert_eq!(other.snapshot().expect("sound").participants, 1);
+    assert_eq!(other.sweep().expect("sound"), 0, "it has left");
+}
+
+#[test]
+fn attaching_again_after_the_descriptors_were_closed_makes_a_participant_that_works() {
+    let queue = Queue::create_with(schema(), 3, options(4)).expect("a few pages");
+    let elsewhere = queue.handle().expect("anonymous");
+    let elsewhere = crate::Handle { fd: duplicate_of(elsewhere.fd), ..elsewhere };
+    put(&queue, 1);
+    queue.put_another_file_in_the_place_of_its_locks();
+    let again = Queue::attach_handle(elsewhere).expect("the file is still there");
+    assert_eq!(again.stats().expect("with descriptors").snapshot.participants, 2);
+    assert_eq!(get(&again), Some(1));
+    let third = Queue::attach_handle(elsewhere).expect("the second attachment");
+    assert_eq!(third.snapshot().expect("sound").participants, 2, "found, and not made once more");
+    drop(queue);
+    put(&third, 2);
+    assert_eq!(again.sweep().expect("its descriptors are its own"), 0);
+    assert_eq!(get(&again), Some(2));
+}
+
+/// Another number for the same descriptor, open for good.
+fn duplicate_of(number: std::os::fd::RawFd) -> std::os::fd::RawFd {
+    use std::os::fd::IntoRawFd;
+    let opened = std::fs::OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{number}"));
+    opened.expect("it is open").into_raw_fd()
+}
+
+#[test]
 fn an_immediate_shutdown_ends_gets_at_once() {
     on_both(4, |queue| {
         put(&queue, 1);

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -65,7 +64,7 @@ fn put_u64(bytes: &mut [u8], offset: usize, value: u64) {
 
 /// Makes the header's checksum that of its bytes, so that nothing but its numbers can refuse them.
 fn mend_checksum(file: &File) {
-    let fd = file.try_clone().expect("a descriptor").into();
+    let fd = file.try_clone().expect("a descriptor");
     let checksum = checksum_of(&fd).expect("a header's bytes");
     file.write_all_at(&checksum.to_le_bytes(), offset_of!(Header, checksum) as u64).expect("in memory");
 }
@@ -73,7 +72,7 @@ fn mend_checksum(file: &File) {
 /// Attaches; a segment that is accepted must work.
 fn attach(file: File) -> Result<(), AttachError> {
     seal(&file);
-    let segment = Segment::attach(Arc::new(file.into()))?;
+    let segment = Segment::attach_anew(&file.into())?;
     let layout = segment.layout();
     for (place, leaf) in layout.leaves.iter().zip(segment.schema().leaves()) {
         assert_eq!(place.nbytes, leaf.nbytes());
