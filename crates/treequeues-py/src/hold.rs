@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use pyo3::prelude::*;
 use treequeues::{Hold, WriteBatch};
 
+use crate::detached::DropDetached;
 use crate::kept::{Kept, KeptGuard};
 use crate::tree::{RowsMut, Stack};
 
 /// Keeps slots of a queue while a view of them lives.
 #[pyclass(frozen, module = "treequeues._core", name = "_Hold")]
 pub struct HoldObject {
-    hold: Mutex<Hold>,
+    hold: Mutex<DropDetached<Hold>>,
     kept: Arc<Kept>,
     /// Set once the loan has ended, and views of these leaves live on.
     views: OnceLock<KeptGuard>,
@@ -24,11 +25,11 @@ pub struct HoldObject {
 
 impl HoldObject {
     pub fn new(hold: Hold, kept: Arc<Kept>) -> Self {
-        Self { hold: Mutex::new(hold), kept, views: OnceLock::new() }
+        Self { hold: Mutex::new(DropDetached::new(hold)), kept, views: OnceLock::new() }
     }
 
     /// Locked only while attached to the interpreter, and never while Python code runs: so a fork never copies it locked.
-    pub fn lock(&self) -> MutexGuard<'_, Hold> {
+    pub fn lock(&self) -> MutexGuard<'_, DropDetached<Hold>> {
         self.hold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

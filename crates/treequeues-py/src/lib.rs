@@ -10,6 +10,7 @@
 //! | `tree` | Python trees to leaves and back | yes |
 //! | `info` | what is known about an item | |
 //! | `kept` | slots that views keep, and the warnings about them | |
+//! | `detached` | values whose drop may take long | |
 //! | `unshared` | queues that nobody else uses, and the warnings about them | |
 //! | `on_drop` | what items that killed too many takers are handed to | |
 //! | `opened` | what the calls of an open queue do | |
@@ -25,6 +26,7 @@
 #[allow(unsafe_code)]
 mod attach;
 mod command;
+mod detached;
 mod errors;
 #[allow(unsafe_code)]
 mod hold;

@@ -14,6 +14,7 @@
 //! D1. From the look at the references to the end of the hold no Python code runs, so nobody comes to have a view.
 //! D2. No lock is held while Python code runs: a user's unflatten function may use the loan.
 //! D3. A loan that was inherited through a fork is the parent's: the end of its block does nothing here.
+//! D4. A loan that has ended refers to its queue no more, and so keeps neither memory nor descriptors.
 
 use std::ffi::CStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +36,6 @@ use crate::tree::{Sources, Stack, reference_count};
 
 /// What both kinds of loan consist of.
 struct Loan {
-    opened: Py<Opened>,
     len: usize,
     /// Whether the leaves have a dimension for the items.
     is_stack: bool,
@@ -46,6 +46,8 @@ struct Loan {
 struct State {
     /// `None` once the loan has ended.
     hold: Option<Py<HoldObject>>,
+    /// Its queue. `None` then too: a name for a loan that has ended must not keep a queue.
+    opened: Option<Py<Opened>>,
     /// The tree, once somebody asked for it.
     tree: Option<Py<PyAny>>,
     /// Its leaves.
@@ -55,6 +57,7 @@ struct State {
 /// A loan that has just ended.
 struct Ended<'py> {
     hold: Bound<'py, HoldObject>,
+    opened: Bound<'py, Opened>,
     /// The leaves whose arrays somebody has.
     outlived_by: Vec<String>,
     has_views: bool,
@@ -71,8 +74,8 @@ impl Loan {
         assert!(hold.is_side_by_side(), "an array is one piece of memory");
         let len = hold.len();
         let hold = Py::new(py, HoldObject::new(hold, Arc::clone(&opened.get().kept)))?;
-        let state = State { hold: Some(hold), tree: None, arrays: Vec::new() };
-        Ok(Self { opened, len, is_stack, is_writable, state: Mutex::new(state) })
+        let state = State { hold: Some(hold), opened: Some(opened), tree: None, arrays: Vec::new() };
+        Ok(Self { len, is_stack, is_writable, state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -89,7 +92,8 @@ impl Loan {
             }
             hold.bind(py).clone()
         };
-        let tree = &self.opened.get().tree;
+        let opened = self.opened(py)?;
+        let tree = &opened.get().tree;
         let first_row = |leaf| hold.get().lock().first_row(leaf);
         let stacked = self.is_stack.then_some(self.len);
         // SAFETY: the base of the arrays is the hold of these very rows; a batch's lie side by side.
@@ -116,8 +120,14 @@ impl Loan {
         Ok(self.state().hold.as_ref().ok_or_else(ended)?.bind(py).clone())
     }
 
+    /// The loan's queue.
+    fn opened<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Opened>> {
+        Ok(self.state().opened.as_ref().ok_or_else(ended)?.bind(py).clone())
+    }
+
     fn write(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let tree = &self.opened.get().tree;
+        let opened = self.opened(py)?;
+        let tree = &opened.get().tree;
         let hold = self.held(py)?;
         if self.is_stack {
             let stack = tree.stacked_sources(value)?;
@@ -143,13 +153,14 @@ impl Loan {
 
     /// Gives up the loan's own references, and looks who else has some.
     fn end<'py>(&self, py: Python<'py>) -> PyResult<Ended<'py>> {
-        let (hold, tree, arrays) = {
+        let (hold, opened, tree, arrays) = {
             let mut state = self.state();
             let hold = state.hold.take().ok_or_else(ended)?;
-            (hold, state.tree.take(), std::mem::take(&mut state.arrays))
+            let opened = state.opened.take().ok_or_else(ended)?;
+            (hold, opened.into_bound(py), state.tree.take(), std::mem::take(&mut state.arrays))
         };
         drop(tree);
-        let structure = self.opened.get().tree.schema().leaves();
+        let structure = opened.get().tree.schema().leaves();
         let outlived_by = arrays
             .iter()
             .zip(structure)
@@ -160,7 +171,7 @@ impl Loan {
         let hold = hold.into_bound(py);
         // D1. Last, because the death of an array may have called somebody who has a weak reference to another one.
         let has_views = reference_count(hold.as_any()) > 1;
-        Ok(Ended { hold, outlived_by, has_views })
+        Ok(Ended { hold, opened, outlived_by, has_views })
     }
 
     /// Ends the loan without an item, or after one was read.
@@ -183,7 +194,8 @@ impl Loan {
             let arrays: Vec<_> = state.arrays.iter().map(|array| array.clone_ref(py)).collect();
             (hold.bind(py).clone(), root.bind(py).clone(), arrays)
         };
-        let tree = &self.opened.get().tree;
+        let opened = self.opened(py)?;
+        let tree = &opened.get().tree;
         if self.is_stack {
             let stack = tree.stacked_sources_but(&root, self.len, &arrays)?;
             if !stack.is_in_place() {
@@ -200,7 +212,8 @@ impl Loan {
 
     /// Copies a tree into the one slot of a hold.
     fn fill(&self, py: Python<'_>, hold: &Bound<'_, HoldObject>, mut sources: Sources) -> PyResult<()> {
-        sources.leave(py, &self.opened.get().tree, |data| hold.get().lock().is_in_segment(data))?;
+        let opened = self.opened(py)?;
+        sources.leave(py, &opened.get().tree, |data| hold.get().lock().is_in_segment(data))?;
         let mut slots = hold.get().slots();
         copying(py, sources.nbytes(), || sources.copy_to(&mut slots));
         Ok(())
@@ -208,9 +221,10 @@ impl Loan {
 
     /// Copies a stacked tree into the slots of a hold.
     fn fill_stack(&self, py: Python<'_>, hold: &Bound<'_, HoldObject>, mut stack: Stack) -> PyResult<()> {
-        stack.leave(py, &self.opened.get().tree, |data| hold.get().lock().is_in_segment(data))?;
+        let opened = self.opened(py)?;
+        stack.leave(py, &opened.get().tree, |data| hold.get().lock().is_in_segment(data))?;
         let mut slots = hold.get().slots();
-        copying(py, self.opened.get().nbytes_of(self.len), || slots.write_stack(&stack));
+        copying(py, opened.get().nbytes_of(self.len), || slots.write_stack(&stack));
         Ok(())
     }
 
@@ -239,7 +253,7 @@ impl Loan {
 
     /// Publishes the item from another slot, because somebody could write to this one while others read.
     fn commit_copy(&self, py: Python<'_>, ended: &Ended<'_>, timeout: Timeout) -> PyResult<()> {
-        let opened = self.opened.get();
+        let opened = ended.opened.get();
         let kept = || {
             PyBufferError::new_err(format!(
                 "the item cannot be put: a view of {} is still alive at the end of its reserve, and the queue has no other \
@@ -256,7 +270,7 @@ impl Loan {
         let item = ended.hold.get().lock().elsewhere();
         let mut batch = opened.reserve_elsewhere(py, item, timeout)?.ok_or_else(kept)?;
         let mut slots = ended.hold.get().slots();
-        copying(py, self.opened.get().nbytes_of(self.len), || slots.copy_to(&mut batch));
+        copying(py, opened.nbytes_of(self.len), || slots.copy_to(&mut batch));
         batch.commit().map_err(outcome::corrupted_error)
     }
 
@@ -275,10 +289,12 @@ impl Loan {
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.opened)?;
         // Locked by nobody for longer than a few instructions, in which no collection begins.
         match self.state.try_lock() {
-            Ok(state) => visit.call(&state.tree),
+            Ok(state) => {
+                visit.call(&state.tree)?;
+                visit.call(&state.opened)
+            }
             Err(_) => Ok(()),
         }
     }

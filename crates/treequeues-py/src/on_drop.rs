@@ -97,7 +97,7 @@ impl OnDrop {
 
 /// Whether the items of the other queue are those of this one, and it is another one.
 fn check_queue(other: &Bound<'_, TreeQueue>, tree: &Tree, queue: &Queue) -> PyResult<()> {
-    let opened = other.get().opened(other.py())?;
+    let opened = other.get().known(other.py())?;
     let opened = opened.get();
     if opened.queue.id() == queue.id() {
         return Err(PyValueError::new_err("on_drop must be another queue than the one that drops"));

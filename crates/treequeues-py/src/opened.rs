@@ -17,6 +17,7 @@ use treequeues::{
     BatchSize, BorrowError, Elsewhere, Queue, ReadBatch, ReadLoan, ReserveError, Wait, WriteBatch, WriteLoan,
 };
 
+use crate::detached::DropDetached;
 use crate::info;
 use crate::kept::{Awaited, Kept};
 use crate::on_drop::OnDrop;
@@ -33,7 +34,7 @@ const DETACHED_COPY_NBYTES: usize = 1 << 20;
 /// little.
 #[pyclass(frozen, module = "treequeues._core", name = "_Opened")]
 pub struct Opened {
-    pub queue: Queue,
+    pub queue: DropDetached<Queue>,
     pub tree: SharedTree,
     /// The queue's hook.
     pub on_drop: Option<Arc<OnDrop>>,
@@ -49,7 +50,7 @@ impl Opened {
     /// As `Unshared::new`.
     pub fn new(py: Python<'_>, queue: Queue, tree: SharedTree) -> PyResult<Self> {
         Ok(Self {
-            queue,
+            queue: DropDetached::new(queue),
             tree,
             on_drop: None,
             kept: Arc::default(),
@@ -67,7 +68,7 @@ impl Opened {
         let tree = self.tree.clone_ref(on_drop.py());
         let on_drop = OnDrop::new(on_drop, &tree, &self.queue)?;
         Ok(Self {
-            queue: on_drop.hooked(self.queue.clone()),
+            queue: DropDetached::new(on_drop.hooked(self.queue.clone())),
             tree,
             on_drop: Some(on_drop),
             kept: Arc::default(),
@@ -76,10 +77,12 @@ impl Opened {
         })
     }
 
+    /// Ends calls that wait, and keeps no idle memory from now on: loans, and views of their arrays, may keep the rest.
     pub fn close(&self) {
         // Closing twice is closing once.
         let _ = self.closed.set(());
         self.queue.wake_all();
+        self.tree.retire();
     }
 
     pub fn put(&self, py: Python<'_>, value: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<()> {

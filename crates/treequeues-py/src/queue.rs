@@ -148,7 +148,7 @@ impl TreeQueue {
     /// Take the queue's name away: no other process finds it any more, and those that are attached go on.
     fn unlink(&self, py: Python<'_>) -> PyResult<()> {
         let opened = self.opened(py)?;
-        let queue = &opened.get().queue;
+        let queue: &Queue = &opened.get().queue;
         if queue.name().is_none() {
             return Err(PyValueError::new_err("the queue has no name"));
         }
@@ -159,7 +159,7 @@ impl TreeQueue {
     /// The name that the queue was created with; None for one without.
     #[getter]
     fn name(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        Ok(self.opened(py)?.get().queue.name().map(ToString::to_string))
+        Ok(self.known(py)?.get().queue.name().map(ToString::to_string))
     }
 
     /// Attaches a fresh object to the queue behind a handle: what unpickling calls. `passed` is the number under which
@@ -215,7 +215,7 @@ impl TreeQueue {
 
     /// Whether the items are single arrays.
     fn _is_of_arrays(&self, py: Python<'_>) -> PyResult<bool> {
-        let opened = self.opened(py)?;
+        let opened = self.known(py)?;
         let schema = opened.get().tree.schema();
         Ok(schema.structure().nodes() == [Node::Leaf] && schema.leaves()[0].kind == LeafKind::Array)
     }
@@ -432,25 +432,25 @@ impl TreeQueue {
     /// Slots of the queue.
     #[getter]
     fn maxsize(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.opened(py)?.get().queue.capacity())
+        Ok(self.known(py)?.get().queue.capacity())
     }
 
     /// How many takers an item may kill before it is dropped; None for no limit.
     #[getter]
     fn max_deliveries(&self, py: Python<'_>) -> PyResult<Option<u32>> {
-        Ok(self.opened(py)?.get().queue.max_deliveries().map(NonZeroU32::get))
+        Ok(self.known(py)?.get().queue.max_deliveries().map(NonZeroU32::get))
     }
 
     /// What this object hands dropped items to; None if nothing.
     #[getter]
     fn on_drop<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.opened(py)?.get().on_drop.as_ref().map(|on_drop| on_drop.target(py)))
+        Ok(self.known(py)?.get().on_drop.as_ref().map(|on_drop| on_drop.target(py)))
     }
 
     /// What unpickling sets, before anybody else has the object.
     #[setter(_on_drop)]
     fn restore_on_drop(&self, py: Python<'_>, on_drop: &Bound<'_, PyAny>) -> PyResult<()> {
-        let opened = self.opened(py)?.get().with_on_drop(on_drop)?;
+        let opened = self.known(py)?.get().with_on_drop(on_drop)?;
         drop(self.state.replace(py, State::Open(Py::new(py, opened)?)));
         Ok(())
     }
@@ -458,7 +458,7 @@ impl TreeQueue {
     /// Bytes of shared memory that the queue takes in all.
     #[getter]
     fn nbytes(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.opened(py)?.get().queue.nbytes())
+        Ok(self.known(py)?.get().queue.nbytes())
     }
 
     /// What is in the queue, what was done to it, and by whom: a QueueStats.
@@ -496,7 +496,7 @@ impl TreeQueue {
     fn cancel_join_thread(&self) {}
 
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
-        slf.get().opened(slf.py())?;
+        slf.get().known(slf.py())?;
         Ok(slf)
     }
 
@@ -580,8 +580,16 @@ impl TreeQueue {
         Ok(object)
     }
 
+    /// For a call that uses the queue.
     #[inline]
     pub fn opened(&self, py: Python<'_>) -> PyResult<Py<Opened>> {
+        let opened = self.known(py)?;
+        if opened.get().queue.is_attached_here() { Ok(opened) } else { after_fork(py, opened) }
+    }
+
+    /// For one that only asks what is known of it without.
+    #[inline]
+    pub fn known(&self, py: Python<'_>) -> PyResult<Py<Opened>> {
         match self.state.get(py) {
             State::Open(opened) => Ok(opened),
             State::Closed => Err(outcome::closed()),
@@ -592,6 +600,14 @@ impl TreeQueue {
     fn snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
         self.opened(py)?.get().queue.snapshot().map_err(outcome::attach_error)
     }
+}
+
+/// The first call in a forked child, which attaches: that may take time, and other threads may run meanwhile.
+#[cold]
+fn after_fork(py: Python<'_>, opened: Py<Opened>) -> PyResult<Py<Opened>> {
+    let queue: &Queue = &opened.get().queue;
+    py.detach(|| queue.attach_after_fork()).map_err(outcome::attach_error)?;
+    Ok(opened)
 }
 
 /// The queue with its hook, if there is one.

@@ -151,6 +151,13 @@ impl Tree {
         &self.schema
     }
 
+    /// Gives the idle memory of arrays that died back to the system, and keeps none from now on.
+    pub fn retire(&self) {
+        if let Some(recycler) = &self.recycler {
+            recycler.retire();
+        }
+    }
+
     /// Whether the whole tree is one leaf.
     fn is_one_leaf(&self) -> bool {
         matches!(self.nodes[..], [Node::Leaf])

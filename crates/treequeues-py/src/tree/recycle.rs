@@ -138,10 +138,17 @@ impl Recycler {
     }
 }
 
-impl Drop for Recycler {
-    fn drop(&mut self) {
+impl Recycler {
+    /// Keeps nothing from now on.
+    pub fn retire(&self) {
         // SAFETY: Y2: the capsule is still held.
         unsafe { self.pool.as_ref() }.retire();
+    }
+}
+
+impl Drop for Recycler {
+    fn drop(&mut self) {
+        self.retire();
     }
 }
 

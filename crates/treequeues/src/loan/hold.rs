@@ -76,6 +76,12 @@ impl Hold {
         self.attached.is_this_process()
     }
 
+    /// Whether nothing else of this process uses the queue's memory: its drop then leaves the queue, and unmaps it, which
+    /// takes time.
+    pub fn is_last_here(&self) -> bool {
+        Arc::strong_count(&self.attached) == 1
+    }
+
     /// The address of one leaf's row in the first slot. It stays mapped while the hold lives (H1). What may be done there is
     /// what the state allows: write while writing, read while reading, and neither lets others see anything afterwards.
     ///

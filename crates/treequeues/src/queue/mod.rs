@@ -264,6 +264,28 @@ impl Queue {
         self.attached.segment().id()
     }
 
+    /// Whether nothing else of this process uses the queue: its drop then leaves the queue, and unmaps its memory, which takes
+    /// time. Other threads may change that at any moment.
+    pub fn is_last_here(&self) -> bool {
+        Arc::strong_count(&self.attached) == 1
+            || self.after_fork.get().is_some_and(|queue| queue.is_last_here())
+    }
+
+    /// Whether this process is attached. A forked child is not: it attaches at its first call, which may take time, or by
+    /// `attach_after_fork`.
+    #[inline]
+    pub fn is_attached_here(&self) -> bool {
+        self.attached.is_this_process() || self.after_fork.get().is_some_and(|queue| queue.is_attached_here())
+    }
+
+    /// Attaches a forked child, if it is not attached yet.
+    ///
+    /// # Errors
+    /// If the segment cannot be mapped, or all its places are taken.
+    pub fn attach_after_fork(&self) -> Result<(), AttachError> {
+        self.attached().map(drop)
+    }
+
     fn new(attached: Arc<Attached>) -> Self {
         Self { attached, after_fork: OnceLock::new(), on_drop: None }
     }
