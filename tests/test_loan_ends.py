@@ -15,7 +15,14 @@ from contextlib import suppress
 from queue import Empty, Full
 
 import pytest
-from helpers import WATCHDOG_S, Worker, in_forked_child, open_descriptors, reap
+from helpers import (
+    WATCHDOG_S,
+    Worker,
+    in_forked_child,
+    open_descriptors,
+    reap,
+    shared_mappings,
+)
 from loan_cases import assert_capacity, fill, get_numbers, make_item, number_in, take_one
 
 from treequeues import TreeQueue
@@ -378,3 +385,30 @@ def test_the_users_exception_comes_out_though_the_slot_cannot_be_given_back(nurs
 def test_a_clean_end_that_meets_damage_says_so(nursery, take):
     name, _ = nursery.call("fork", damage_within_a_block, take, False)
     assert name == "CorruptedError"
+
+
+@pytest.mark.parametrize("end", ["commit", "abort", "release", "give_back", "block"])
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_name_for_a_loan_that_has_ended_keeps_nothing_of_its_queue(queue_folder, end, is_batch):
+    descriptors, mappings = open_descriptors(), shared_mappings()
+    queue = TreeQueue(make_item(0), maxsize=MAXSIZE, name="again")
+    queue.put_many([make_item(1), make_item(2)])
+    is_reserve = end in ("commit", "abort")
+    if is_batch:
+        loan = queue.reserve_batch(1) if is_reserve else queue.borrow_batch(2)
+    else:
+        loan = queue.reserve() if is_reserve else queue.borrow()
+    assert loan.tree is not None
+    if end == "block":
+        with loan:
+            pass
+    else:
+        getattr(loan, end)()
+    queue.close()
+    assert os.listdir(queue_folder) == []
+    assert open_descriptors() == descriptors
+    assert shared_mappings() == mappings
+    # Another queue of its name may have other items.
+    TreeQueue(0, maxsize=1, name="again").close()
+    with pytest.raises(ValueError, match="ended"):
+        loan.tree  # noqa: B018

@@ -6,6 +6,7 @@ M2. The figures are of a process of its own, from a moment on at which everythin
 
 import functools
 import gc
+import os
 import warnings
 
 import numpy as np
@@ -278,3 +279,41 @@ def test_a_batch_outlives_its_queue(queue):
     assert batch.flags.owndata and batch.base is None
     assert (batch == 7).all()
     assert functools.reduce(np.maximum, batch).max() == 7
+
+
+def flags_of_segments():
+    """The kernel's flags of each mapping of a segment, private ones of forked children included."""
+    flags, is_segment = [], False
+    with open("/proc/self/smaps") as smaps:
+        for line in smaps:
+            first = line.split()[0]
+            if "-" in first and not first.endswith(":"):
+                is_segment = "memfd:treequeues" in line
+            elif is_segment and first == "VmFlags:":
+                flags.append(set(line.split()[1:]))
+    return flags
+
+
+def flags_here_and_in_a_child():
+    queue = TreeQueue(np.zeros(1 << 20), maxsize=2)
+    in_child, tell = os.pipe()
+    if os.fork() == 0:
+        os.write(tell, repr(flags_of_segments()).encode())
+        os._exit(0)
+    os.wait()
+    flags = flags_of_segments() + eval(os.read(in_child, 1 << 16))
+    queue.close()
+    return flags
+
+
+# "Do not include area into core dump", in the words of proc(5).
+@pytest.mark.parametrize(("variable", "is_left_out"), [(None, True), ("0", True), ("1", False)])
+def test_core_dumps_have_no_queue_in_them_unless_asked_to(
+    nursery, monkeypatch, variable, is_left_out
+):
+    monkeypatch.delenv("TREEQUEUES_DUMP", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("TREEQUEUES_DUMP", variable)
+    flags = nursery.call("fork", flags_here_and_in_a_child)
+    assert len(flags) == 2, "one in the process, and one in the child"
+    assert [("dd" in each) for each in flags] == [is_left_out, is_left_out]

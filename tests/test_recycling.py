@@ -152,6 +152,22 @@ def test_idle_memory_is_bounded_and_given_back_at_close():
     assert idle - resident_nbytes() >= 50 << 20, "what was kept is given back"
 
 
+def test_idle_memory_is_given_back_at_close_though_a_loan_keeps_the_queue():
+    nbytes = 32 << 20
+    queue = TreeQueue(np.zeros(nbytes, np.uint8), maxsize=2)
+    value = np.ones(nbytes, np.uint8)
+    for _ in range(2):
+        queue.put(value, timeout=WATCHDOG_S)
+    got = [queue.get(timeout=WATCHDOG_S) for _ in range(2)]
+    loan = queue.reserve(timeout=WATCHDOG_S)
+    del got
+    gc.collect()
+    idle = resident_nbytes()
+    queue.close()
+    assert idle - resident_nbytes() >= 50 << 20
+    loan.abort()
+
+
 def test_getting_many_large_items_and_keeping_none_needs_no_more_memory():
     with TreeQueue({"frame": np.zeros(1 << 20, np.uint8), "reward": 0.0}, maxsize=2) as queue:
         item = {"frame": np.ones(1 << 20, np.uint8), "reward": 1.0}

@@ -10,6 +10,10 @@ A descriptor is passed on once for a process and segment, however many objects l
 of their handles names it. So to the receiver its number is a hint: the first handle that is
 unpickled uses it up, and what the number leads to is checked each time.
 
+A fork server passes on a limited number of descriptors with a process. Beyond our part of it,
+queues travel as they do at any other time; so that the process can still open them, the object of
+the process keeps them here.
+
 What dropped items are handed to, `on_drop`, travels as state, which is pickled after the queue: so
 it may be a method of an object that has the queue.
 """
@@ -26,6 +30,12 @@ from treequeues._core import TreeQueue
 
 # What is passed on with each process that is being started, by segment.
 _PASSED: WeakKeyDictionary[Any, dict[bytes, Any]] = WeakKeyDictionary()
+# Queues that a process opens through this one, by segment.
+_KEPT: WeakKeyDictionary[Any, dict[bytes, TreeQueue[Any]]] = WeakKeyDictionary()
+
+# Descriptors of queues that a fork server passes on with a process: about half of the 252 that it
+# takes of everybody (`multiprocessing.forkserver.MAXFDS_TO_SEND`, less four of its own).
+_MOST_BY_FORK_SERVER = 128
 
 
 def reduce(
@@ -36,7 +46,7 @@ def reduce(
     attributes, on_drop = getattr(queue, "__dict__", None) or None, queue.on_drop
     return (
         rebuild,
-        (type(queue), pid, fd, segment, name, _pass_on(fd, segment)),
+        (type(queue), pid, fd, segment, name, _pass_on(queue, fd, segment)),
         # Of a pair, pickle sets the second part's attributes one by one.
         attributes if on_drop is None else (attributes, {"_on_drop": on_drop}),
     )
@@ -51,13 +61,16 @@ def rebuild(
     return queue
 
 
-def _pass_on(fd: int, segment: bytes) -> Any:
+def _pass_on(queue: TreeQueue[Any], fd: int, segment: bytes) -> Any:
     """What leads the process that is being started to its copy of `fd`; None if there is none."""
     popen = get_spawning_popen()
     if popen is None:
         return None
     passed = _PASSED.setdefault(popen, {})
     if segment not in passed:
+        if popen.method == "forkserver" and len(passed) >= _MOST_BY_FORK_SERVER:
+            _KEPT.setdefault(popen, {})[segment] = queue
+            return None
         # Once only: a process cannot be spawned with the same number twice.
         passed[segment] = DupFd(fd)
     return passed[segment]

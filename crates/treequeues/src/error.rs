@@ -137,8 +137,8 @@ pub enum AttachError {
     },
     /// Somebody closed the descriptors behind the queue's back.
     #[error(
-        "this process's descriptors of the queue were closed, or are other files now; keep them open when closing \
-         descriptors by range, or attach after that"
+        "this process's descriptors of the queue were closed, or are other files now: calls that need none go on, and this one \
+         needs one; keep them open when closing descriptors by range, or attach again after that, by the queue's name"
     )]
     DescriptorsClosed,
     /// A queue in the memory of one process.
