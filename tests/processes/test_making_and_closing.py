@@ -135,7 +135,10 @@ def test_other_threads_run_while_a_large_queue_is_closed():
 
 def test_children_that_are_forked_meanwhile_have_nothing_of_it():
     before = what_is_there()
-    phases = {"making": [threading.Event(), threading.Event()], "closing": [threading.Event(), threading.Event()]}
+    phases = {
+        "making": [threading.Event(), threading.Event()],
+        "closing": [threading.Event(), threading.Event()],
+    }
 
     def make_and_close():
         queue = make_large()

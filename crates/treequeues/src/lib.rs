@@ -46,8 +46,8 @@
 //! | `word` | a slot's state in one u64 | |
 //! | `layout`, `format` | where everything lies in a segment, byte by byte | |
 //! | `ring` | the protocol: who may touch which slot | |
+//! | `fork` | descriptors and mappings: what a forked child inherits, and what is taken from it | yes |
 //! | `segment` | the mapped memory: anonymous, named, or on the heap for one process | yes |
-//! | `fork` | what a forked child inherits, and what is taken from it | yes |
 //! | `liveness` | what says who is alive | yes |
 //! | `name`, `names` | what can be a name; its life and death | |
 //! | `sweep` | returning what the dead held | |

@@ -108,9 +108,9 @@ impl Attached {
         let coming = loop {
             let mut list = list(&no_fork);
             let of_id = list.attached.iter().filter(|listed| listed.id == id);
-            seen.extend(of_id.filter_map(|listed| {
-                Some((listed.fork_generation == here, listed.attached.upgrade()?))
-            }));
+            seen.extend(
+                of_id.filter_map(|listed| Some((listed.fork_generation == here, listed.attached.upgrade()?))),
+            );
             let own = seen.iter().find(|(is_own, attached)| *is_own && attached.segment.has_descriptors());
             if let Some((_, own)) = own {
                 return Ok(Some(Arc::clone(own)));

@@ -43,9 +43,8 @@ impl Mapping {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         let no_fork = hold_off();
         // SAFETY: a fresh mapping at an address of the kernel's choice touches no existing memory.
-        let base = unsafe {
-            rustix::mm::mmap(std::ptr::null_mut(), nbytes, protection, MapFlags::SHARED, file, 0)?
-        };
+        let base =
+            unsafe { rustix::mm::mmap(std::ptr::null_mut(), nbytes, protection, MapFlags::SHARED, file, 0)? };
         let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
         let mapping = Self { base, nbytes, is_dumped, key: None };
         mapping.advise(Advice::LinuxDontFork);
@@ -98,8 +97,9 @@ impl Drop for Mapping {
         let mut left = self.nbytes;
         while left > 0 {
             let start = (left - 1) / UNMAPPED_NBYTES * UNMAPPED_NBYTES;
+            let rest = self.base.as_ptr().wrapping_add(start).cast();
             // SAFETY: the rest of this mapping from `start` on, which nobody uses any more.
-            let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().add(start).cast(), left - start) };
+            let unmapped = unsafe { rustix::mm::munmap(rest, left - start) };
             debug_assert!(unmapped.is_ok());
             left = start;
         }
@@ -137,16 +137,14 @@ impl Range {
             // parent's locks (`descriptor` D3): rather a fault at the first write than a write into the parent's slots.
             // SAFETY: the child has one thread, and nothing is mapped in between.
             let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.nbytes) };
-            let replaced = self
-                .map_over(file, ProtFlags::READ)
-                .or_else(|_| self.map_over(None, ProtFlags::READ));
+            let replaced =
+                self.map_over(file, ProtFlags::READ).or_else(|_| self.map_over(None, ProtFlags::READ));
             assert!(replaced.is_ok(), "an inherited segment cannot be replaced by a private mapping");
         }
         if !self.is_dumped {
             // SAFETY: the range is the mapping just made, and its contents stay.
-            let _ = unsafe {
-                rustix::mm::madvise(self.base.as_ptr().cast(), self.nbytes, Advice::LinuxDontDump)
-            };
+            let _ =
+                unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), self.nbytes, Advice::LinuxDontDump) };
         }
     }
 

@@ -437,8 +437,10 @@ fn open_through(pid: u32, fd: RawFd) -> Result<Descriptor, AttachError> {
     let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
     let path = format!("/proc/{pid}/fd/{fd}");
     let open = || Ok(OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?.into());
-    Descriptor::open(open)
-        .map_err(|source| AttachError::System { action: "open the descriptor of the handle's process", source })
+    Descriptor::open(open).map_err(|source| AttachError::System {
+        action: "open the descriptor of the handle's process",
+        source,
+    })
 }
 
 impl Header {
