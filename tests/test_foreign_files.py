@@ -4,6 +4,7 @@ Each is refused with its reason, and left as it was; what is a queue's remains g
 one.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -197,6 +198,36 @@ def test_a_queue_that_is_damaged_or_of_another_version_is_an_error_and_gives_way
     assert not path.exists()
 
 
+NUMBERS = {
+    make_a_text: (OSError, errno.EINVAL),
+    make_an_empty_file: (OSError, errno.EINVAL),
+    make_a_queue_cut_within_its_header: (OSError, errno.EINVAL),
+    make_a_link: (OSError, errno.ELOOP),
+    make_a_pipe: (OSError, errno.EINVAL),
+    make_a_folder: (IsADirectoryError, errno.EISDIR),
+    make_a_queue_that_others_can_read: (PermissionError, errno.EACCES),
+    make_a_queue_of_another_user: (PermissionError, errno.EACCES),
+    make_a_copy_of_another_queue: (OSError, errno.EINVAL),
+    make_an_anonymous_queues_memory: (OSError, errno.EINVAL),
+    make_an_older_version: (OSError, errno.EPROTONOSUPPORT),
+    make_a_newer_version: (OSError, errno.EPROTONOSUPPORT),
+    make_a_damaged_header: (CorruptedError, errno.EUCLEAN),
+    make_a_damaged_schema: (CorruptedError, errno.EUCLEAN),
+    make_a_truncated_queue: (CorruptedError, errno.EUCLEAN),
+    make_a_grown_queue: (CorruptedError, errno.EUCLEAN),
+}
+
+
+@pytest.mark.parametrize("make", FOREIGN | BROKEN, ids=lambda make: make.__name__)
+def test_a_refusal_has_a_number_the_class_of_it_and_the_files_path(path, make):
+    make(path)
+    kind, number = NUMBERS[make]
+    with pytest.raises(OSError) as error:
+        attach()
+    assert type(error.value) is kind
+    assert (error.value.errno, error.value.filename) == (number, str(path))
+
+
 def test_every_bad_file_is_refused_with_a_message_of_its_own(path):
     messages = {}
     for make, reason in (FOREIGN | BROKEN).items():
@@ -259,7 +290,8 @@ def test_a_folder_that_cannot_be_made_is_an_error(queue_folder, monkeypatch):
     monkeypatch.setenv("TREEQUEUES_DIR", str(queue_folder / "no" / "where"))
     with pytest.raises(FileNotFoundError, match="no queue"):
         attach()
-    assert "cannot be made" in refused(create)
+    with pytest.raises(FileNotFoundError, match="cannot be made"):
+        create()
 
 
 IN_A_SMALL_FILE_SYSTEM = """

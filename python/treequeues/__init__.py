@@ -18,7 +18,7 @@ if not _sys.platform.startswith("linux"):
         f"This is {_sys.platform}."
     )
 
-from treequeues import _exit  # noqa: F401  Registers its handler before the program's own.
+from treequeues import _door, _exit  # The first refuses what cannot work, before the others load.
 from treequeues._array_queue import ArrayQueue
 from treequeues._core import (
     CorruptedError,
@@ -33,6 +33,10 @@ from treequeues._loans import HeldViewWarning, ItemInfo
 from treequeues._registry import register_node
 from treequeues._sharing import UnsharedQueueWarning
 from treequeues._stats import ParticipantStats, QueueCounters, QueueStats
+
+_door.refuse_a_disabled_lock()
+# Before the program's own handlers, which thus run earlier and may still use its queues.
+_exit.install()
 
 SimpleTreeQueue = TreeQueue
 

@@ -117,9 +117,10 @@ class TreeQueue(Generic[T]):
         What its items look like stands in the queue. Items come as the example was, their classes
         where they can be imported here; else as dicts and tuples.
 
-        Raises FileNotFoundError if there is none, OSError if all its participants have died, if it
-        is of another version of the format or if all places for participants are taken,
-        CorruptedError if it is damaged, ValueError if the name can be none, and TypeError or
+        Raises FileNotFoundError if there is none, OSError if participants of it have died and nobody
+        lives there (ESTALE), if it is of another version of the format (EPROTONOSUPPORT), if all
+        places for participants are taken (EUSERS) or if somebody who removes it does not go on
+        (EBUSY), CorruptedError if it is damaged, ValueError if the name can be none, and TypeError or
         SchemaError if `on_drop` does not fit.
         """
 
@@ -148,8 +149,9 @@ class TreeQueue(Generic[T]):
     def unlink(self) -> None:
         """Take the queue's name away: no other process finds it any more, and those that are
         attached go on. A name that is gone already, or another queue's by now, is left alone.
+        It is found where it is by now, whatever became of the process's directory and environment.
 
-        Raises ValueError if the queue was created without a name.
+        Raises OSError, with the path, if the file cannot be removed, and ValueError if the queue was created without a name.
         """
 
     @property
@@ -343,7 +345,12 @@ class TreeQueue(Generic[T]):
 
     def close(self) -> None:
         """End this process's use of the queue: later calls raise ValueError. Other processes go on,
-        and loans that are open, and views, stay valid and can still be ended."""
+        and loans that are open, and views, stay valid and can still be ended.
+
+        If this process was the last one that was attached to a named queue, its file is removed,
+        unless it is to be kept. Items that are lost with it are a ResourceWarning, and so is a file
+        that cannot be removed.
+        """
 
     def shutdown(self, immediate: bool = False) -> None:
         """Shut the queue down for every process: puts raise ShutDown, gets drain what is there and
@@ -374,12 +381,18 @@ class TreeQueue(Generic[T]):
 
     def __next__(self) -> T: ...
     def _attach(
-        self, pid: int, fd: int, segment: bytes, name: str | None, passed: int | None
+        self,
+        pid: int,
+        fd: int,
+        segment: bytes,
+        name: str | None,
+        folder: str | None,
+        passed: int | None,
     ) -> None: ...
     @staticmethod
     def _leave_names() -> None: ...
     def _close_at_exit(self) -> None: ...
-    def _handle(self) -> tuple[int, int, bytes, str | None]: ...
+    def _handle(self) -> tuple[int, int, bytes, str | None, str | None]: ...
     def _is_of_arrays(self) -> bool: ...
     def _left_unshared(self) -> int: ...
 

@@ -58,7 +58,11 @@ class _Anchor:
 
 _ANCHOR = _Anchor()
 _finalized_pid = 0
-atexit.register(_close_at_the_end_of_a_bare_fork)
-# Children of multiprocessing run their finalizers, but forget those that they inherited.
-util.register_after_fork(_ANCHOR, _close_at_the_end)
-_close_at_the_end(_ANCHOR)
+
+
+def install() -> None:
+    """Register the handlers: once the package is whole, so that nothing is left of an import that failed."""
+    atexit.register(_close_at_the_end_of_a_bare_fork)
+    # Children of multiprocessing run their finalizers, but forget those that they inherited.
+    util.register_after_fork(_ANCHOR, _close_at_the_end)
+    _close_at_the_end(_ANCHOR)

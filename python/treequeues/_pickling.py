@@ -4,7 +4,8 @@ While a process is being started, its descriptor of the segment is passed on wit
 time (pools, queues sent through queues) the handle names this process and its descriptor, through
 which the receiver opens its own. The receiver looks in its own process first, and checks the
 segment's random id, so a handle that has outlived its queue is an error and never another queue.
-The handle of a named queue also has the name, for when the process that made it is gone.
+The handle of a named queue also has the name and its folder, for when the process that made it is
+gone.
 
 A descriptor is passed on once for a process and segment, however many objects lead to it, but each
 of their handles names it. So to the receiver its number is a hint: the first handle that is
@@ -42,22 +43,28 @@ def reduce(
     queue: TreeQueue[Any],
 ) -> tuple[Callable[..., Any], tuple[Any, ...], Any]:
     """What `queue.__reduce__` returns. Attributes of a subclass's objects travel along."""
-    pid, fd, segment, name = queue._handle()
+    pid, fd, segment, name, folder = queue._handle()
     attributes, on_drop = getattr(queue, "__dict__", None) or None, queue.on_drop
     return (
         rebuild,
-        (type(queue), pid, fd, segment, name, _pass_on(queue, fd, segment)),
+        (type(queue), pid, fd, segment, name, folder, _pass_on(queue, fd, segment)),
         # Of a pair, pickle sets the second part's attributes one by one.
         attributes if on_drop is None else (attributes, {"_on_drop": on_drop}),
     )
 
 
 def rebuild(
-    cls: type[TreeQueue[Any]], pid: int, fd: int, segment: bytes, name: str | None, passed: Any
+    cls: type[TreeQueue[Any]],
+    pid: int,
+    fd: int,
+    segment: bytes,
+    name: str | None,
+    folder: str | None,
+    passed: Any,
 ) -> TreeQueue[Any]:
     """A queue object of class `cls` on the segment, in the process that unpickles it."""
     queue = cls.__new__(cls)
-    queue._attach(pid, fd, segment, name, None if passed is None else _number(passed))
+    queue._attach(pid, fd, segment, name, folder, None if passed is None else _number(passed))
     return queue
 
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use treequeues::{AttachError, BorrowError, CreateError, ReserveError};
+use treequeues::{AttachError, BorrowError, CreateError, FolderError, ReserveError};
 
 /// Done.
 pub const GOOD: u8 = 0;
@@ -18,6 +18,8 @@ pub enum Failure {
     Attach(#[from] AttachError),
     #[error(transparent)]
     Create(#[from] CreateError),
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     #[error(transparent)]
     Reserve(#[from] ReserveError),
     #[error(transparent)]

@@ -37,7 +37,9 @@ impl Watcher {
                 match Observer::open(name) {
                     Ok(observer) => self.open.insert(name.clone(), observer),
                     Err(AttachError::NotFound { .. }) => return Ok(None),
-                    Err(error @ AttachError::System { .. }) => return Err(error.into()),
+                    Err(error @ (AttachError::System { .. } | AttachError::Folder(_))) => {
+                        return Err(error.into());
+                    }
                     Err(_) => match name_state(name)? {
                         None => return Ok(None),
                         Some(NameState::Broken(error)) => {
@@ -64,16 +66,7 @@ impl Watcher {
 
 /// The names of this user's queues.
 pub fn all_names() -> Result<Vec<QueueName>, Failure> {
-    names().map_err(|error| {
-        let message = error.to_string();
-        // The core's own message names the folder and the way out.
-        let folder = names_folder();
-        if message.contains(&*folder.to_string_lossy()) {
-            Failure::refused(message)
-        } else {
-            Failure::refused(format!("could not list {}: {message}", folder.display()))
-        }
-    })
+    Ok(names()?)
 }
 
 /// For a name that leads nowhere.

@@ -4,6 +4,8 @@
 //! dict, a string instead of an array) the exception is also a `TypeError`: that takes a second class, which is shown
 //! and pickled as `SchemaError` because to users there is only one.
 
+use std::path::PathBuf;
+
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -60,9 +62,12 @@ pub fn schema_type_error(py: Python<'_>, message: impl Into<String>) -> PyErr {
     }
 }
 
-/// The shared memory is damaged.
-pub fn corrupted_error(message: impl Into<String>) -> PyErr {
-    CorruptedError::new_err(message.into())
+/// The shared memory is damaged: that of the file at `path`, if it was found by its name.
+pub fn corrupted_error(errno: i32, message: String, path: Option<PathBuf>) -> PyErr {
+    match path {
+        Some(path) => CorruptedError::new_err((errno, message, path.into_os_string())),
+        None => CorruptedError::new_err((errno, message)),
+    }
 }
 
 /// `queue.Full`.

@@ -12,6 +12,7 @@ use treequeues::{Hold, WriteBatch};
 
 use crate::detached::DropDetached;
 use crate::kept::{Kept, KeptGuard};
+use crate::left_behind::WarnsAtItsEnd;
 use crate::tree::{RowsMut, Stack};
 
 /// Keeps slots of a queue while a view of them lives.
@@ -21,11 +22,14 @@ pub struct HoldObject {
     kept: Arc<Kept>,
     /// Set once the loan has ended, and views of these leaves live on.
     views: OnceLock<KeptGuard>,
+    /// A view may outlive the queue object.
+    _warns: WarnsAtItsEnd,
 }
 
 impl HoldObject {
     pub fn new(hold: Hold, kept: Arc<Kept>) -> Self {
-        Self { hold: Mutex::new(DropDetached::new(hold)), kept, views: OnceLock::new() }
+        let hold = Mutex::new(DropDetached::new(hold));
+        Self { hold, kept, views: OnceLock::new(), _warns: WarnsAtItsEnd }
     }
 
     /// Locked only while attached to the interpreter, and never while Python code runs: so a fork never copies it locked.

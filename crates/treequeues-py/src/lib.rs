@@ -12,6 +12,7 @@
 //! | `kept` | slots that views keep, and the warnings about them | |
 //! | `detached` | values whose drop may take long | |
 //! | `unshared` | queues that nobody else uses, and the warnings about them | |
+//! | `left_behind` | warnings of what a process leaves behind | |
 //! | `on_drop` | what items that killed too many takers are handed to | |
 //! | `opened` | what the calls of an open queue do | |
 //! | `hold` | what keeps the slots of a loan | yes |
@@ -32,6 +33,7 @@ mod errors;
 mod hold;
 mod info;
 mod kept;
+mod left_behind;
 #[allow(unsafe_code)]
 mod loan;
 mod on_drop;

@@ -20,6 +20,7 @@ use treequeues::{
 use crate::detached::DropDetached;
 use crate::info;
 use crate::kept::{Awaited, Kept};
+use crate::left_behind::WarnsAtItsEnd;
 use crate::on_drop::OnDrop;
 use crate::outcome;
 use crate::timeout::Timeout;
@@ -42,6 +43,7 @@ pub struct Opened {
     pub unshared: Unshared,
     /// Set once the queue object is closed: calls that wait end then.
     closed: OnceLock<()>,
+    _warns: WarnsAtItsEnd,
 }
 
 impl Opened {
@@ -56,6 +58,7 @@ impl Opened {
             kept: Arc::default(),
             unshared: Unshared::new(py)?,
             closed: OnceLock::new(),
+            _warns: WarnsAtItsEnd,
         })
     }
 
@@ -74,6 +77,7 @@ impl Opened {
             kept: Arc::default(),
             unshared: self.unshared.clone(),
             closed: OnceLock::new(),
+            _warns: WarnsAtItsEnd,
         })
     }
 

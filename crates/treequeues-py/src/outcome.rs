@@ -30,34 +30,65 @@ pub fn create_error(error: CreateError) -> PyErr {
         CreateError::Memory { .. } | CreateError::TooLarge { .. } => {
             PyMemoryError::new_err(error.to_string())
         }
-        CreateError::System { ref source, .. } => system_error(error.to_string(), source),
+        CreateError::System { ref source, .. } => numbered(errno_of(source), error.to_string()),
+        CreateError::Folder(error) => attach_error(error.into()),
         CreateError::Attach(error) => attach_error(error),
     }
 }
 
-/// Why this process is no participant.
+/// Why this process is no participant. All but a bad name are OSErrors, of the subclass that belongs to their number.
 pub fn attach_error(error: AttachError) -> PyErr {
-    let message = error.to_string();
-    // What is wrong with the file of a name decides about the class.
-    let error = match error {
-        AttachError::At { error, .. } => *error,
-        error => error,
+    let Some(errno) = errno(&error) else { return PyValueError::new_err(error.to_string()) };
+    let is_corrupted = matches!(innermost(&error), AttachError::Corrupted(_));
+    // A path that the message would begin with is what `filename` is for.
+    let (message, path) = match error {
+        AttachError::At { path, error } => (error.to_string(), Some(path)),
+        error => {
+            let path = match &error {
+                AttachError::NotFound { name, folder } => Some(folder.join(name.as_str())),
+                AttachError::Folder(error) => Some(error.path().to_owned()),
+                AttachError::NotRemoved { path, .. } => Some(path.clone()),
+                _ => None,
+            };
+            (error.to_string(), path)
+        }
     };
+    match (is_corrupted, path) {
+        (true, path) => errors::corrupted_error(errno.raw_os_error(), message, path),
+        (false, Some(path)) => PyOSError::new_err((errno.raw_os_error(), message, path.into_os_string())),
+        (false, None) => numbered(errno, message),
+    }
+}
+
+/// What stands in the place of the system's number for an error: the system's where it gave one, else the one whose meaning in
+/// `errno` is nearest. `docs/reference/python.md` has the same table. None for what is no matter of the system.
+fn errno(error: &AttachError) -> Option<Errno> {
+    Some(match innermost(error) {
+        AttachError::Name(_) => return None,
+        AttachError::At { .. } => unreachable!("it has another one in it"),
+        AttachError::NotFound { .. } => Errno::NOENT,
+        AttachError::System { source, .. } => errno_of(source),
+        AttachError::Folder(error) => Errno::from_raw_os_error(error.raw_os_error()),
+        AttachError::Unusable { errno, .. } | AttachError::NotRemoved { errno, .. } => {
+            Errno::from_raw_os_error(*errno)
+        }
+        AttachError::OtherUser { .. } => Errno::ACCESS,
+        AttachError::Corrupted(_) => Errno::UCLEAN,
+        AttachError::Foreign(_) | AttachError::OtherName { .. } => Errno::INVAL,
+        AttachError::OtherVersion { .. } => Errno::PROTONOSUPPORT,
+        AttachError::Stale { .. } | AttachError::OtherSegment => Errno::STALE,
+        AttachError::ChangingHands { .. } => Errno::BUSY,
+        AttachError::TableFull { .. } => Errno::USERS,
+        AttachError::DescriptorsClosed => Errno::BADF,
+        AttachError::Local => Errno::OPNOTSUPP,
+    })
+}
+
+/// What is wrong with the file of a name, where it is that.
+fn innermost(error: &AttachError) -> &AttachError {
     match error {
-        AttachError::Name(_) => PyValueError::new_err(message),
-        AttachError::NotFound { .. } => numbered(Errno::NOENT, message),
-        AttachError::Corrupted(_) => errors::corrupted_error(message),
-        AttachError::System { source, .. } => system_error(message, &source),
-        AttachError::Foreign(_)
-        | AttachError::OtherVersion { .. }
-        | AttachError::OtherName { .. }
-        | AttachError::Stale { .. }
-        | AttachError::ChangingHands { .. }
-        | AttachError::At { .. }
-        | AttachError::TableFull { .. }
-        | AttachError::OtherSegment
-        | AttachError::DescriptorsClosed
-        | AttachError::Local => PyOSError::new_err(message),
+        AttachError::At { error, .. } => innermost(error),
+        error => error,
     }
 }
 
@@ -72,18 +103,25 @@ pub fn open_error(error: OpenError) -> PyErr {
 
 /// Why a handle from process `pid` leads nowhere.
 pub fn unreachable(error: AttachError, pid: u32) -> PyErr {
-    match error {
+    let more = match &error {
         // This process's own trouble, whatever that one is.
-        AttachError::System { ref source, .. } if is_out_of_descriptors(source) => attach_error(error),
-        AttachError::System { .. } | AttachError::OtherSegment | AttachError::Foreign(_) => {
-            PyConnectionError::new_err(format!(
-                "the queue that process {pid} pickled cannot be reached: {error}. That process must be alive, have the \
-                 queue open, and be of the same user and pid namespace; across these bounds give the queue a name \
-                 (`name=`)"
-            ))
+        AttachError::System { source, .. } if is_out_of_descriptors(source) => return attach_error(error),
+        AttachError::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            ". Nobody may look into a process that has changed its user (setuid) since it was started: such a process can \
+             hand over a queue without a name, to a process that it starts, and a named one that it made after the change"
         }
-        error => attach_error(error),
-    }
+        AttachError::System { .. } | AttachError::OtherSegment | AttachError::Foreign(_) => "",
+        _ => return attach_error(error),
+    };
+    let errno = errno(&error).expect("only a bad name has none").raw_os_error();
+    PyConnectionError::new_err((
+        errno,
+        format!(
+            "the queue that process {pid} pickled cannot be reached: {error}. That process must be alive, have the \
+             queue open, and be of the same user and pid namespace; across these bounds give the queue a name \
+             (`name=`){more}"
+        ),
+    ))
 }
 
 /// Why no slot was reserved; `interruption` is what ended the wait.
@@ -190,7 +228,7 @@ pub fn other_length(expected: usize, got: usize) -> PyErr {
 
 /// The segment holds what the protocol cannot have written.
 pub fn corrupted_error(corrupted: Corrupted) -> PyErr {
-    errors::corrupted_error(corrupted.to_string())
+    attach_error(corrupted.into())
 }
 
 /// This process closed the queue.
@@ -202,13 +240,14 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-fn system_error(message: String, source: &io::Error) -> PyErr {
-    match source.raw_os_error() {
-        // With a number first, Python chooses the subclass: PermissionError and so on.
-        Some(number) => PyOSError::new_err((number, message)),
-        None if source.kind() == io::ErrorKind::PermissionDenied => numbered(Errno::ACCESS, message),
-        None => PyOSError::new_err(message),
-    }
+/// The system's number for an error of its; where it had none, one that says as much.
+fn errno_of(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(match error.kind() {
+        io::ErrorKind::PermissionDenied => Errno::ACCESS,
+        io::ErrorKind::OutOfMemory => Errno::NOMEM,
+        // A file that is shorter than it was a moment ago, above all.
+        _ => Errno::IO,
+    })
 }
 
 /// An OSError of the subclass that has this number.

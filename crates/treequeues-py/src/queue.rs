@@ -1,7 +1,9 @@
 //! `TreeQueue` as Python sees it: arguments in, exceptions out. What its calls do is in `opened`.
 
+use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -13,6 +15,7 @@ use treequeues::{BatchSize, CreateOptions, Handle, Peers, Queue, SegmentId, Snap
 
 use crate::attach::attach_passed;
 use crate::errors;
+use crate::left_behind;
 use crate::loan::{ReadLoan, WriteLoan};
 use crate::opened::Opened;
 use crate::outcome;
@@ -20,6 +23,9 @@ use crate::state::{State, StateCell};
 use crate::stats;
 use crate::timeout::{Block, Timeout, capacity, count, deaths, places};
 use crate::tree::Tree;
+
+/// A process, its descriptor, a segment, and a name and its folder.
+type PickledHandle<'py> = (u32, RawFd, Bound<'py, PyBytes>, Option<String>, Option<OsString>);
 
 /// Leaves named by `repr`.
 const REPR_LEAVES: usize = 4;
@@ -96,8 +102,8 @@ impl TreeQueue {
 
     /// Attach to the queue of this name, made by any process of this user. What its items look like stands in the queue.
     ///
-    /// Raises FileNotFoundError if there is none, OSError if all its participants have died, if it is of another version, or
-    /// if all places for participants are taken, CorruptedError if it is damaged, and ValueError if it can be no name.
+    /// Raises FileNotFoundError if there is none, OSError if participants of it have died and nobody lives there, if it is of
+    /// another version, or if all places for participants are taken, CorruptedError if it is damaged, and ValueError if it can be no name.
     #[classmethod]
     #[pyo3(signature = (name, *, on_drop = None))]
     fn attach<'py>(
@@ -145,7 +151,8 @@ impl TreeQueue {
         Self::new_object(cls, with_hook(Opened::new(py, queue, tree)?, on_drop)?)
     }
 
-    /// Take the queue's name away: no other process finds it any more, and those that are attached go on.
+    /// Take the queue's name away: no other process finds it any more, and those that are attached go on. Raises OSError, with
+    /// the path, if the file cannot be removed.
     fn unlink(&self, py: Python<'_>) -> PyResult<()> {
         let opened = self.opened(py)?;
         let queue: &Queue = &opened.get().queue;
@@ -170,6 +177,7 @@ impl TreeQueue {
         fd: RawFd,
         segment: &[u8],
         name: Option<&str>,
+        folder: Option<PathBuf>,
         passed: Option<RawFd>,
     ) -> PyResult<()> {
         let py = slf.py();
@@ -180,7 +188,7 @@ impl TreeQueue {
             None => py
                 .detach(|| {
                     Queue::attach_handle(Handle { pid, fd, id })
-                        .or_else(|error| by_name(name, id).ok_or(error))
+                        .or_else(|error| by_name(name, folder.as_deref(), id).ok_or(error))
                 })
                 .map_err(|error| outcome::unreachable(error, pid))?,
         };
@@ -191,16 +199,20 @@ impl TreeQueue {
     /// Take the names of the queues that only this process is attached to: it is about to end, though threads of it wait.
     #[staticmethod]
     fn _leave_names(py: Python<'_>) {
-        py.detach(Queue::leave_names);
+        // It waits for nobody, so it keeps the interpreter's lock: whoever gives that up at the end may not get it back.
+        Queue::leave_names();
+        left_behind::warn(py);
     }
 
-    /// The process, descriptor and segment, and the name if there is one, that another process can attach by.
-    fn _handle<'py>(&self, py: Python<'py>) -> PyResult<(u32, RawFd, Bound<'py, PyBytes>, Option<String>)> {
+    /// The process, descriptor and segment, and the name and its folder if there is one, that another process can attach by.
+    fn _handle<'py>(&self, py: Python<'py>) -> PyResult<PickledHandle<'py>> {
         let opened = self.opened(py)?;
         let queue = &opened.get().queue;
         let handle = queue.handle().map_err(outcome::attach_error)?;
         opened.get().unshared.is_handed_over();
-        Ok((handle.pid, handle.fd, PyBytes::new(py, &handle.id), queue.name().map(ToString::to_string)))
+        let folder = queue.folder().map(|folder| folder.as_os_str().to_owned());
+        let name = queue.name().map(ToString::to_string);
+        Ok((handle.pid, handle.fd, PyBytes::new(py, &handle.id), name, folder))
     }
 
     /// How many items are left that no other thread of this process can have known of; 0 of a closed queue.
@@ -466,7 +478,8 @@ impl TreeQueue {
         stats::to_python(py, &self.opened(py)?.get().queue)
     }
 
-    /// End this process's use of the queue: later calls raise ValueError. Other processes go on.
+    /// End this process's use of the queue: later calls raise ValueError. Other processes go on. The last one that leaves a named
+    /// queue removes its file, unless it is to be kept, and warns of items that are lost with it.
     fn close(&self, py: Python<'_>) {
         // Replaced first, dropped afterwards: the last one to drop it detaches from the segment.
         let before = self.state.replace(py, State::Closed);
@@ -618,9 +631,12 @@ fn with_hook(opened: Opened, on_drop: Option<&Bound<'_, PyAny>>) -> PyResult<Ope
     }
 }
 
-/// The very queue of a handle, by its name, where the process that made the handle cannot be reached.
-fn by_name(name: Option<&str>, id: SegmentId) -> Option<Queue> {
-    Queue::attach(name?).ok().filter(|queue| queue.id() == id)
+/// The very queue of a handle, by its name, where the process that made the handle cannot be reached: in the folder that the
+/// name was in there, or in the one that is called differently here.
+fn by_name(name: Option<&str>, folder: Option<&Path>, id: SegmentId) -> Option<Queue> {
+    let there = folder.and_then(|folder| Queue::attach_in(folder, name?).ok());
+    let is_the_one = |queue: &Queue| queue.id() == id;
+    there.filter(is_the_one).or_else(|| Queue::attach(name?).ok().filter(is_the_one))
 }
 
 /// An argument that was given, and is not None.

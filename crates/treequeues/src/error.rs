@@ -1,6 +1,7 @@
 //! What can go wrong, one small enum an operation.
 
 mod corrupted;
+mod folder;
 mod shutdown;
 
 use std::error::Error;
@@ -8,6 +9,8 @@ use std::io;
 use std::path::PathBuf;
 
 pub use corrupted::{Corrupted, Damage};
+pub(crate) use folder::FOLDER_VARIABLE;
+pub use folder::FolderError;
 pub use shutdown::Shutdown;
 
 use crate::name::{BadName, QueueName};
@@ -75,11 +78,16 @@ pub enum CreateError {
         limit: &'static str,
     },
     /// The name is taken by a queue that is in use, or kept.
-    #[error("a queue named {name:?} exists; attach to it, or open it: that attaches or creates")]
+    #[error("a queue named {name:?} exists{}", self.who_holds_it())]
     Exists {
         /// The name.
         name: QueueName,
+        /// If this very process has that queue open: how many of its slots loans and views of this process hold.
+        held_here: Option<usize>,
     },
+    /// The folder of named queues cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// No queue can have the name.
     #[error(transparent)]
     Name(#[from] BadName),
@@ -105,12 +113,52 @@ pub enum CreateError {
     Attach(#[from] AttachError),
 }
 
+impl CreateError {
+    /// Of a name that exists: how to come by it.
+    fn who_holds_it(&self) -> String {
+        match self {
+            Self::Exists { held_here: Some(0), .. } => {
+                ": this process itself has it open; close it first, or open the name: that attaches to it"
+                    .to_owned()
+            }
+            Self::Exists { held_here: Some(slots), .. } => format!(
+                ": this process itself has it open, and its loans, or views of them, hold {slots} of the slots; end those \
+                 and close it first, or open the name: that attaches to it"
+            ),
+            _ => "; attach to it, or open it: that attaches or creates".to_owned(),
+        }
+    }
+}
+
 /// Why a process could not become a participant.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
     /// The file is no segment, or another user could change it.
     #[error("not a treequeues segment: {0}")]
     Foreign(&'static str),
+    /// What has the name is of a kind that the system does not open as a file, or another user could change it.
+    #[error("not a treequeues segment: {why}")]
+    Unusable {
+        /// Why not.
+        why: &'static str,
+        /// The system's number for that.
+        errno: i32,
+    },
+    /// The queue's file belongs to another user, so that no process of this one can open it.
+    #[error(
+        "the queue's file belongs to user {owner}, and this process runs as user {here}: a process that changes its user \
+         keeps the named queues that it has open, but no other process of the new user can join them; make the queue after \
+         the change, or without a name"
+    )]
+    OtherUser {
+        /// The user that made the queue.
+        owner: u32,
+        /// The user that this process runs as.
+        here: u32,
+    },
+    /// The folder of named queues cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The segment was made by another version of this library.
     #[error("the segment has version {found} of the format, and this library reads version {ours}", ours = crate::format::VERSION)]
     OtherVersion {
@@ -148,10 +196,12 @@ pub enum AttachError {
     #[error(transparent)]
     Name(#[from] BadName),
     /// No queue has the name.
-    #[error("no queue is named {name:?}")]
+    #[error("no queue is named {name:?} in {folder}", folder = folder.display())]
     NotFound {
         /// The name.
         name: QueueName,
+        /// Where it was looked for.
+        folder: PathBuf,
     },
     /// The queue's participants have all died, and nobody has cleaned up after them.
     #[error(
@@ -169,6 +219,16 @@ pub enum AttachError {
     ChangingHands {
         /// The name.
         name: QueueName,
+    },
+    /// The queue's file could not be removed, and is still there.
+    #[error("could not remove the queue's file: {path} is still there: {why}", path = path.display())]
+    NotRemoved {
+        /// The file.
+        path: PathBuf,
+        /// What was in the way.
+        why: String,
+        /// The system's number for that.
+        errno: i32,
     },
     /// What a name leads to cannot be attached to.
     #[error("{path}: {error}", path = path.display())]

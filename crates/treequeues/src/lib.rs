@@ -66,6 +66,8 @@
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("treequeues needs Linux: memory files, futexes and open-file-description locks");
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("treequeues needs a 64-bit target: a queue is mapped whole, and its format counts in 64 bits");
 
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
@@ -123,7 +125,7 @@ pub use batch::{BatchSize, Elsewhere};
 pub use counters::Counters;
 pub use dtype::{Dtype, Element};
 pub use error::{
-    AttachError, BorrowError, Corrupted, CreateError, Damage, OpenError, ReserveError, Shutdown,
+    AttachError, BorrowError, Corrupted, CreateError, Damage, FolderError, OpenError, ReserveError, Shutdown,
 };
 pub use layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS};
 #[cfg(not(loom))]
@@ -132,7 +134,7 @@ pub use loan::{Hold, ItemInfo, LeafError, LeafIndex, ReadBatch, ReadLoan, WriteB
 pub use monitor::{HeldSlot, Observer, ParticipantStats, PeekedItem, Snapshot, Stats, WhatFor};
 pub use name::{BadName, QueueName};
 #[cfg(not(loom))]
-pub use names::{NameState, name_state, names, names_folder, remove_name};
+pub use names::{LeftBehind, NameState, name_state, names, names_folder, remove_name, take_left_behind};
 #[cfg(not(loom))]
 pub use queue::{Handle, Queue};
 pub use schema::{

@@ -86,6 +86,14 @@ impl Locks {
         Self::File(Arc::clone(segment.own().expect("a segment is on the heap or has descriptors")))
     }
 
+    /// The descriptor that has the locks; none on the heap.
+    pub(crate) fn file(&self) -> Option<&Descriptor> {
+        match self {
+            Self::File(own) => Some(own),
+            Self::Heap(_) => None,
+        }
+    }
+
     /// Fails if the descriptor was closed behind our back: then nothing can be asked through it, about anybody. What it has
     /// locked stays so while the segment is mapped (`fork::descriptor` D3).
     pub(crate) fn are_of(&self, segment: &Segment) -> Result<(), AttachError> {

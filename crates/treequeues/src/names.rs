@@ -22,20 +22,32 @@
 //!     A process that ends in the middle of calls cannot leave: it keeps its byte, and succeeds if it is alone.
 //! M5. The lock over all bytes is held for a few system calls. Who finds it waits that out, but not for ever: its holder
 //!     may be stopped.
+//! M6. A participant that leaves frees its entry before it unlocks its byte (`participant` P1). So where nobody has a lock, an
+//!     entry that is in use both before and after that was seen belongs to a dead one, and the queue is stale. If no entry is,
+//!     all have left, and the last of them is about to take the name: nobody died, and nothing is to be found there.
+
+mod leaving;
 
 use std::cell::Cell;
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::error::{AttachError, CreateError};
+use rustix::io::Errno;
+
+use crate::error::{AttachError, CreateError, FolderError};
 use crate::fork::{Descriptor, FileIdentity};
-use crate::format::FLAG_KEEP;
-use crate::liveness::{Holders, Locks, holders, try_lock_all, unlock_all};
+use crate::format::{Entry, FLAG_KEEP};
+use crate::layout::Layout;
+use crate::liveness::{EntryState, Holders, holders, try_lock_all, unlock_all};
 use crate::name::QueueName;
-use crate::segment::{Directory, Place, Preamble, Segment, has_name};
+use crate::segment::{Directory, Place, Preamble, Segment, has_name, read_at};
+
+pub(crate) use leaving::{Farewell, remove_if_alone, remove_if_last, unlink};
+pub use leaving::{LeftBehind, take_left_behind};
 
 /// How long somebody is waited for who has all bytes (M5).
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -81,7 +93,7 @@ impl Rounds {
     }
 
     /// Waits for the next round; false, without a wait, if this has gone on for too long.
-    fn go_on(&self) -> bool {
+    pub(crate) fn go_on(&self) -> bool {
         let few_left = self.few_left.get();
         if few_left == 0 && self.began.elapsed() > PATIENCE {
             return false;
@@ -101,7 +113,7 @@ pub fn names_folder() -> PathBuf {
 ///
 /// # Errors
 /// If the folder cannot be read, or another user could change it.
-pub fn names() -> io::Result<Vec<QueueName>> {
+pub fn names() -> Result<Vec<QueueName>, FolderError> {
     Directory::open()?.map_or_else(|| Ok(Vec::new()), |directory| directory.names())
 }
 
@@ -110,7 +122,7 @@ pub fn names() -> io::Result<Vec<QueueName>> {
 /// # Errors
 /// If the folder cannot be read, or another user could change it.
 pub fn name_state(name: &QueueName) -> Result<Option<NameState>, AttachError> {
-    let Some(directory) = open_directory()? else { return Ok(None) };
+    let Some(directory) = Directory::open()? else { return Ok(None) };
     Ok(match directory.file(name) {
         Ok(Some(file)) => Some(state_of(&file, name)?),
         Ok(None) => None,
@@ -124,7 +136,7 @@ pub fn name_state(name: &QueueName) -> Result<Option<NameState>, AttachError> {
 /// # Errors
 /// If the folder cannot be read, or somebody who removes the same name does not come to an end.
 pub fn remove_name(name: &QueueName, idle: bool) -> Result<bool, AttachError> {
-    let Some(directory) = open_directory()? else { return Ok(false) };
+    let Some(directory) = Directory::open()? else { return Ok(false) };
     let rounds = Rounds::begin();
     loop {
         let Some(file) = directory.file(name)? else { return Ok(false) };
@@ -143,34 +155,71 @@ pub fn remove_name(name: &QueueName, idle: bool) -> Result<bool, AttachError> {
     }
 }
 
-/// The file of a name that a process may attach to: a live queue's, or an idle one's.
-pub(crate) fn find(name: &QueueName) -> Result<Descriptor, AttachError> {
-    let not_found = || AttachError::NotFound { name: name.clone() };
-    let directory = open_directory()?.ok_or_else(not_found)?;
+/// The file of a name that a process may attach to: a live queue's, or an idle one's. It is looked for in `folder`, or in this
+/// user's.
+pub(crate) fn find(name: &QueueName, folder: Option<&Path>) -> Result<Descriptor, AttachError> {
+    let directory = match folder {
+        Some(folder) => {
+            Directory::open_if_there(folder.to_owned())?.ok_or_else(|| not_found(name, folder))?
+        }
+        None => Directory::open()?.ok_or_else(|| not_found(name, &Directory::path_of_this_user()))?,
+    };
     let at = |error| AttachError::At { path: directory.path_of(name), error: Box::new(error) };
     let rounds = Rounds::begin();
-    let mut seemed_stale = false;
+    let mut looks_at_a_deserted_one = 0;
     loop {
-        let file = directory.file(name).map_err(at)?.ok_or_else(not_found)?;
+        let file = directory.file(name).map_err(at)?.ok_or_else(|| not_found(name, directory.path()))?;
         match state_of(&file, name).map_err(at)? {
             NameState::Live | NameState::Idle => return Ok(file),
             NameState::Broken(error) | NameState::Foreign(error) => return Err(at(error)),
-            // So it also seems for a moment while its last participant leaves (M4).
-            NameState::Stale if seemed_stale && has_name(&file) => {
-                return Err(AttachError::Stale { name: name.clone() });
-            }
-            NameState::Stale => seemed_stale = true,
+            NameState::Stale => match has_dead(&file).map_err(at)? {
+                Some(true) if has_name(&file) => return Err(AttachError::Stale { name: name.clone() }),
+                // All have left, and the last of them has yet to take the name away (M4). Should it have died or stopped there, it
+                // is done for it (M2).
+                Some(false) if looks_at_a_deserted_one >= FEW => {
+                    remove_unless_used(&directory, name, &file).map_err(remove_error)?;
+                }
+                Some(false) => looks_at_a_deserted_one += 1,
+                Some(true) | None => {}
+            },
         }
         rounds.next(name)?;
     }
 }
 
+/// Whether a participant died at a file where nobody lives, so that it is a stale queue's and not one that all have left (M6).
+/// `None` if somebody came or went meanwhile.
+fn has_dead(file: &Descriptor) -> Result<Option<bool>, AttachError> {
+    let layout = Preamble::read(file)?.layout;
+    let before = entry_states(file, &layout)?;
+    if find_holders(file)? != Holders::Nobody {
+        return Ok(None);
+    }
+    let after = entry_states(file, &layout)?;
+    Ok(if before.iter().zip(&after).any(|(before, after)| before.used && before == after) {
+        Some(true)
+    } else if before == after {
+        Some(false)
+    } else {
+        None
+    })
+}
+
+/// The participants' entries, as they are in the file.
+fn entry_states(file: &Descriptor, layout: &Layout) -> Result<Vec<EntryState>, AttachError> {
+    let bytes = read_at(file, layout.entries_offset, size_of::<Entry>() * layout.participants as usize)?;
+    let states = bytes.chunks_exact(size_of::<Entry>()).map(|entry| {
+        let state = entry[offset_of!(Entry, state)..][..size_of::<u64>()].try_into().expect("8 bytes");
+        EntryState::unpack(u64::from_le_bytes(state))
+    });
+    Ok(states.collect())
+}
+
 /// The file of a name, for a look: live, idle or stale.
 pub(crate) fn look_at(name: &QueueName) -> Result<(Descriptor, Preamble), AttachError> {
-    let not_found = || AttachError::NotFound { name: name.clone() };
-    let directory = open_directory()?.ok_or_else(not_found)?;
+    let directory = Directory::open()?.ok_or_else(|| not_found(name, &Directory::path_of_this_user()))?;
     let at = |error| AttachError::At { path: directory.path_of(name), error: Box::new(error) };
-    let file = directory.file(name).map_err(at)?.ok_or_else(not_found)?;
+    let file = directory.file(name).map_err(at)?.ok_or_else(|| not_found(name, directory.path()))?;
     let preamble = Preamble::read(&file).map_err(at)?;
     check_name(&preamble, name).map_err(at)?;
     Ok((file, preamble))
@@ -192,7 +241,9 @@ pub(crate) fn make_room(directory: &Directory, name: &QueueName) -> Result<(), C
     loop {
         let Some(file) = directory.file(name).map_err(at)? else { return Ok(()) };
         match state_of(&file, name).map_err(at)? {
-            NameState::Live | NameState::Idle => return Err(CreateError::Exists { name: name.clone() }),
+            NameState::Live | NameState::Idle => {
+                return Err(CreateError::Exists { name: name.clone(), held_here: None });
+            }
             NameState::Foreign(error) => return Err(at(error).into()),
             NameState::Stale | NameState::Broken(_) => {}
         }
@@ -219,57 +270,6 @@ pub(crate) fn publish(directory: &Directory, segment: &Segment, name: &QueueName
     }
 }
 
-/// Takes the name from the segment's file, by a living participant (M2). Whether it still had it.
-pub(crate) fn unlink(segment: &Segment, locks: &Locks) -> Result<bool, AttachError> {
-    let Some(name) = segment.name() else { return Ok(false) };
-    let rounds = Rounds::begin();
-    while !locks.try_lock_name().map_err(remove_error)? {
-        rounds.next(name)?;
-    }
-    let removed = Directory::with_place_of(name, |place| remove_if_still(place, segment.identity()));
-    let unlocked = locks.unlock_name();
-    let removed = removed.map_err(remove_error)?;
-    unlocked.map_err(remove_error)?;
-    Ok(removed.unwrap_or(false))
-}
-
-/// The last step but one of a participant that leaves, or that could not come in: its byte is unlocked already (M4). Then it
-/// gives up the lock that it may have afterwards.
-pub(crate) fn remove_if_last(segment: &Segment, locks: &Locks) {
-    let Some(name) = segment.name().filter(|_| !segment.is_kept()) else { return };
-    // What goes wrong here leaves a stale file, which the next queue of this name replaces.
-    let _ = Directory::with_place_of(name, |place| {
-        Ok(locks.try_lock_all()? && remove_if_still(place, segment.identity())?)
-    });
-}
-
-/// The same for one that had no descriptor of the segment left, and has gone: by another opening of the file.
-pub(crate) fn remove_if_left_behind(name: &QueueName, file: FileIdentity) {
-    // As above.
-    let _ = open_directory().map(|directory| {
-        let directory = directory?;
-        let found = directory.file(name).ok()?.filter(|found| found.identity() == file)?;
-        remove_unless_used(&directory, name, &found).ok()
-    });
-}
-
-/// The same for a participant that cannot leave, because its process is about to end while threads of it still wait: takes
-/// the name if nobody else lives there. Of two that do this at once none may; that leaves a stale file.
-pub(crate) fn remove_if_alone(segment: &Segment, locks: &Locks, own: u32) {
-    let Some(name) = segment.name().filter(|_| !segment.is_kept()) else { return };
-    if locks.are_of(segment).is_err() {
-        return;
-    }
-    let _ = Directory::with_place_of(name, |place| {
-        if !locks.try_lock_all()? {
-            return Ok(false);
-        }
-        let removed = remove_if_still(place, segment.identity());
-        locks.unlock_all_but(own)?;
-        removed
-    });
-}
-
 /// Whether a segment that was found by its name still has it (M3).
 pub(crate) fn is_still_named(segment: &Segment) -> bool {
     segment.fd().is_some_and(has_name)
@@ -288,7 +288,7 @@ fn remove_unless_used(directory: &Directory, name: &QueueName, file: &Descriptor
 }
 
 /// Takes the name away if it still leads to this file. The caller has one of the locks of M2.
-fn remove_if_still(place: &Place<'_>, file: Option<FileIdentity>) -> io::Result<bool> {
+fn remove_if_still(place: &Place<'_>, file: Option<FileIdentity>) -> Result<bool, Errno> {
     if file.is_none() || place.identity()? != file {
         return Ok(false);
     }
@@ -300,11 +300,7 @@ fn remove_if_still(place: &Place<'_>, file: Option<FileIdentity>) -> io::Result<
 pub(crate) fn state_of(file: &Descriptor, name: &QueueName) -> Result<NameState, AttachError> {
     let rounds = Rounds::begin();
     let is_live = loop {
-        let found = holders(file.as_fd()).map_err(|source| AttachError::System {
-            action: "look at the locks of the queue's file",
-            source,
-        })?;
-        match found {
+        match find_holders(file)? {
             Holders::Nobody => break false,
             Holders::Participants => break true,
             // Its name is gone by now, or will be: whoever asks looks again.
@@ -327,6 +323,11 @@ pub(crate) fn is_being_removed(file: &Descriptor) -> bool {
     holders(file.as_fd()).is_ok_and(|found| matches!(found, Holders::Remover))
 }
 
+fn find_holders(file: &Descriptor) -> Result<Holders, AttachError> {
+    holders(file.as_fd())
+        .map_err(|source| AttachError::System { action: "look at the locks of the queue's file", source })
+}
+
 /// Whether an error says that a file is a queue, if not one that can be used.
 fn is_of_a_queue(error: &AttachError) -> bool {
     matches!(error, AttachError::Corrupted(_) | AttachError::OtherVersion { .. })
@@ -341,9 +342,8 @@ fn check_name(found: &Preamble, name: &QueueName) -> Result<(), AttachError> {
     }
 }
 
-fn open_directory() -> Result<Option<Directory>, AttachError> {
-    Directory::open()
-        .map_err(|source| AttachError::System { action: "open the folder of named queues", source })
+fn not_found(name: &QueueName, folder: &Path) -> AttachError {
+    AttachError::NotFound { name: name.clone(), folder: folder.to_owned() }
 }
 
 fn remove_error(source: io::Error) -> AttachError {

@@ -19,8 +19,36 @@ use crate::sweep;
 use crate::sync::Ordering;
 use crate::word::Owner;
 
-/// Rounds through the table before a newcomer gives up: each finds an entry, or loses one to another newcomer.
+/// Rounds through the table before a newcomer gives up for now: each finds an entry, or loses one to another newcomer.
 const MAX_ROUNDS: usize = 8;
+
+/// Why a process is no participant.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Somebody is in the way who is about to go on, unless stopped: the caller may try again, and says this if it lasts.
+    Passing(AttachError),
+    Final(AttachError),
+}
+
+impl From<AttachError> for Refusal {
+    fn from(error: AttachError) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl From<Corrupted> for Refusal {
+    fn from(error: Corrupted) -> Self {
+        Self::Final(error.into())
+    }
+}
+
+impl From<Refusal> for AttachError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Passing(error) | Refusal::Final(error) => error,
+        }
+    }
+}
 
 /// This process's place in one segment. Held by `Attached`, which also deregisters it.
 #[derive(Debug)]
@@ -35,7 +63,7 @@ pub(crate) struct Participant {
 
 impl Participant {
     /// Registers this process, after returning what dead participants held.
-    pub(crate) fn register(segment: &Segment) -> Result<Self, AttachError> {
+    pub(crate) fn register(segment: &Segment) -> Result<Self, Refusal> {
         let locks = Locks::of(segment);
         match Self::claim(segment, &locks) {
             Ok((id, generation)) => Ok(Self {
@@ -55,7 +83,8 @@ impl Participant {
     }
 
     /// Takes the lock and the entry of a free place; returns its id and generation.
-    fn claim(segment: &Segment, locks: &Locks) -> Result<(u32, u64), AttachError> {
+    fn claim(segment: &Segment, locks: &Locks) -> Result<(u32, u64), Refusal> {
+        let all_taken = AttachError::TableFull { limit: segment.layout().participants };
         for _ in 0..MAX_ROUNDS {
             sweep::sweep(segment, locks, None)?;
             let mut lost_one = false;
@@ -81,11 +110,17 @@ impl Participant {
                 lost_one = true;
             }
             if !lost_one {
-                break;
+                return Err(Refusal::Final(all_taken));
             }
             std::thread::yield_now();
         }
-        Err(AttachError::TableFull { limit: segment.layout().participants })
+        // Places are free, and somebody has their locks: all at once, or one each on the way in or out.
+        Err(Refusal::Passing(match segment.name() {
+            Some(name) if locks.file().is_some_and(names::is_being_removed) => {
+                AttachError::ChangingHands { name: name.clone() }
+            }
+            _ => all_taken,
+        }))
     }
 
     pub(crate) fn id(&self) -> u32 {

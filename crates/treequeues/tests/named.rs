@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use treequeues::{
-    AttachError, CreateError, CreateOptions, Observer, OpenError, Queue, Schema, Tree, TypedQueue, Wait,
-    WhatFor,
+    AttachError, CreateError, CreateOptions, LeftBehind, Observer, OpenError, Queue, Schema, Tree,
+    TypedQueue, Wait, WhatFor, take_left_behind,
 };
 
 /// Says to a child of this test what it is to do, and with which queue.
@@ -201,4 +201,34 @@ fn a_loan_that_a_panic_drops_gives_its_item_back() {
     assert!(panicked.is_err());
     drop(queue.queue().borrow().expect("the first item, again"));
     assert_eq!(queue.pop().expect("the drop released the first"), sample(2));
+}
+
+#[test]
+fn the_last_to_leave_remembers_how_many_items_are_lost() {
+    let name = unique("lost");
+    let queue = TypedQueue::<Sample>::create_named(&name, 4, CreateOptions::default()).expect("room");
+    for step in 0..3 {
+        queue.push(&sample(step)).expect("room");
+    }
+    drop(queue);
+    // Other tests of this process leave items too.
+    let ours = |left: &LeftBehind| matches!(left, LeftBehind::Items { queue, .. } if queue.as_str() == name);
+    let told: Vec<_> = take_left_behind().into_iter().filter(ours).collect();
+    assert!(matches!(told[..], [LeftBehind::Items { count: 3, .. }]), "{told:?}");
+    assert!(!take_left_behind().iter().any(ours), "it is told once");
+}
+
+#[test]
+fn a_name_that_this_very_process_has_open_is_refused_with_what_it_holds() {
+    let name = unique("here");
+    let queue = TypedQueue::<Sample>::create_named(&name, 4, CreateOptions::default()).expect("room");
+    let held_here = || match TypedQueue::<Sample>::create_named(&name, 4, CreateOptions::default()) {
+        Err(CreateError::Exists { held_here, .. }) => held_here,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(held_here(), Some(0));
+    queue.push(&sample(1)).expect("room");
+    let loan = queue.queue().borrow().expect("an item");
+    assert_eq!(held_here(), Some(1));
+    loan.release().expect("sound");
 }

@@ -1,10 +1,11 @@
 //! The life and death of a name as a model, explored in every reachable state.
 //!
 //! Each system call of `src/names.rs` that others can see, and of the registration around it, is one step here; between any
-//! two steps any other process may run, stop for ever, or die. What is modelled: which file the name leads to, and who has
-//! which lock of which file. The model shares no code with the library.
+//! two steps any other process may run, stop for ever, or die. What is modelled: which file the name leads to, who has which
+//! lock of which file, and whose entries in it are in use. The model shares no code with the library.
 //!
-//! A process opens the name (attaches, or creates), stays, takes the name away or not, leaves, and opens it again.
+//! A process opens the name (attaches, or creates), stays, takes the name away or not, leaves, and opens it again. One that
+//! only attaches is told that there is no queue, or that it is stale, where the others create one.
 //!
 //! The long explorations are ignored: `cargo test --release --test names -- --ignored` runs them.
 
@@ -21,10 +22,13 @@ const STEPS_ALONE: usize = 40;
 const IS_NAMED: &str = "a queue that somebody opened has the name, unless a participant took it away";
 const ONLY_ITS_OWN: &str = "a name is only taken from the file that was looked at";
 const NOTHING_IS_LEFT: &str = "once all have left and nobody died, no name is left";
+const STALE_IS_TRUE: &str = "a queue is called stale only if a participant of it died";
 const NEWCOMER: &str =
     "a newcomer's open comes to an end, whoever has stopped, unless one has all locks of the file";
 
 type File = u8;
+/// The generations of a file's entries, one a process: odd while it is in use.
+type Entries = [u8; PROCESSES];
 
 /// A lock of one process on one file. A participant's own byte, the byte of the name, or all.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -39,6 +43,11 @@ struct Locks {
 enum At {
     LookUp,
     WhoLives(File),
+    /// What one that only attaches does where nobody lives: whether somebody died there.
+    ReadsEntries(File),
+    IsStillDeserted(File, Entries),
+    ReadsEntriesAgain(File, Entries),
+    ToldStale(File),
     Register(File),
     IsStillNamed(File),
     /// What a newcomer that came too late does: as one that leaves.
@@ -59,6 +68,7 @@ enum At {
     TakeUnlinks(File),
     TakeUnlocks(File),
     Leave(File),
+    LeaveUnlocks(File),
     LeaveAll(File),
     LeaveSeesName(File),
     LeaveUnlinks(File),
@@ -73,12 +83,16 @@ struct Process {
     /// Its file without a name, while it looks after what has the name.
     own: Option<File>,
     opens_left: u8,
+    only_attaches: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct State {
     name: Option<File>,
     locks: [[Locks; PROCESSES]; FILES],
+    entries: [Entries; FILES],
+    /// Files of which a participant died.
+    mourned: [bool; FILES],
     /// Files whose name a participant took away on purpose.
     taken: [bool; FILES],
     processes: [Process; PROCESSES],
@@ -102,12 +116,19 @@ struct Mutation {
     no_unlock_before_leaving: bool,
     no_lock_of_the_name: bool,
     no_lock_over_all: bool,
+    /// Called stale because nobody lives there.
+    no_look_at_entries: bool,
+    /// Called stale because an entry was in use before it was seen that nobody lives there.
+    no_second_look_at_entries: bool,
+    no_freeing_before_unlocking: bool,
 }
 
 #[derive(Clone)]
 struct Names {
     opens: u8,
     deaths: u8,
+    /// How many of the processes only attach.
+    attachers: usize,
     mutation: Mutation,
 }
 
@@ -133,17 +154,58 @@ impl State {
         !self.others(file, me).any(conflict)
     }
 
+    fn register(&mut self, file: File, me: usize) {
+        self.mine(file, me).own = true;
+        self.change_entry(file, me);
+    }
+
+    fn free_entry(&mut self, file: File, process: usize) {
+        self.change_entry(file, process);
+    }
+
+    fn change_entry(&mut self, file: File, process: usize) {
+        // Only those who attach ever look, and states that nobody can tell apart need not be told apart here.
+        if self.processes.iter().any(|process| process.only_attaches) {
+            self.entries[usize::from(file)][process] += 1;
+        }
+    }
+
+    /// Forgets what was said of files that are gone.
+    fn forget(&mut self) {
+        for file in (0..FILES as File).filter(|file| !self.is_used(*file)).collect::<Vec<_>>() {
+            self.entries[usize::from(file)] = Entries::default();
+            self.mourned[usize::from(file)] = false;
+        }
+    }
+
+    /// Frees the entries of the dead.
+    fn sweep(&mut self, file: File, me: usize) {
+        for process in (0..PROCESSES).filter(|process| *process != me) {
+            let is_used = self.entries[usize::from(file)][process] % 2 == 1;
+            if is_used && !self.locks[usize::from(file)][process].own {
+                self.free_entry(file, process);
+            }
+        }
+    }
+
+    fn ends_an_open(&mut self, me: usize) -> At {
+        let process = &mut self.processes[me];
+        process.opens_left -= 1;
+        if process.opens_left > 0 { At::LookUp } else { At::Gone }
+    }
+
     /// A file that nobody refers to any more.
     fn fresh_file(&self) -> File {
-        let is_used = |file: File| {
-            self.name == Some(file)
-                || self.locks[usize::from(file)].iter().any(|locks| *locks != Locks::default())
-                || self
-                    .processes
-                    .iter()
-                    .any(|process| process.own == Some(file) || process.at.file() == Some(file))
-        };
-        (0..FILES as File).find(|file| !is_used(*file)).expect("each process refers to two at most")
+        (0..FILES as File).find(|file| !self.is_used(*file)).expect("each process refers to two at most")
+    }
+
+    fn is_used(&self, file: File) -> bool {
+        self.name == Some(file)
+            || self.locks[usize::from(file)].iter().any(|locks| *locks != Locks::default())
+            || self
+                .processes
+                .iter()
+                .any(|process| process.own == Some(file) || process.at.file() == Some(file))
     }
 
     fn unlink(&mut self, expected: File) {
@@ -157,6 +219,11 @@ impl At {
         match self {
             Self::LookUp | Self::Create | Self::Gone | Self::Dead => None,
             Self::WhoLives(file)
+            | Self::ReadsEntries(file)
+            | Self::IsStillDeserted(file, _)
+            | Self::ReadsEntriesAgain(file, _)
+            | Self::ToldStale(file)
+            | Self::LeaveUnlocks(file)
             | Self::Register(file)
             | Self::IsStillNamed(file)
             | Self::Retreat(file)
@@ -184,7 +251,11 @@ impl At {
 
 impl Names {
     fn new(opens: u8, deaths: u8) -> Self {
-        Self { opens, deaths, mutation: Mutation::default() }
+        Self { opens, deaths, attachers: 0, mutation: Mutation::default() }
+    }
+
+    fn with_attachers(self, attachers: usize) -> Self {
+        Self { attachers, ..self }
     }
 
     /// One step of a process that is neither gone nor dead.
@@ -194,6 +265,7 @@ impl Names {
         let next = match state.processes[me].at {
             At::LookUp => match state.name {
                 Some(file) => At::WhoLives(file),
+                None if state.processes[me].only_attaches => state.ends_an_open(me),
                 None => At::Create,
             },
             At::WhoLives(file) => {
@@ -201,15 +273,41 @@ impl Names {
                     At::LookUp
                 } else if state.others(file, me).any(any) {
                     At::Register(file)
+                } else if state.processes[me].only_attaches {
+                    if mutation.no_look_at_entries { At::ToldStale(file) } else { At::ReadsEntries(file) }
                 } else if mutation.no_lock_over_all {
                     At::SeeName(file)
                 } else {
                     At::LockAll(file)
                 }
             }
+            At::ReadsEntries(file) => At::IsStillDeserted(file, state.entries[usize::from(file)]),
+            At::IsStillDeserted(file, before) => {
+                if state.others(file, me).any(any) {
+                    At::LookUp
+                } else {
+                    At::ReadsEntriesAgain(file, before)
+                }
+            }
+            At::ReadsEntriesAgain(file, before) => {
+                let after = state.entries[usize::from(file)];
+                let is_used = |entry: u8| entry % 2 == 1;
+                let is_same =
+                    |process: usize| mutation.no_second_look_at_entries || before[process] == after[process];
+                if (0..PROCESSES).any(|process| is_used(before[process]) && is_same(process)) {
+                    if state.name == Some(file) { At::ToldStale(file) } else { At::LookUp }
+                } else if before == after {
+                    // All have left: what the last of them has yet to do is done for it.
+                    At::LockAll(file)
+                } else {
+                    At::LookUp
+                }
+            }
+            At::ToldStale(_) => state.ends_an_open(me),
             At::Register(file) => {
                 if state.is_free_for(file, me, |locks| locks.all) {
-                    state.mine(file, me).own = true;
+                    state.sweep(file, me);
+                    state.register(file, me);
                     if mutation.no_look_after_registering { At::Joined(file) } else { At::IsStillNamed(file) }
                 } else {
                     At::LookUp
@@ -218,6 +316,7 @@ impl Names {
             At::IsStillNamed(file) if state.name == Some(file) => At::Joined(file),
             At::IsStillNamed(file) => At::Retreat(file),
             At::Retreat(file) => {
+                state.free_entry(file, me);
                 state.mine(file, me).own = false;
                 At::RetreatAll(file)
             }
@@ -260,7 +359,9 @@ impl Names {
             At::Create => {
                 let file = state.fresh_file();
                 state.taken[usize::from(file)] = false;
-                state.mine(file, me).own = true;
+                state.mourned[usize::from(file)] = false;
+                state.entries[usize::from(file)] = Entries::default();
+                state.register(file, me);
                 state.processes[me].own = Some(file);
                 At::Link(file)
             }
@@ -298,6 +399,12 @@ impl Names {
                 At::Leave(file)
             }
             At::Leave(file) => {
+                if !mutation.no_freeing_before_unlocking {
+                    state.free_entry(file, me);
+                }
+                At::LeaveUnlocks(file)
+            }
+            At::LeaveUnlocks(file) => {
                 if !mutation.no_unlock_before_leaving {
                     state.mine(file, me).own = false;
                 }
@@ -319,9 +426,7 @@ impl Names {
             }
             At::Close(file) => {
                 *state.mine(file, me) = Locks::default();
-                let process = &mut state.processes[me];
-                process.opens_left -= 1;
-                if process.opens_left > 0 { At::LookUp } else { At::Gone }
+                state.ends_an_open(me)
             }
             At::Gone | At::Dead => unreachable!("no action leads here"),
         };
@@ -332,10 +437,12 @@ impl Names {
     fn comes_in(&self, state: &State, me: usize) -> bool {
         let mut state = state.clone();
         // It is a new process: it has left nothing behind.
-        for locks in &mut state.locks {
+        for (locks, entries) in state.locks.iter_mut().zip(&mut state.entries) {
             locks[me] = Locks::default();
+            // It has another place in the table.
+            entries[me] += entries[me] % 2;
         }
-        state.processes[me] = Process { at: At::LookUp, own: None, opens_left: 1 };
+        state.processes[me] = Process { at: At::LookUp, own: None, opens_left: 1, only_attaches: false };
         for _ in 0..STEPS_ALONE {
             if matches!(state.processes[me].at, At::Joined(_)) {
                 return true;
@@ -351,12 +458,15 @@ impl Model for Names {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let process = Process { at: At::LookUp, own: None, opens_left: self.opens };
+        let process =
+            |only_attaches| Process { at: At::LookUp, own: None, opens_left: self.opens, only_attaches };
         vec![State {
             name: None,
             locks: Default::default(),
+            entries: Default::default(),
+            mourned: [false; FILES],
             taken: [false; FILES],
-            processes: std::array::from_fn(|_| process.clone()),
+            processes: std::array::from_fn(|me| process(me < self.attachers)),
             deaths_left: self.deaths,
             somebody_died: false,
             took_a_strangers: false,
@@ -387,14 +497,17 @@ impl Model for Names {
                 state.processes[me].at = At::TakeLockOfName(file);
             }
             Action::Die(me) => {
-                for locks in &mut state.locks {
+                for (file, locks) in state.locks.iter_mut().enumerate() {
+                    state.mourned[file] |= state.entries[file][me] % 2 == 1;
                     locks[me] = Locks::default();
                 }
-                state.processes[me] = Process { at: At::Dead, own: None, opens_left: 0 };
+                state.processes[me] = Process { at: At::Dead, opens_left: 0, ..state.processes[me].clone() };
+                state.processes[me].own = None;
                 state.deaths_left -= 1;
                 state.somebody_died = true;
             }
         }
+        state.forget();
         Some(state)
     }
 
@@ -407,6 +520,12 @@ impl Model for Names {
                 })
             }),
             Property::always(ONLY_ITS_OWN, |_, state: &State| !state.took_a_strangers),
+            Property::always(STALE_IS_TRUE, |_, state: &State| {
+                state.processes.iter().all(|process| match process.at {
+                    At::ToldStale(file) => state.mourned[usize::from(file)],
+                    _ => true,
+                })
+            }),
             Property::always(NOTHING_IS_LEFT, |_, state: &State| {
                 let all_gone = state.processes.iter().all(|process| process.at == At::Gone);
                 !all_gone || state.somebody_died || state.name.is_none()
@@ -431,7 +550,10 @@ fn holds(model: Names) {
 }
 
 fn fails(mutation: Mutation, expected: &str) {
-    let model = Names { mutation, ..Names::new(2, 0) };
+    fails_with(Names { mutation, ..Names::new(2, 0) }, expected);
+}
+
+fn fails_with(model: Names, expected: &str) {
     let checker = model.checker().threads(1).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let failed = checker.discoveries();
     assert!(failed.contains_key(expected), "expected {expected:?} to fail, but {:?} failed", failed.keys());
@@ -457,6 +579,40 @@ fn three_processes_open_take_leave_twice_and_one_dies() {
 #[test]
 fn two_of_three_processes_die() {
     holds(Names::new(1, 2));
+}
+
+#[test]
+fn one_of_three_only_attaches() {
+    holds(Names::new(1, 0).with_attachers(1));
+}
+
+#[test]
+fn one_of_three_only_attaches_and_one_dies() {
+    holds(Names::new(1, 1).with_attachers(1));
+}
+
+#[test]
+#[ignore = "millions of states"]
+fn one_of_three_only_attaches_and_all_come_twice() {
+    holds(Names::new(2, 1).with_attachers(1));
+}
+
+#[test]
+fn without_the_look_at_entries() {
+    let mutation = Mutation { no_look_at_entries: true, ..Mutation::default() };
+    fails_with(Names { mutation, ..Names::new(2, 0).with_attachers(1) }, STALE_IS_TRUE);
+}
+
+#[test]
+fn without_the_second_look_at_entries() {
+    let mutation = Mutation { no_second_look_at_entries: true, ..Mutation::default() };
+    fails_with(Names { mutation, ..Names::new(2, 0).with_attachers(1) }, STALE_IS_TRUE);
+}
+
+#[test]
+fn without_freeing_the_entry_before_unlocking() {
+    let mutation = Mutation { no_freeing_before_unlocking: true, ..Mutation::default() };
+    fails_with(Names { mutation, ..Names::new(2, 0).with_attachers(1) }, STALE_IS_TRUE);
 }
 
 #[test]

@@ -31,15 +31,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use crate::error::AttachError;
-use crate::fork::{self, NoFork};
+use crate::fork::{self, FileIdentity, NoFork};
 use crate::format::Slot;
-use crate::names;
-use crate::participant::Participant;
+use crate::names::{Farewell, Rounds};
+use crate::participant::{Participant, Refusal};
 use crate::ring::{Claim, Ring};
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentId};
 use crate::sync::local;
 use crate::wait::{Event, Patience};
+use crate::word::{Phase, Word};
 use holds::FirstThread;
 pub use peers::Peers;
 use peers::Threads;
@@ -90,17 +91,32 @@ impl Attached {
     pub(crate) fn create<E: From<AttachError>>(
         segment: impl FnOnce() -> Result<Segment, E>,
     ) -> Result<Arc<Self>, E> {
-        Ok(Self::register(segment()?)?)
+        Ok(Self::register(segment()?).map_err(AttachError::from)?)
     }
 
     /// The attachment of this very process to segment `id`, or through one that it inherited, or to what `segment` maps.
     /// One whose descriptors are closed leads nowhere.
     ///
-    /// `None` when there is none of the first two kinds, and nothing to map.
+    /// `None` when there is none of the first two kinds, and nothing to map. Waits for somebody who is in the way of a
+    /// registration, but not for ever (`names` M5).
     pub(crate) fn find(
         id: SegmentId,
-        segment: impl FnOnce() -> Result<Option<Segment>, AttachError>,
+        segment: impl Fn() -> Result<Option<Segment>, AttachError>,
     ) -> Result<Option<Arc<Self>>, AttachError> {
+        let rounds = Rounds::begin();
+        loop {
+            match Self::find_now(id, &segment) {
+                Err(Refusal::Passing(_)) if rounds.go_on() => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
+    /// The same without a wait for who is in the way.
+    pub(crate) fn find_now(
+        id: SegmentId,
+        segment: impl FnOnce() -> Result<Option<Segment>, AttachError>,
+    ) -> Result<Option<Arc<Self>>, Refusal> {
         let here = fork::generation();
         // Declared before the lock, so dropped after it (A1).
         let mut seen: Vec<(bool, Arc<Self>)> = Vec::new();
@@ -131,14 +147,32 @@ impl Attached {
             Some(again) => Some(again?),
         };
         match segment {
-            Some(segment) if segment.id() != id => Err(AttachError::OtherSegment),
+            Some(segment) if segment.id() != id => Err(AttachError::OtherSegment.into()),
             Some(segment) => Self::register(segment).map(Some),
             None => Ok(None),
         }
     }
 
+    /// How many slots this process holds of the queue that this file is, if it is attached to that.
+    pub(crate) fn held_here(file: FileIdentity) -> Option<usize> {
+        let no_fork = fork::hold_off();
+        let here = fork::generation();
+        // All of them, because none may be dropped before the lock is (A1).
+        let listed: Vec<_> = list(&no_fork)
+            .attached
+            .iter()
+            .filter(|listed| listed.fork_generation == here)
+            .filter_map(|listed| listed.attached.upgrade())
+            .collect();
+        drop(no_fork);
+        let attached = listed.iter().find(|attached| attached.segment.identity() == Some(file))?;
+        let me = attached.participant.owner();
+        let is_ours = |word: &Word| word.owner() == me && word.phase().is_some_and(Phase::is_held);
+        Some(attached.ring().words().filter(is_ours).count())
+    }
+
     /// Attaches to a segment that was mapped already: as another participant, if this process is one of it.
-    pub(crate) fn register(segment: Segment) -> Result<Arc<Self>, AttachError> {
+    pub(crate) fn register(segment: Segment) -> Result<Arc<Self>, Refusal> {
         let participant = Participant::register(&segment)?;
         let threads = Threads::of(&segment.entries()[participant.id() as usize]);
         let mut attached = Self {
@@ -221,7 +255,8 @@ impl Drop for Attached {
         // First, because a child that is forked meanwhile would have it, and nobody who drops it.
         self.segment.take_from_children(&mut fork::hold_off());
         let was_ours = self.is_this_process();
-        let lost = self.participant.has_lost_its_locks(&self.segment).then(|| self.segment.to_be_removed());
+        let has_lost_its_locks = self.participant.has_lost_its_locks(&self.segment);
+        let farewell = has_lost_its_locks.then(|| Farewell::of(&self.segment)).flatten();
         // A damaged word keeps its entry in use; there is nobody left to tell.
         let _ = self.participant.deregister(&self.segment);
         if was_ours {
@@ -230,8 +265,8 @@ impl Drop for Attached {
         // SAFETY: dropped once, here, and not used afterwards.
         unsafe { ManuallyDrop::drop(&mut self.segment) };
         // Now that its locks are gone, too.
-        if let Some((name, file)) = lost.flatten() {
-            names::remove_if_left_behind(&name, file);
+        if let Some(farewell) = farewell {
+            farewell.remove_name();
         }
     }
 }

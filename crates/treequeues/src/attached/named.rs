@@ -1,5 +1,6 @@
 //! Attaching by a name, and what becomes of the name.
 
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use super::Attached;
@@ -7,6 +8,7 @@ use crate::error::{AttachError, CreateError, OpenError};
 use crate::fork;
 use crate::name::QueueName;
 use crate::names::{self, Rounds};
+use crate::participant::Refusal;
 use crate::schema::Schema;
 use crate::segment::{CreateOptions, Directory, Preamble, Segment, has_name};
 
@@ -18,24 +20,33 @@ impl Attached {
         capacity: u64,
         options: CreateOptions,
     ) -> Result<Arc<Self>, CreateError> {
-        let directory = Directory::make()
-            .map_err(|source| CreateError::System { action: "make the folder of named queues", source })?;
+        let directory = Directory::make()?;
         // First, because a queue that is left over may have the memory that this one needs.
-        names::make_room(&directory, &name)?;
+        names::make_room(&directory, &name).map_err(|error| Self::say_if_here(error, &directory))?;
         let attached =
             Self::create(|| Segment::create_named(&directory, name.clone(), schema, capacity, options))?;
-        names::publish(&directory, &attached.segment, &name)?;
+        names::publish(&directory, &attached.segment, &name)
+            .map_err(|error| Self::say_if_here(error, &directory))?;
         Ok(attached)
     }
 
-    /// Attaches to the queue of this name, by this process's own attachment if it has one.
-    pub(crate) fn attach_named(name: &QueueName) -> Result<Arc<Self>, AttachError> {
+    /// Of a name that exists, whether it is this very process that has the queue open.
+    fn say_if_here(error: CreateError, directory: &Directory) -> CreateError {
+        let CreateError::Exists { name, .. } = error else { return error };
+        let holder = directory.place_of(&name).identity().ok().flatten();
+        let held_here = holder.and_then(Self::held_here);
+        CreateError::Exists { name, held_here }
+    }
+
+    /// Attaches to the queue of this name, by this process's own attachment if it has one. It is looked for in `folder`, or in
+    /// this user's.
+    pub(crate) fn attach_named(name: &QueueName, folder: Option<&Path>) -> Result<Arc<Self>, AttachError> {
         let rounds = Rounds::begin();
-        let mut was_being_removed = false;
+        let mut was_changing_hands = false;
         loop {
-            let file = Arc::new(names::find(name)?);
-            let outcome = Preamble::read(&*file).and_then(|found| {
-                Self::find(found.header.id, || Segment::attach(Arc::clone(&file)).map(Some))
+            let file = Arc::new(names::find(name, folder)?);
+            let outcome = Preamble::read(&*file).map_err(Refusal::from).and_then(|found| {
+                Self::find_now(found.header.id, || Segment::attach(Arc::clone(&file)).map(Some))
             });
             match outcome {
                 // Else it came too late (`names` M3).
@@ -50,16 +61,22 @@ impl Attached {
                         return Ok(attached);
                     }
                 }
-                // All places were taken at once, by somebody who removed the name (`names` M2).
-                Err(AttachError::TableFull { .. }) if !has_name(&*file) => {}
-                // Or by somebody who is about to; `find` has waited for that, if this is not the first time (`names` M5).
-                Err(AttachError::TableFull { .. }) if names::is_being_removed(&file) => {
-                    if was_being_removed {
-                        return Err(AttachError::ChangingHands { name: name.clone() });
+                // Somebody has all its bytes and has removed the name, or is about to (`names` M2). `find` has waited for that,
+                // if this is not the first time (`names` M5).
+                Err(Refusal::Passing(_)) if !has_name(&*file) => {}
+                Err(Refusal::Passing(error @ AttachError::ChangingHands { .. })) => {
+                    if was_changing_hands {
+                        return Err(error);
                     }
-                    was_being_removed = true;
+                    was_changing_hands = true;
                 }
-                Err(error) => return Err(error),
+                Err(Refusal::Passing(error)) => {
+                    if rounds.go_on() {
+                        continue;
+                    }
+                    return Err(error);
+                }
+                Err(Refusal::Final(error)) => return Err(error),
             }
             rounds.next(name)?;
         }
@@ -74,7 +91,7 @@ impl Attached {
     ) -> Result<Arc<Self>, OpenError> {
         let rounds = Rounds::begin();
         loop {
-            match Self::attach_named(name) {
+            match Self::attach_named(name, None) {
                 Err(error) if names::is_replaceable(&error) => {}
                 attached => return Ok(attached?),
             }

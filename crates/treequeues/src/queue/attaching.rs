@@ -1,13 +1,16 @@
 //! Creating queues, and ways to come to one: by its name, its descriptor, or a handle.
 
 use std::os::fd::{OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::Arc;
 
 use super::Queue;
 use crate::attached::Attached;
 use crate::error::{AttachError, CreateError, OpenError};
+use crate::fork::Descriptor;
 use crate::name::QueueName;
 use crate::schema::{Schema, SchemaDifference};
-use crate::segment::{CreateOptions, Segment, SegmentId};
+use crate::segment::{CreateOptions, Preamble, Segment, SegmentId, open_anew, open_through};
 
 /// What another process needs to attach to an anonymous queue, while the process that it names lives and has it open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +64,15 @@ impl Queue {
     /// # Errors
     /// `NotFound`, `Stale` if all its participants have died, `At` if what is there is no sound queue, and `TableFull`.
     pub fn attach(name: &str) -> Result<Self, AttachError> {
-        Attached::attach_named(&name.parse()?).map(Self::new)
+        Attached::attach_named(&name.parse()?, None).map(Self::new)
+    }
+
+    /// The same of a name in another folder than this user's is now: see `folder`.
+    ///
+    /// # Errors
+    /// As `attach`.
+    pub fn attach_in(folder: &Path, name: &str) -> Result<Self, AttachError> {
+        Attached::attach_named(&name.parse()?, Some(folder)).map(Self::new)
     }
 
     /// Attaches to the queue of this name, or creates it if there is none. Of several processes that open one name at once, one
@@ -112,6 +123,12 @@ impl Queue {
         self.attached()?.unlink()
     }
 
+    /// The folder that the queue's name was in when this process came to it, as an absolute path: where other processes find it,
+    /// whatever their environment says. None of an anonymous queue.
+    pub fn folder(&self) -> Option<&Path> {
+        self.attached.segment().folder()
+    }
+
     /// The name that the queue was created with, whether it still has it or not.
     pub fn name(&self) -> Option<&QueueName> {
         self.attached.segment().name()
@@ -131,16 +148,18 @@ impl Queue {
     /// # Errors
     /// If the descriptor leads to no sound segment, or to another one, or if its table of participants is full.
     pub fn attach_fd(fd: OwnedFd, id: Option<SegmentId>) -> Result<Self, AttachError> {
-        let segment = Segment::attach_anew(&fd)?;
+        let shared = open_anew(&fd)?;
         drop(fd);
-        Self::attach_segment(segment, id)
+        Self::attach_descriptor(shared, id)
     }
 
-    fn attach_segment(segment: Segment, id: Option<SegmentId>) -> Result<Self, AttachError> {
-        if id.is_some_and(|id| id != segment.id()) {
+    fn attach_descriptor(shared: Descriptor, id: Option<SegmentId>) -> Result<Self, AttachError> {
+        let shared = Arc::new(shared);
+        let found = Preamble::read(&*shared)?.header.id;
+        if id.is_some_and(|id| id != found) {
             return Err(AttachError::OtherSegment);
         }
-        let attached = Attached::find(segment.id(), || Ok(Some(segment)))?;
+        let attached = Attached::find(found, || Segment::attach(Arc::clone(&shared)).map(Some))?;
         Ok(Self::new(attached.expect("there is a segment to attach to")))
     }
 
@@ -161,7 +180,7 @@ impl Queue {
         if let Some(queue) = Self::find(handle.id)? {
             return Ok(queue);
         }
-        Self::attach_segment(Segment::attach_through(handle.pid, handle.fd)?, Some(handle.id))
+        Self::attach_descriptor(open_through(handle.pid, handle.fd)?, Some(handle.id))
     }
 
     /// What another process can attach by: see `Handle`.

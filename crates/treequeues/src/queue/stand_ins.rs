@@ -28,7 +28,7 @@ impl Queue {
 
     /// A participant of a segment that was mapped.
     pub(crate) fn on(segment: Segment) -> Result<Self, AttachError> {
-        Attached::register(segment).map(Self::new)
+        Ok(Self::new(Attached::register(segment)?))
     }
 
     /// What a daemonizing library does that closes all descriptors and opens others.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use super::named::owner_of;
 use crate::error::{AttachError, CreateError};
 use crate::fork::{Descriptor, Mapping};
 use crate::format::Header;
@@ -92,8 +93,7 @@ pub(super) fn map(
         return Err(AttachError::DescriptorsClosed);
     }
     // Opened anew, not duplicated: duplicates share their locks.
-    let own = open_anew(shared.as_fd())
-        .map_err(|source| AttachError::System { action: "open the segment's lock descriptor", source })?;
+    let own = open_anew(shared.as_fd()).map_err(|source| not_opened(shared, source))?;
     if own.identity() != shared.identity() {
         return Err(AttachError::DescriptorsClosed);
     }
@@ -103,6 +103,17 @@ pub(super) fn map(
         mapping.populate();
     }
     Ok((Arc::new(own), mapping))
+}
+
+/// Why a segment that this process has open cannot be opened once more.
+fn not_opened(shared: &Descriptor, source: io::Error) -> AttachError {
+    let here = rustix::process::geteuid().as_raw();
+    match owner_of(shared) {
+        Ok(owner) if owner != here && source.kind() == io::ErrorKind::PermissionDenied => {
+            AttachError::OtherUser { owner, here }
+        }
+        _ => AttachError::System { action: "open the segment's lock descriptor", source },
+    }
 }
 
 /// Another opening of the file behind a descriptor.

@@ -21,6 +21,7 @@ use std::fs::OpenOptions;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ use crate::schema::Schema;
 
 pub(crate) use file::read_at;
 pub(crate) use heap::Heap;
-pub(crate) use named::{Directory, Place, has_name};
+pub(crate) use named::{Directory, NoPlace, Place, has_name, owner_of};
 pub(crate) use preamble::Preamble;
 
 /// 128 random bits that name a segment.
@@ -55,6 +56,8 @@ pub(crate) struct Segment {
     /// 0 for no limit.
     max_deliveries: u32,
     name: Option<QueueName>,
+    /// The folder of a named one, as it was when this process came to it.
+    folder: Option<PathBuf>,
     backing: Backing,
 }
 
@@ -150,27 +153,11 @@ impl Segment {
 
     /// Maps the segment behind a descriptor, after checking F1 to F4.
     pub(crate) fn attach(shared: Arc<Descriptor>) -> Result<Self, AttachError> {
-        Self::of(Preamble::read(&*shared)?, shared)
-    }
-
-    /// The same for a descriptor that others may have, too: the segment gets its own.
-    pub(crate) fn attach_anew(fd: &OwnedFd) -> Result<Self, AttachError> {
-        let preamble = Preamble::read(fd)?;
-        let shared = file::open_anew(fd.as_fd())
-            .map_err(|source| AttachError::System { action: "open the segment's file", source })?;
-        Self::of(preamble, Arc::new(shared))
-    }
-
-    /// The same for the descriptor of a process that has this number there.
-    pub(crate) fn attach_through(pid: u32, fd: RawFd) -> Result<Self, AttachError> {
-        Self::attach(Arc::new(open_through(pid, fd)?))
-    }
-
-    fn of(preamble: Preamble, shared: Arc<Descriptor>) -> Result<Self, AttachError> {
-        let Preamble { header, schema, layout, name } = preamble;
+        let Preamble { header, schema, layout, name } = Preamble::read(&*shared)?;
+        let folder = name.as_ref().and_then(|_| named::folder_of(shared.as_fd()));
         let Header { id, flags, max_deliveries, .. } = header;
         let (base, backing) = map(shared, &layout, flags & FLAG_POPULATE != 0)?;
-        Ok(Self { base, layout, schema: Arc::new(schema), id, flags, max_deliveries, name, backing })
+        Ok(Self { base, layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder, backing })
     }
 
     /// Maps the same segment once more: for a forked child, whose inherited mapping became private.
@@ -189,10 +176,9 @@ impl Segment {
             return self.map_again();
         }
         let is_it = |found: &Descriptor| found.identity() == file.shared.identity();
-        let by_name = || {
-            let directory = Directory::open().ok()??;
-            directory.file(self.name.as_ref()?).ok()?.filter(is_it)
-        };
+        let in_folder =
+            |folder| Directory::open_if_there(folder).ok()??.file(self.name.as_ref()?).ok()?.filter(is_it);
+        let by_name = || self.folders().into_iter().find_map(in_folder);
         let through_parent = || open_through(parent, file.shared.number()).ok().filter(is_it);
         let shared = by_name().or_else(through_parent).ok_or(AttachError::DescriptorsClosed)?;
         self.map_again_by(Arc::new(shared))
@@ -205,8 +191,9 @@ impl Segment {
 
     fn again(&self, base: NonNull<u8>, backing: Backing) -> Self {
         let (layout, schema, name) = (self.layout.clone(), Arc::clone(&self.schema), self.name.clone());
+        let folder = self.folder.clone();
         let Self { id, flags, max_deliveries, .. } = *self;
-        Self { base, layout, schema, id, flags, max_deliveries, name, backing }
+        Self { base, layout, schema, id, flags, max_deliveries, name, folder, backing }
     }
 
     /// From now on a forked child has what it needs to attach as itself, and a private mapping in place of this one.
@@ -245,9 +232,22 @@ impl Segment {
         self.name.as_ref()
     }
 
-    /// The name and the file that are to go with the last participant, if there is a name and it is not to be kept.
-    pub(crate) fn to_be_removed(&self) -> Option<(QueueName, FileIdentity)> {
-        Some((self.name.clone()?, self.identity()?)).filter(|_| !self.is_kept())
+    /// The folder of a named segment, as it was when this process came to it.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// Where the segment's name may stand by now, the likeliest first: the process may have changed its directory, its root or
+    /// its environment, and somebody may have moved the folder.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        let now = self.fd().and_then(named::folder_of);
+        let mut folders = Vec::new();
+        for folder in [now, self.folder.clone(), Some(Directory::path_of_this_user())].into_iter().flatten() {
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+        folders
     }
 
     /// Whether the name outlives the participants.
@@ -417,7 +417,11 @@ impl Segment {
         let schema_place = base.as_ptr().wrapping_add(layout.schema_offset);
         // SAFETY: S1, L1 and L2: `schema_nbytes` bytes of the fresh region; the JSON lies elsewhere.
         unsafe { std::ptr::copy_nonoverlapping(json.as_ptr(), schema_place, json.len()) };
-        Ok(Self { base, layout, schema: Arc::new(schema), id, flags, max_deliveries, name, backing })
+        let folder = match &backing {
+            Backing::File(file) if name.is_some() => named::folder_of(file.shared.as_fd()),
+            Backing::File(_) | Backing::Heap(_) => None,
+        };
+        Ok(Self { base, layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder, backing })
     }
 }
 
@@ -431,8 +435,16 @@ fn map(
     Ok((mapping.base(), Backing::File(File { mapping, own, shared })))
 }
 
+/// Another opening of a segment's file, behind a descriptor that others may have, too.
+pub(crate) fn open_anew(fd: &OwnedFd) -> Result<Descriptor, AttachError> {
+    // First, because it may be a pipe, which would be waited for.
+    Preamble::read(fd)?;
+    file::open_anew(fd.as_fd())
+        .map_err(|source| AttachError::System { action: "open the segment's file", source })
+}
+
 /// Opens what a process has under this number.
-fn open_through(pid: u32, fd: RawFd) -> Result<Descriptor, AttachError> {
+pub(crate) fn open_through(pid: u32, fd: RawFd) -> Result<Descriptor, AttachError> {
     // A number that outlived its queue may lead to a terminal or a pipe by now.
     let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
     let path = format!("/proc/{pid}/fd/{fd}");

@@ -8,7 +8,6 @@
 //!
 //! Who may link and unlink, and when, is in `names`.
 
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -16,17 +15,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::available::{available_memory, is_out_of_descriptors};
+use super::available::available_memory;
 use super::file::{no_look, reserve_pages};
-use crate::error::{AttachError, CreateError};
+use crate::error::{AttachError, CreateError, FOLDER_VARIABLE, FolderError};
 use crate::fork::{Descriptor, FileIdentity};
 use crate::layout::Layout;
 use crate::name::QueueName;
 
 /// Where the folders of all users are: the one place that every Linux has for files in memory.
 const PARENT: &str = "/dev/shm";
-/// Names another folder, for a machine where `PARENT` is too small, or closed.
-const VARIABLE: &str = "TREEQUEUES_DIR";
 /// Permissions that somebody else has.
 const OTHERS: u32 = 0o077;
 
@@ -35,6 +32,24 @@ const OTHERS: u32 = 0o077;
 pub(crate) struct Directory {
     path: PathBuf,
     fd: Descriptor,
+}
+
+/// Why a name could not be looked at, or taken away, where it should stand.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoPlace {
+    #[error("its folder {}", .0.problem())]
+    Folder(#[from] FolderError),
+    #[error("{}", io::Error::from(*.0))]
+    File(Errno),
+}
+
+impl NoPlace {
+    pub(crate) fn errno(&self) -> Errno {
+        match self {
+            Self::Folder(error) => error.errno(),
+            Self::File(errno) => *errno,
+        }
+    }
 }
 
 /// Where a name stands: in the open folder, or at a path.
@@ -46,36 +61,65 @@ pub(crate) struct Place<'d> {
 
 impl Directory {
     /// The folder, made if it is not there.
-    pub(crate) fn make() -> io::Result<Self> {
-        let path = Self::path_of_this_user();
+    pub(crate) fn make() -> Result<Self, FolderError> {
+        let path = Self::absolute(Self::path_of_this_user())?;
         match rustix::fs::mkdir(&path, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => Self::open_at(path),
-            Err(errno) => Err(refused(&path, "cannot be made", errno.kind(), &errno)),
+            Ok(()) => {
+                // Whatever the process's umask takes away from new folders, this one is of no use without.
+                rustix::fs::chmod(&path, Mode::RWXU)
+                    .map_err(|errno| FolderError::system(&path, "cannot be made", errno))?;
+                Self::open_at(path)
+            }
+            Err(Errno::EXIST) => Self::open_at(path),
+            Err(errno) => Err(FolderError::system(&path, "cannot be made", errno)),
         }
     }
 
     /// The folder; `None` if nobody has made it.
-    pub(crate) fn open() -> io::Result<Option<Self>> {
-        match Self::open_at(Self::path_of_this_user()) {
+    pub(crate) fn open() -> Result<Option<Self>, FolderError> {
+        Self::open_if_there(Self::path_of_this_user())
+    }
+
+    /// The same of any folder.
+    pub(crate) fn open_if_there(path: PathBuf) -> Result<Option<Self>, FolderError> {
+        match Self::open_at(Self::absolute(path)?) {
             Ok(directory) => Ok(Some(directory)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.errno() == Errno::NOENT => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// Where the folder is, or would be.
     pub(crate) fn path_of_this_user() -> PathBuf {
-        match std::env::var_os(VARIABLE) {
-            Some(path) if !path.is_empty() => path.into(),
+        let path = match std::env::var_os(FOLDER_VARIABLE) {
+            Some(path) if !path.is_empty() => PathBuf::from(path),
             _ => Path::new(PARENT).join(format!("treequeues-{}", rustix::process::geteuid().as_raw())),
-        }
+        };
+        std::path::absolute(&path).unwrap_or(path)
     }
 
-    fn open_at(path: PathBuf) -> io::Result<Self> {
+    /// A relative path means what it does at this moment; what is made of it here is kept, and named by errors.
+    fn absolute(path: PathBuf) -> Result<PathBuf, FolderError> {
+        std::path::absolute(&path).map_err(|error| {
+            FolderError::system(
+                &path,
+                "cannot be found from the working directory",
+                Errno::from_io_error(&error).unwrap_or(Errno::NOENT),
+            )
+        })
+    }
+
+    fn open_at(path: PathBuf) -> Result<Self, FolderError> {
+        Self::open_as(path, rustix::process::geteuid().as_raw())
+    }
+
+    /// The folder of `owner`.
+    fn open_as(path: PathBuf, owner: u32) -> Result<Self, FolderError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let system = |errno| FolderError::system(&path, "cannot be opened", errno);
         let fd = Descriptor::open(|| Ok(rustix::fs::open(&path, flags, Mode::empty())?))
-            .map_err(|error| cannot_be_opened(&path, error))?;
-        check_folder(&path, &rustix::fs::fstat(&fd)?)?;
+            .map_err(|error| system(errno_of(&error)))?;
+        check_folder(&path, &rustix::fs::fstat(&fd).map_err(system)?, owner)?;
         Ok(Self { path, fd })
     }
 
@@ -84,24 +128,31 @@ impl Directory {
         Place { folder: self.fd.as_fd(), path: PathBuf::from(name.as_str()) }
     }
 
-    /// The same for who may have no descriptor left to open the folder with; `None` if nobody has made it.
-    pub(crate) fn with_place_of<T>(
+    /// The same for who leaves a queue whose file is `owner`'s, wherever its folder is by now, and may have no descriptor left
+    /// to open it with.
+    pub(crate) fn with_place_in<T>(
+        path: PathBuf,
+        owner: u32,
         name: &QueueName,
-        then: impl FnOnce(&Place<'_>) -> io::Result<T>,
-    ) -> io::Result<Option<T>> {
-        match Self::open() {
-            Ok(directory) => directory.map(|directory| then(&directory.place_of(name))).transpose(),
-            Err(error) if is_out_of_descriptors(&error) => {
-                let folder = Self::path_of_this_user();
-                let stat = rustix::fs::lstat(&folder)?;
+        then: impl FnOnce(&Place<'_>) -> Result<T, Errno>,
+    ) -> Result<T, NoPlace> {
+        match Self::open_as(path.clone(), owner) {
+            Ok(directory) => then(&directory.place_of(name)).map_err(NoPlace::File),
+            Err(error) if error.is_out_of_descriptors() => {
+                let system = |errno| FolderError::system(&path, "cannot be opened", errno);
+                let stat = rustix::fs::lstat(&path).map_err(system)?;
                 if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-                    return Err(cannot_be_opened(&folder, Errno::NOTDIR.into()));
+                    return Err(system(Errno::NOTDIR).into());
                 }
-                check_folder(&folder, &stat)?;
-                then(&Place { folder: CWD, path: folder.join(name.as_str()) }).map(Some)
+                check_folder(&path, &stat, owner)?;
+                then(&Place { folder: CWD, path: path.join(name.as_str()) }).map_err(NoPlace::File)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn path_of(&self, name: &QueueName) -> PathBuf {
@@ -109,10 +160,11 @@ impl Directory {
     }
 
     /// The names that files have here, in order. Other names are none of ours.
-    pub(crate) fn names(&self) -> io::Result<Vec<QueueName>> {
+    pub(crate) fn names(&self) -> Result<Vec<QueueName>, FolderError> {
+        let system = |errno| FolderError::system(&self.path, "cannot be read", errno);
         let mut names = Vec::new();
-        for entry in Dir::read_from(&self.fd)? {
-            if let Ok(name) = entry?.file_name().to_string_lossy().parse() {
+        for entry in Dir::read_from(&self.fd).map_err(system)? {
+            if let Ok(name) = entry.map_err(system)?.file_name().to_string_lossy().parse() {
                 names.push(name);
             }
         }
@@ -128,11 +180,11 @@ impl Directory {
                 check_private(&fd)?;
                 Ok(Some(fd))
             }
-            Err(source) => match Errno::from_io_error(&source) {
-                Some(Errno::NOENT) => Ok(None),
-                Some(Errno::LOOP) => Err(AttachError::Foreign("it is a symbolic link")),
-                Some(Errno::ISDIR) => Err(AttachError::Foreign("it is a folder")),
-                Some(Errno::NXIO) => Err(AttachError::Foreign("it is no regular file")),
+            Err(source) => match errno_of(&source) {
+                Errno::NOENT => Ok(None),
+                errno @ Errno::LOOP => Err(unusable("it is a symbolic link", errno)),
+                errno @ Errno::ISDIR => Err(unusable("it is a folder", errno)),
+                errno @ Errno::NXIO => Err(unusable("it is no regular file", errno)),
                 _ => Err(AttachError::System { action: "open the queue's file", source }),
             },
         }
@@ -152,11 +204,11 @@ impl Directory {
     pub(super) fn create(&self, layout: &Layout, item_nbytes: usize) -> Result<Descriptor, CreateError> {
         let total = layout.total_nbytes as u64;
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let open = || Ok(rustix::fs::openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR)?);
-        let fd = Descriptor::open(open).map_err(|source| CreateError::System {
-            action: "create a file in the folder of named queues",
-            source,
-        })?;
+        let system = |errno| FolderError::system(&self.path, "takes no new file", errno);
+        let fd = Descriptor::open(|| Ok(rustix::fs::openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR)?))
+            .map_err(|error| system(errno_of(&error)))?;
+        // Whatever the process's umask takes away from new files: others are to attach.
+        rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR).map_err(system)?;
         let available = || {
             let (memory, limit) = available_memory().map_err(no_look)?;
             let free = rustix::fs::fstatvfs(&fd).map_or(u64::MAX, |fs| fs.f_bavail * fs.f_frsize);
@@ -184,48 +236,68 @@ impl Directory {
 
 impl Place<'_> {
     /// Which file the name leads to.
-    pub(crate) fn identity(&self) -> io::Result<Option<FileIdentity>> {
+    pub(crate) fn identity(&self) -> Result<Option<FileIdentity>, Errno> {
         match rustix::fs::statat(self.folder, &self.path, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(FileIdentity::from_stat(&stat))),
             Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(errno.into()),
+            Err(errno) => Err(errno),
         }
     }
 
     /// Takes the name from whatever file has it.
-    pub(crate) fn unlink(&self) -> io::Result<()> {
+    pub(crate) fn unlink(&self) -> Result<(), Errno> {
         match rustix::fs::unlinkat(self.folder, &self.path, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(errno.into()),
+            Err(errno) => Err(errno),
         }
     }
 }
 
-/// Refuses a folder that is not this user's alone.
-fn check_folder(path: &Path, stat: &Stat) -> io::Result<()> {
-    let why = if stat.st_uid != rustix::process::geteuid().as_raw() {
-        "it belongs to another user"
-    } else if stat.st_mode & OTHERS != 0 {
-        "its permissions let other users in (it must be 0700)"
-    } else {
-        return Ok(());
-    };
-    Err(refused(path, "cannot be used", io::ErrorKind::PermissionDenied, &why))
+/// Refuses a folder that is not `owner`'s alone.
+fn check_folder(path: &Path, stat: &Stat, owner: u32) -> Result<(), FolderError> {
+    Err(FolderError::not_private(
+        path,
+        if stat.st_uid != owner {
+            "it belongs to another user"
+        } else if stat.st_mode & OTHERS != 0 {
+            "its permissions let other users in (it must be 0700)"
+        } else {
+            return Ok(());
+        },
+    ))
 }
 
 /// Refuses what is no regular file of this user alone.
 pub(super) fn check_private(fd: impl AsFd) -> Result<(), AttachError> {
     let stat = rustix::fs::fstat(fd)
         .map_err(|errno| AttachError::System { action: "stat the queue's file", source: errno.into() })?;
-    Err(AttachError::Foreign(if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        "it is no regular file"
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    Err(if kind != FileType::RegularFile {
+        unusable("it is no regular file", Errno::INVAL)
     } else if stat.st_uid != rustix::process::geteuid().as_raw() {
-        "it belongs to another user"
+        unusable("it belongs to another user", Errno::ACCESS)
     } else if stat.st_mode & OTHERS != 0 {
-        "its permissions let other users in"
+        unusable("its permissions let other users in", Errno::ACCESS)
     } else {
         return Ok(());
-    }))
+    })
+}
+
+fn unusable(why: &'static str, errno: Errno) -> AttachError {
+    AttachError::Unusable { why, errno: errno.raw_os_error() }
+}
+
+/// The user that a file belongs to.
+pub(crate) fn owner_of(fd: impl AsFd) -> io::Result<u32> {
+    Ok(rustix::fs::fstat(fd)?.st_uid)
+}
+
+/// The folder that a file is in, as the system knows it now: right also after the folder was moved, or for a descriptor that
+/// came from another process. `None` where the system does not say.
+pub(super) fn folder_of(fd: BorrowedFd<'_>) -> Option<PathBuf> {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
+    let folder = path.parent().filter(|folder| folder.is_absolute())?;
+    Some(folder.to_owned())
 }
 
 /// Whether the file behind a descriptor still has a name.
@@ -233,20 +305,7 @@ pub(crate) fn has_name(fd: impl AsFd) -> bool {
     rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_nlink > 0)
 }
 
-fn cannot_be_opened(path: &Path, error: io::Error) -> io::Error {
-    // That is no matter of the folder.
-    if is_out_of_descriptors(&error) {
-        error
-    } else {
-        refused(path, "cannot be opened", error.kind(), &error)
-    }
-}
-
-/// An error about the folder itself, with the way out. What the system said keeps its kind.
-fn refused(path: &Path, what: &str, kind: io::ErrorKind, why: &dyn fmt::Display) -> io::Error {
-    let path = path.display();
-    io::Error::new(
-        kind,
-        format!("the folder of named queues, {path}, {what}: {why}; {VARIABLE} names another one"),
-    )
+/// The system's number of an error that it gave.
+fn errno_of(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }

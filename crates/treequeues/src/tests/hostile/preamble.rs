@@ -72,7 +72,7 @@ fn mend_checksum(file: &File) {
 /// Attaches; a segment that is accepted must work.
 fn attach(file: File) -> Result<(), AttachError> {
     seal(&file);
-    let segment = Segment::attach_anew(&file.into())?;
+    let segment = Segment::attach(crate::segment::open_anew(&file.into())?.into())?;
     let layout = segment.layout();
     for (place, leaf) in layout.leaves.iter().zip(segment.schema().leaves()) {
         assert_eq!(place.nbytes, leaf.nbytes());
