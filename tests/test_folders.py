@@ -113,8 +113,10 @@ def test_the_file_goes_whatever_changed_since_the_queue_was_made(
 @pytest.mark.parametrize("leave", LEAVES.values(), ids=LEAVES)
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 @pytest.mark.parametrize("comes_by", ["fork", "name"])
-def test_the_file_goes_with_another_process_too(folder, monkeypatch, change, leave, comes_by):
-    is_there, may_attach, may_leave = Word(), Word(), Word()
+def test_the_file_goes_with_another_process_too(
+    folder, monkeypatch, words, change, leave, comes_by
+):
+    is_there, may_attach, may_leave = words
     queues = [TreeQueue(0, 2, name="a")] if comes_by == "fork" else []
 
     def stay_and_leave():
@@ -150,6 +152,18 @@ class Word:
 
     def wait(self):
         assert os.read(self._reads, 1) == b"x"
+
+    def close(self):
+        os.close(self._reads)
+        os.close(self._writes)
+
+
+@pytest.fixture
+def words():
+    words = Word(), Word(), Word()
+    yield words
+    for word in words:
+        word.close()
 
 
 def test_a_child_in_another_directory_takes_the_name_away_too(folder, monkeypatch):

@@ -117,11 +117,11 @@ class TreeQueue(Generic[T]):
         What its items look like stands in the queue. Items come as the example was, their classes
         where they can be imported here; else as dicts and tuples.
 
-        Raises FileNotFoundError if there is none, OSError if participants of it have died and nobody
-        lives there (ESTALE), if it is of another version of the format (EPROTONOSUPPORT), if all
-        places for participants are taken (EUSERS) or if somebody who removes it does not go on
-        (EBUSY), CorruptedError if it is damaged, ValueError if the name can be none, and TypeError or
-        SchemaError if `on_drop` does not fit.
+        Raises FileNotFoundError if there is none, OSError if participants of it have died and
+        nobody lives there (ESTALE), if it is of another version of the format (EPROTONOSUPPORT), if
+        all places for participants are taken (EUSERS) or if somebody who removes it does not go on
+        (EBUSY), CorruptedError if it is damaged, ValueError if the name can be none, and TypeError
+        or SchemaError if `on_drop` does not fit.
         """
 
     @classmethod
@@ -151,7 +151,8 @@ class TreeQueue(Generic[T]):
         attached go on. A name that is gone already, or another queue's by now, is left alone.
         It is found where it is by now, whatever became of the process's directory and environment.
 
-        Raises OSError, with the path, if the file cannot be removed, and ValueError if the queue was created without a name.
+        Raises OSError, with the path, if the file cannot be removed, and ValueError if the queue
+        was created without a name.
         """
 
     @property

@@ -16,16 +16,18 @@ def refuse_subinterpreters() -> None:
             continue
         if interpreters.get_current() != interpreters.get_main():
             raise ImportError(
-                "treequeues works in a process's main interpreter only, as NumPy does, and this is a "
-                "sub-interpreter; use it there, or in processes of their own (under mod_wsgi: "
+                "treequeues works in a process's main interpreter only, as NumPy does, and this is "
+                "a sub-interpreter; use it there, or in processes of their own (under mod_wsgi: "
                 "WSGIApplicationGroup %{GLOBAL})"
             )
         return
 
 
 def refuse_a_disabled_lock() -> None:
-    """Raise ImportError where the interpreter runs without its lock although the native module,
-    which is loaded by now, asked for it."""
+    """Raise ImportError where the interpreter runs without its lock.
+
+    The native module, which is loaded by now, has asked for it.
+    """
     is_enabled = getattr(sys, "_is_gil_enabled", None)
     if is_enabled is not None and not is_enabled():
         raise ImportError(

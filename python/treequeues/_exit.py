@@ -61,7 +61,7 @@ _finalized_pid = 0
 
 
 def install() -> None:
-    """Register the handlers: once the package is whole, so that nothing is left of an import that failed."""
+    """Register the handlers: once the package is whole, so nothing is left of a failed import."""
     atexit.register(_close_at_the_end_of_a_bare_fork)
     # Children of multiprocessing run their finalizers, but forget those that they inherited.
     util.register_after_fork(_ANCHOR, _close_at_the_end)

@@ -110,4 +110,6 @@ def test_a_child_that_joins_while_somebody_leaves_waits_and_is_told_the_truth(
     else:
         reap(child)
         os.close(leaver)
+    os.close(is_locked)
+    os.close(lets_go)
     TreeQueue.attach("a").unlink()
