@@ -21,6 +21,9 @@ TEST_WATCHDOG_S = 180
 
 # Processes that start anew print their stacks too when a watchdog aborts them.
 os.environ["PYTHONFAULTHANDLER"] = "1"
+# Where the machine is busy, processes take long to come, and many programs here take warnings for
+# errors. What the warning of a lonely wait says, and when, has tests of its own, which ask for it.
+os.environ.setdefault("TREEQUEUES_WARN_AFTER", "0")
 
 _FIGURES = pytest.StashKey[list[str]]()
 _STDERR = pytest.StashKey[int]()
