@@ -36,7 +36,7 @@ def wait_for_a_slot(own, shared, ready):
         while True:
             own.put(1)
             own.put(2)
-            own.reserve_batch(2)
+            own.reserve_batch(2).abort()
 
 def wait_in_a_thread(own, shared, ready):
     loan = shared.borrow()
