@@ -15,7 +15,7 @@ _COLUMNS = 80
 _ESCAPES = re.compile(r"\x1b\[[\d;]*m")
 # "test name ... ok", and the verbs that cargo aligns to the right.
 _TEST = re.compile(r"(test )(.+)( \.\.\. .*)")
-_CARGO = re.compile(r"( *[A-Z][a-z-]+ )(.+)()")
+_CARGO = re.compile(r" +[A-Z][a-z-]+ .+")
 _NOTHING = re.compile(r"; 0 [a-z ]+(?=;)")
 
 
@@ -123,8 +123,9 @@ def fitted(line: str) -> str:
         return line
     if plain.startswith("test result: "):
         return _NOTHING.sub("", line)
-    found = _TEST.fullmatch(line) or _CARGO.fullmatch(line)
-    if found is None or len(found[2]) < excess + 10:
-        return line
-    # Names end with what tells them apart.
-    return f"{found[1]}\N{HORIZONTAL ELLIPSIS}{found[2][excess + 1 :]}{found[3]}"
+    if (found := _TEST.fullmatch(line)) and len(found[2]) > excess:
+        # Names end with what tells them apart.
+        return f"{found[1]}\N{HORIZONTAL ELLIPSIS}{found[2][excess + 1 :]}{found[3]}"
+    if _CARGO.fullmatch(plain):
+        return line[: -excess - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return line
