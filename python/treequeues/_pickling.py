@@ -75,7 +75,7 @@ def _pass_on(queue: TreeQueue[Any], fd: int, segment: bytes) -> Any:
         return None
     passed = _PASSED.setdefault(popen, {})
     if segment not in passed:
-        if popen.method == "forkserver" and len(passed) >= _MOST_BY_FORK_SERVER:
+        if getattr(popen, "method", None) == "forkserver" and len(passed) >= _MOST_BY_FORK_SERVER:
             _KEPT.setdefault(popen, {})[segment] = queue
             return None
         # Once only: a process cannot be spawned with the same number twice.
