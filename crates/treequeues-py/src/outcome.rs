@@ -110,7 +110,10 @@ pub fn unreachable(error: AttachError, pid: u32) -> PyErr {
             ". Nobody may look into a process that has changed its user (setuid) since it was started: such a process can \
              hand over a queue without a name, to a process that it starts, and a named one that it made after the change"
         }
-        AttachError::System { .. } | AttachError::OtherSegment | AttachError::Foreign(_) => "",
+        AttachError::System { .. }
+        | AttachError::OtherSegment
+        | AttachError::Foreign(_)
+        | AttachError::Unusable { .. } => "",
         _ => return attach_error(error),
     };
     let errno = errno(&error).expect("only a bad name has none").raw_os_error();

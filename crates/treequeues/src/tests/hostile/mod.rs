@@ -63,7 +63,10 @@ fn assert_says_where(error: &Corrupted) {
 fn assert_refused_well(error: &AttachError) {
     match error {
         AttachError::Corrupted(error) => assert_says_where(error),
-        AttachError::Foreign(_) | AttachError::OtherVersion { .. } | AttachError::TableFull { .. } => {}
+        AttachError::Foreign(_)
+        | AttachError::Unusable { .. }
+        | AttachError::OtherVersion { .. }
+        | AttachError::TableFull { .. } => {}
         AttachError::At { error, .. } => assert_refused_well(error),
         other => panic!("refused for another reason: {other}"),
     }
