@@ -277,7 +277,8 @@ def test_a_queue_that_is_not_there_is_an_error_of_the_peers(queue_folder):
         text=True,
         timeout=WATCHDOG_S,
     )
-    assert (refused.returncode, refused.stderr) == (1, 'peer: no queue is named "items"\n')
+    said = f'peer: no queue is named "items" in {queue_folder}\n'
+    assert (refused.returncode, refused.stderr) == (1, said)
 
 
 def test_a_killed_producer_in_rust_gives_its_slot_back_unseen(queue_folder):
