@@ -104,14 +104,15 @@ def test_no_place_for_participants(queue_folder):
         reap(in_forked_child(attach_in_vain))
 
 
+def close_all_and_ask():
+    queue = TreeQueue(0, 2)
+    os.closerange(3, 1024)
+    for needs_a_descriptor in (queue.stats, lambda: pickle.dumps(queue)):
+        assert refusal(needs_a_descriptor, OSError).errno == errno.EBADF
+
+
 def test_descriptors_that_were_closed_behind_the_queues_back():
-    with TreeQueue(0, 2) as queue:
-
-        def close_and_put():
-            os.closerange(3, 1024)
-            assert refusal(lambda: queue.put(1), OSError).errno == errno.EBADF
-
-        reap(in_forked_child(close_and_put))
+    reap(in_forked_child(close_all_and_ask))
 
 
 def make_a_handle_and_end(connection):
