@@ -81,7 +81,11 @@ def _warn_of_items() -> None:
         return
     for made, filename, lineno in _MADE_ANEW:
         queue = made()
-        left = 0 if queue is None else queue._left_unshared()
+        try:
+            left = 0 if queue is None else queue._left_unshared()
+        except OSError:
+            # Its descriptors were closed: the others may still tell.
+            continue
         if left:
             items = "1 item is" if left == 1 else f"{left} items are"
             warnings.warn_explicit(

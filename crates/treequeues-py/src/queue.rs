@@ -219,6 +219,9 @@ impl TreeQueue {
     fn _left_unshared(&self, py: Python<'_>) -> PyResult<usize> {
         let State::Open(opened) = self.state.get(py) else { return Ok(0) };
         let queue = &opened.get().queue;
+        if !queue.is_attached_here() {
+            return Ok(0);
+        }
         match queue.peers().map_err(outcome::attach_error)? {
             Peers::Thread => Ok(0),
             _ => Ok(queue.snapshot().map_err(outcome::attach_error)?.ready),

@@ -76,7 +76,9 @@ impl Participant {
             }),
             Err(error) => {
                 // A leaver may have met a lock that was only tried for here (`names` M4).
-                leave(segment, &locks);
+                if locks.are_of(segment).is_ok() {
+                    leave(segment, &locks);
+                }
                 Err(error)
             }
         }

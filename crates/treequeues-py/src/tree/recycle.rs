@@ -79,6 +79,9 @@ struct Pool {
     max_nbytes: usize,
 }
 
+/// From this many bytes on, memory is given back to the system without the interpreter's lock.
+const FREED_DETACHED_NBYTES: usize = 4 << 20;
+
 /// Blocks that no array has.
 #[derive(Default)]
 struct Idle {
@@ -174,12 +177,26 @@ impl Pool {
         }
     }
 
-    /// Keeps nothing from now on.
+    /// Keeps nothing from now on. To unmap gigabytes takes time, in which other threads go on.
     fn retire(&self) {
-        let mut idle = self.idle();
-        idle.is_retired = true;
-        idle.nbytes = 0;
-        idle.blocks.drain().flat_map(|(_, blocks)| blocks).for_each(Block::free);
+        let (blocks, nbytes) = {
+            let mut idle = self.idle();
+            idle.is_retired = true;
+            (std::mem::take(&mut idle.blocks), std::mem::take(&mut idle.nbytes))
+        };
+        let free = || blocks.into_values().flatten().for_each(Block::free);
+        if nbytes < FREED_DETACHED_NBYTES {
+            return free();
+        }
+        let mut free = Some(free);
+        Python::try_attach(|py| {
+            let free = free.take().expect("not freed yet");
+            py.detach(free);
+        });
+        // At the interpreter's end nobody waits for its lock.
+        if let Some(free) = free {
+            free();
+        }
     }
 }
 

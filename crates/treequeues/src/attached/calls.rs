@@ -347,7 +347,11 @@ impl Attached {
     }
 
     pub(crate) fn sweep_for_failing(&self) -> Result<bool, AttachError> {
-        self.sweep_after(FAILING_SWEEP_INTERVAL)
+        match self.sweep_after(FAILING_SWEEP_INTERVAL) {
+            // It does not wait, so it needs no descriptor: whether this call's turn to sweep has come makes no difference.
+            Err(AttachError::DescriptorsClosed) => Ok(false),
+            swept => swept,
+        }
     }
 
     fn sweep_before_sleep(&self) -> Result<ControlFlow<()>, AttachError> {

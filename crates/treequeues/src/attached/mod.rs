@@ -64,6 +64,8 @@ pub(crate) struct Attached {
 /// An attachment in the list of this process and its parents.
 struct Listed {
     id: SegmentId,
+    /// None on the heap.
+    file: Option<FileIdentity>,
     fork_generation: u64,
     attached: Weak<Attached>,
 }
@@ -141,9 +143,14 @@ impl Attached {
         };
         drop(no_fork);
         let _coming = Arriving(coming);
-        let inherited = seen.iter().find(|(is_own, _)| !is_own);
-        let segment = match inherited.map(|(_, inherited)| inherited.segment.map_again()) {
-            Some(Err(AttachError::DescriptorsClosed)) | None => segment()?,
+        // Of a grandparent's and a parent's, the first whose descriptor is still there.
+        let inherited = seen
+            .iter()
+            .filter(|(is_own, _)| !is_own)
+            .map(|(_, inherited)| inherited.segment.map_again())
+            .find(|again| !matches!(again, Err(AttachError::DescriptorsClosed)));
+        let segment = match inherited {
+            None => segment()?,
             Some(again) => Some(again?),
         };
         match segment {
@@ -157,15 +164,14 @@ impl Attached {
     pub(crate) fn held_here(file: FileIdentity) -> Option<usize> {
         let no_fork = fork::hold_off();
         let here = fork::generation();
-        // All of them, because none may be dropped before the lock is (A1).
-        let listed: Vec<_> = list(&no_fork)
+        // Declared before the lock is dropped, and no other one is touched: it would not be the last for a moment (A1).
+        let attached = list(&no_fork)
             .attached
             .iter()
-            .filter(|listed| listed.fork_generation == here)
-            .filter_map(|listed| listed.attached.upgrade())
-            .collect();
+            .filter(|listed| listed.fork_generation == here && listed.file == Some(file))
+            .find_map(|listed| listed.attached.upgrade());
         drop(no_fork);
-        let attached = listed.iter().find(|attached| attached.segment.identity() == Some(file))?;
+        let attached = attached?;
         let me = attached.participant.owner();
         let is_ours = |word: &Word| word.owner() == me && word.phase().is_some_and(Phase::is_held);
         Some(attached.ring().words().filter(is_ours).count())
@@ -195,6 +201,7 @@ impl Attached {
         list.attached.retain(|listed| listed.attached.strong_count() > 0);
         list.attached.push(Listed {
             id: attached.segment.id(),
+            file: attached.segment.identity(),
             fork_generation: fork::generation(),
             attached: Arc::downgrade(&attached),
         });

@@ -88,6 +88,7 @@ pub(crate) fn unlink(segment: &Segment, locks: &Locks) -> Result<bool, AttachErr
     let rounds = Rounds::begin();
     while !locks.try_lock_name().map_err(remove_error)? {
         rounds.next(name)?;
+        locks.are_of(segment)?;
     }
     let removed = remove(segment, name, file);
     let unlocked = locks.unlock_name();
@@ -113,8 +114,8 @@ pub(crate) fn remove_if_last(segment: &Segment, locks: &Locks) {
 pub(crate) fn remove_if_alone(segment: &Segment, locks: &Locks, own: u32) {
     let (Some(name), Some(file)) = (mortal_name(segment), locks.file()) else { return };
     if locks.are_of(segment).is_err() {
-        // The mapping keeps its locks, and nobody can tell whether it is alone.
-        return;
+        // The mapping keeps its locks, and nobody can tell any more whether it is alone.
+        return tell(name, AttachError::DescriptorsClosed);
     }
     match locks.try_lock_all() {
         Ok(false) => {}
@@ -140,7 +141,7 @@ pub(crate) struct Farewell {
 }
 
 impl Farewell {
-    /// `None` where nothing is to be removed. The participant has given back what it held.
+    /// `None` where nothing is to be removed.
     pub(crate) fn of(segment: &Segment) -> Option<Self> {
         let (name, file) = (mortal_name(segment)?.clone(), segment.identity()?);
         Some(Self { name, file, folders: segment.folders(), items: count_items(segment, is_or_was_item) })
@@ -149,18 +150,25 @@ impl Farewell {
     /// The same as `remove_if_last`, by another opening of the file.
     pub(crate) fn remove_name(self) {
         let Self { name, file, folders, items } = self;
+        let mut refused = None;
         for folder in folders {
-            let Ok(Some(directory)) = Directory::open_if_there(folder) else { continue };
-            let Ok(Some(found)) = directory.file(&name) else { continue };
-            if found.identity() != file {
-                continue;
+            let removed = Directory::open_if_there(folder).map_err(AttachError::from).and_then(|directory| {
+                let Some(directory) = directory else { return Ok(None) };
+                let found = directory.file(&name)?.filter(|found| found.identity() == file);
+                let remove = |found| remove_unless_used(&directory, &name, &found).map_err(remove_error);
+                found.map(remove).transpose()
+            });
+            match removed {
+                Ok(None) => {}
+                Ok(Some(false)) => return,
+                Ok(Some(true)) => return tell_of_items(&name, items),
+                Err(error) => {
+                    refused.get_or_insert(error);
+                }
             }
-            match remove_unless_used(&directory, &name, &found) {
-                Ok(true) => tell_of_items(&name, items),
-                Ok(false) => {}
-                Err(error) => tell(&name, remove_error(error)),
-            }
-            return;
+        }
+        if let Some(error) = refused {
+            tell(&name, error);
         }
     }
 }
