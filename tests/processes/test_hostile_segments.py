@@ -4,6 +4,7 @@ that says what is corrupted and where, or does what it should. Nobody crashes, a
 Each attempt is a process of its own. The core's own tests go further (`src/tests/hostile`).
 """
 
+import errno
 import json
 import os
 import pickle
@@ -298,7 +299,7 @@ def test_another_process_that_attaches_is_told_where(nursery, queue_folder):
     came = nursery.call("spawn", attach_and_tell)
     assert came == (
         "CorruptedError",
-        "the segment is corrupted: "
+        f"[Errno {errno.EUCLEAN}] the segment is corrupted: "
         "the state word of slot 0 is 0x00000000000001ff, which has no meaning",
     )
 

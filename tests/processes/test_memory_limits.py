@@ -205,7 +205,7 @@ def test_a_queue_goes_on_in_a_file_system_that_is_full_by_now(queue_folder):
 
 def test_a_file_system_without_room_for_a_file_is_an_error(queue_folder, monkeypatch):
     def work():
-        with pytest.raises(OSError, match="create a file") as refused:
+        with pytest.raises(OSError, match="takes no new file") as refused:
             TreeQueue(0, maxsize=2, name="a")
         assert refused.value.errno == errno.ENOSPC
         monkeypatch.setenv("TREEQUEUES_DIR", str(queue_folder / "new"))
