@@ -5,7 +5,6 @@
 
 use std::ffi::CString;
 use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::prelude::*;
@@ -20,8 +19,6 @@ const NAMED_LEAVES: usize = 5;
 pub struct Kept {
     /// Locked only while attached to the interpreter, so a fork never copies it locked.
     holds: Mutex<Vec<KeptHold>>,
-    /// What a thread that is detached may look at: the process and the slots that it keeps, in one number.
-    kept_by: AtomicU64,
     warned_of_wait: OnceLock<()>,
     warned_of_copy: OnceLock<()>,
 }
@@ -54,7 +51,6 @@ impl Kept {
         let mut holds = self.holds();
         let key = holds.last().map_or(0, |last| last.key + 1);
         holds.push(KeptHold { pid: process::id(), key, slots, leaves });
-        self.count(&holds);
         KeptGuard { kept: Arc::clone(self), key }
     }
 
@@ -64,9 +60,7 @@ impl Kept {
         if self.warned_of_wait.get().is_some() {
             return false;
         }
-        // Relaxed, as where it is written: a guess, that a warning may be worth it.
-        let kept_by = self.kept_by.load(Ordering::Relaxed);
-        let slots = if kept_by >> 32 == u64::from(process::id()) { kept_by as u32 as usize } else { 0 };
+        let slots: usize = own(&self.holds()).map(|hold| hold.slots).sum();
         match awaits {
             Awaited::Slot => slots > 0,
             Awaited::Items(wanted) => slots + wanted > capacity,
@@ -117,12 +111,6 @@ impl Kept {
         said
     }
 
-    fn count(&self, holds: &[KeptHold]) {
-        let slots: usize = own(holds).map(|hold| hold.slots).sum();
-        let slots = u32::try_from(slots).unwrap_or(u32::MAX);
-        self.kept_by.store(u64::from(process::id()) << 32 | u64::from(slots), Ordering::Relaxed);
-    }
-
     fn holds(&self) -> MutexGuard<'_, Vec<KeptHold>> {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -136,9 +124,7 @@ fn own(holds: &[KeptHold]) -> impl Iterator<Item = &KeptHold> {
 
 impl Drop for KeptGuard {
     fn drop(&mut self) {
-        let mut holds = self.kept.holds();
-        holds.retain(|hold| hold.key != self.key);
-        self.kept.count(&holds);
+        self.kept.holds().retain(|hold| hold.key != self.key);
     }
 }
 

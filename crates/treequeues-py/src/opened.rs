@@ -319,14 +319,15 @@ impl Opened {
 
     /// Whether a wait should end: a signal handler raised (Ctrl-C), a warning is an error, or the queue was closed under it.
     fn interrupted(&self, waiter: &mut Waiter, watch: &mut Watch, interruption: &mut Option<PyErr>) -> bool {
-        let capacity = self.queue.capacity();
-        let is_to_be_warned = self.kept.is_wait_suspicious(waiter.awaits, capacity);
         let alone = self.unshared.found_alone(&self.queue, watch);
-        if waiter.handles_signals.unwrap_or(true) || is_to_be_warned || alone.is_some() {
+        if waiter.handles_signals.unwrap_or(true) || alone.is_some() {
             let raised = Python::try_attach(|py| {
                 waiter.learn_about_thread(py)?;
                 py.check_signals()?;
-                if is_to_be_warned {
+                // Other threads than the main one look once, after their first sleep: what is looked at here is locked, and a
+                // fork must not copy it so.
+                let capacity = self.queue.capacity();
+                if self.kept.is_wait_suspicious(waiter.awaits, capacity) {
                     self.kept.warn_of_wait(py, capacity)?;
                 }
                 alone
