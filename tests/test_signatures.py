@@ -52,7 +52,9 @@ def test_the_signature_is_what_the_constructor_takes():
 
 def test_help_begins_with_the_signature():
     text = pydoc.plain(pydoc.render_doc(TreeQueue))
-    assert f"TreeQueue{inspect.signature(TreeQueue)}" in text
+    # Python 3.13 breaks a long signature into lines, behind a rule.
+    shown = "".join(text.replace(" |", "").split())
+    assert f"TreeQueue{inspect.signature(TreeQueue)}".replace(" ", "") in shown
     assert "_args" not in text
 
 
