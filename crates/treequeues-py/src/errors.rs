@@ -4,6 +4,7 @@
 //! dict, a string instead of an array) the exception is also a `TypeError`: that takes a second class, which is shown
 //! and pickled as `SchemaError` because to users there is only one.
 
+use std::ffi::CString;
 use std::path::PathBuf;
 
 use pyo3::create_exception;
@@ -140,4 +141,15 @@ fn _pickle_schema_type_error<'py>(
 #[pyo3(signature = (*args))]
 fn _unpickle_schema_type_error<'py>(args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
     schema_type_error_type(args.py())?.call1(args.clone())
+}
+
+/// Warns at the line of Python that is running.
+///
+/// # Errors
+///
+/// The warning, if warnings are errors.
+pub fn warn(py: Python<'_>, category: &Bound<'_, PyAny>, message: &str) -> PyResult<()> {
+    // A path with a NUL in it is shown without.
+    let message = CString::new(message.replace('\0', "")).expect("no NUL is left");
+    PyErr::warn(py, category, &message, 1)
 }

@@ -3,13 +3,14 @@
 //! A process that keeps all slots of a queue that way, and then waits for one, waits for itself. So each queue object
 //! remembers which leaves the views are of, and a wait that takes long says so.
 
-use std::ffi::CString;
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
+
+use crate::errors;
 
 /// Leaves named by a message.
 const NAMED_LEAVES: usize = 5;
@@ -144,7 +145,5 @@ pub fn named(leaves: &[String]) -> String {
 fn warn(py: Python<'_>, message: String) -> PyResult<()> {
     static CATEGORY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let category = CATEGORY.import(py, "treequeues._loans", "HeldViewWarning")?;
-    // A path with a NUL in it is shown without.
-    let message = CString::new(message.replace('\0', "")).expect("no NUL is left");
-    PyErr::warn(py, category, &message, 1)
+    errors::warn(py, category, &message)
 }

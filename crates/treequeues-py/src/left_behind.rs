@@ -3,11 +3,11 @@
 //! A queue may end wherever the last reference to it dies, so there is mostly no call that could raise. The core remembers, and
 //! whoever may have been the last asks it.
 
-use std::ffi::CString;
-
 use pyo3::exceptions::PyResourceWarning;
 use pyo3::prelude::*;
 use treequeues::take_left_behind;
+
+use crate::errors;
 
 /// The last field of an object that may be the last to refer to a queue: it is dropped after the queue.
 pub struct WarnsAtItsEnd;
@@ -29,8 +29,7 @@ pub fn warn(py: Python<'_>) {
     let pending = PyErr::take(py);
     let category = py.get_type::<PyResourceWarning>();
     for left in left {
-        let message = CString::new(left.to_string().replace('\0', "")).expect("no NUL is left");
-        if let Err(error) = PyErr::warn(py, &category, &message, 1) {
+        if let Err(error) = errors::warn(py, &category, &left.to_string()) {
             error.write_unraisable(py, None);
         }
     }

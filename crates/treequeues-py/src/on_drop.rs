@@ -6,7 +6,6 @@
 //!     says (empty, full, shut down), it comes as the cause of a RuntimeError.
 
 use std::error::Error;
-use std::ffi::CString;
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyTypeError, PyValueError};
@@ -117,8 +116,7 @@ fn warn_of_full(py: Python<'_>, item: &ReadLoan<'_>) -> PyResult<()> {
         "item {} killed too many takers and is dropped for good: the queue that it was to go to, on_drop, is full",
         item.ticket()
     );
-    let message = CString::new(message).expect("no NUL in it");
-    PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 1)
+    errors::warn(py, &py.get_type::<PyRuntimeWarning>(), &message)
 }
 
 /// O2: as a generator does with a StopIteration from inside.

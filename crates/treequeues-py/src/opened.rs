@@ -286,7 +286,7 @@ impl Opened {
         let mut waiter = Waiter::of(Awaited::Slot);
         let outcome = match at_once() {
             Err(ReserveError::Full) if timeout.waits() => py.detach(|| {
-                let mut watch = self.unshared.watch();
+                let mut watch = Watch::default();
                 let mut interrupted = || self.interrupted(&mut waiter, &mut watch, &mut interruption);
                 waiting(timeout.wait().after_a_try().or_until(&mut interrupted))
             }),
@@ -308,7 +308,7 @@ impl Opened {
         let mut waiter = Waiter::of(Awaited::Items(wanted));
         let outcome = match at_once() {
             Err(BorrowError::Empty) if timeout.waits() => py.detach(|| {
-                let mut watch = self.unshared.watch();
+                let mut watch = Watch::default();
                 let mut interrupted = || self.interrupted(&mut waiter, &mut watch, &mut interruption);
                 waiting(timeout.wait().after_a_try().or_until(&mut interrupted))
             }),

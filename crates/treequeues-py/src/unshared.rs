@@ -4,7 +4,7 @@
 //! one look sees may be about to change, as when the last producer has just ended and its parent is about to say so.
 
 use std::env;
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 use treequeues::{Peers, Queue};
 
+use crate::errors;
 use crate::kept::Awaited;
 
 /// After how many seconds a wait warns: another number, or 0 for never.
@@ -36,9 +37,10 @@ pub struct Unshared {
     warned: Arc<OnceLock<()>>,
 }
 
-/// One call's wait, and what it has seen.
+/// One call's wait, and what it has seen. It begins with the end of the first sleep: a wait that is shorter asks no clock.
+#[derive(Default)]
 pub struct Watch {
-    began: Instant,
+    began: Option<Instant>,
     next_look: Option<Instant>,
     was_alone: bool,
 }
@@ -73,17 +75,15 @@ impl Unshared {
         let _ = self.handed_over.set(());
     }
 
-    pub fn watch(&self) -> Watch {
-        let began = Instant::now();
-        let next_look = self.warn_after.and_then(|after| began.checked_add(after / 2));
-        Watch { began, next_look, was_alone: false }
-    }
-
     /// Whether to warn of a wait, because nobody else uses the queue: what is known of others then. It needs no interpreter.
     pub fn found_alone(&self, queue: &Queue, watch: &mut Watch) -> Option<Peers> {
-        let (after, next_look) = (self.warn_after?, watch.next_look?);
+        let after = self.warn_after?;
         let now = Instant::now();
-        if now < next_look || self.warned.get().is_some() {
+        let began = *watch.began.get_or_insert_with(|| {
+            watch.next_look = now.checked_add(after / 2);
+            now
+        });
+        if now < watch.next_look? || self.warned.get().is_some() {
             return None;
         }
         watch.next_look = now.checked_add(after / 2);
@@ -96,7 +96,7 @@ impl Unshared {
         };
         let was_alone = std::mem::replace(&mut watch.was_alone, is_alone);
         let longest = if self.is_somebody_awaited(peers) { after.saturating_mul(PATIENCE) } else { after };
-        (is_alone && was_alone && now - watch.began >= longest).then_some(peers)
+        (is_alone && was_alone && now - began >= longest).then_some(peers)
     }
 
     /// Warns of a call that waits for nobody: once.
@@ -183,7 +183,7 @@ fn warn_after(py: Python<'_>) -> PyResult<Option<Duration>> {
         let message = format!(
             "{WARN_AFTER} must be a number of seconds, or 0 for never, got {said:?}: {default} s are used"
         );
-        PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &c_string(&message), 1)?;
+        errors::warn(py, &py.get_type::<PyRuntimeWarning>(), &message)?;
         let _ = TOLD.set(());
     }
     Ok(Some(DEFAULT_WARN_AFTER))
@@ -197,9 +197,5 @@ fn seconds_of(said: &OsStr) -> Option<f64> {
 fn warn(py: Python<'_>, message: String) -> PyResult<()> {
     static CATEGORY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let category = CATEGORY.import(py, "treequeues._sharing", "UnsharedQueueWarning")?;
-    PyErr::warn(py, category, &c_string(&message), 1)
-}
-
-fn c_string(message: &str) -> CString {
-    CString::new(message.replace('\0', "")).expect("no NUL is left")
+    errors::warn(py, category, &message)
 }
