@@ -403,6 +403,65 @@ def test_an_object_of_a_subclass_that_has_more_is_refused():
     assert "expected a Base, got" in misfit_of(Filled(1.0), Base(0.0))
 
 
+@dataclass(slots=True)
+class Slotted:
+    x: float
+
+
+class Roomy(Slotted):
+    pass
+
+
+class RoomyInSlots(Slotted):
+    __slots__ = ("note",)
+
+
+class HiddenSlot:
+    __slots__ = ("note",)
+
+
+@dataclass
+class OverHiddenSlot(HiddenSlot):
+    x: float
+
+
+@dataclass
+class MixedWithHiddenSlot(Base, HiddenSlot):
+    pass
+
+
+@attrs.define
+class SlottedByAttrs:
+    x: float
+
+
+class RoomyByAttrs(SlottedByAttrs):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("cls", "example"),
+    [
+        (Roomy, Slotted),
+        (RoomyInSlots, Slotted),
+        (OverHiddenSlot, OverHiddenSlot),
+        (MixedWithHiddenSlot, MixedWithHiddenSlot),
+        (MixedWithHiddenSlot, Base),
+        (RoomyByAttrs, SlottedByAttrs),
+    ],
+)
+def test_an_attribute_in_a_slot_or_of_a_subclass_is_not_lost_in_silence(cls, example):
+    value = cls(1.0)
+    assert carry(value, example(0.0)).x == 1.0
+    value.note = "mine"
+    message = misfit_of(value, example(0.0))
+    assert (
+        f"expected {'an' if example.__name__[0] in 'AEIO' else 'a'} {example.__name__}, got "
+        in message
+    )
+    assert "that has note beside its fields" in message and "register_node" in message
+
+
 def test_the_check_at_put_knows_what_is_not_lost():
     assert carry(Backed(1.0), Backed(0.0)).value == 1.0
     assert carry(Marked(1.0), Marked(0.0)).mark == "new"

@@ -109,8 +109,16 @@ def test_a_default_dict_comes_back_with_its_factory():
     assert got["new"] == []
 
 
-def test_a_factory_that_no_other_process_could_find_becomes_none():
-    assert carry(defaultdict(lambda: 1, key=1)).default_factory is None
+def test_a_default_dict_without_a_factory_has_none():
+    assert carry(defaultdict(None, key=1)).default_factory is None
+
+
+@pytest.mark.parametrize("factory", [lambda: 1, np.zeros, type("Local", (), {})])
+def test_a_factory_that_no_other_process_could_find_is_refused_by_path(factory):
+    with pytest.raises(
+        TypeError, match=r"^in: the default_factory of a defaultdict, .*, would be lost"
+    ):
+        TreeQueue({"in": defaultdict(factory, key=1)}, 1)
 
 
 @pytest.mark.parametrize("tree", [None, {}, [], (), {"a": {}, "b": [(), None]}])

@@ -143,7 +143,7 @@ impl Builder {
         } else if class.is(&types.ordered_dict) {
             self.add_dict(value, Node::OrderedDict)?;
         } else if class.is(&types.default_dict) {
-            let factory = factory_of(value)?;
+            let factory = self.factory_of(value)?;
             self.add_dict(value, |keys| Node::DefaultDict { factory, keys })?;
         } else if let Ok(list) = value.cast_exact::<PyList>() {
             self.push(Node::List(list.len()), None);
@@ -155,6 +155,25 @@ impl Builder {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// What makes the defaults of a defaultdict: a class, which every process can find.
+    fn factory_of(&self, value: &Bound<'_, PyAny>) -> PyResult<Option<ClassPath>> {
+        let factory = value.getattr(intern!(value.py(), "default_factory"))?;
+        if factory.is_none() {
+            return Ok(None);
+        }
+        if let Ok(class) = factory.cast::<PyType>() {
+            let path = classes::path_of(class)?;
+            if classes::import(value.py(), &path)?.is_some_and(|found| found.is(class)) {
+                return Ok(Some(path));
+            }
+        }
+        Err(self.refuse(format!(
+            "the default_factory of a defaultdict, {}, would be lost: it is no class that other processes can import. Use such a \
+             class, or a plain dict",
+            factory.repr()?.to_string_lossy()
+        )))
     }
 
     fn add_items<'py>(&mut self, items: impl Iterator<Item = Bound<'py, PyAny>>) -> PyResult<()> {
@@ -341,13 +360,4 @@ impl Builder {
              treequeues.register_node({name}, flatten, unflatten)"
         )))
     }
-}
-
-/// What makes the defaults, if every process can find it: a class.
-fn factory_of(value: &Bound<'_, PyAny>) -> PyResult<Option<ClassPath>> {
-    let factory = value.getattr(intern!(value.py(), "default_factory"))?;
-    let Ok(class) = factory.cast::<PyType>() else { return Ok(None) };
-    let path = classes::path_of(class)?;
-    let found = classes::import(value.py(), &path)?;
-    Ok(found.filter(|found| found.is(class)).map(|_| path))
 }

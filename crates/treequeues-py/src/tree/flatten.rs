@@ -183,7 +183,9 @@ impl<'t> Walk<'t> {
         if !fits {
             return Err(self.class_misfit(node, &object.class, value));
         }
-        if object.has_dict && objects::attribute_count(value)? > object.fields.len() {
+        // A subclass may have a `__dict__` or slots that the class has not.
+        let may_have_more = object.has_other_slots || !value.get_type().is(class);
+        if may_have_more || object.has_dict && objects::attribute_count(value)? > object.fields.len() {
             self.check_nothing_is_lost(node, &object.class, &object.fields, value)?;
         }
         visitor.container(node, value);
@@ -228,9 +230,13 @@ impl<'t> Walk<'t> {
         fields: &[Py<PyString>],
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let Some(lost) = objects::lost(class.bind(value.py()), fields, value)? else { return Ok(()) };
-        let noun = misfit::describe_type(value);
-        Err(self.tree.misfit(node, &noun, &format!("one that {lost}")))
+        let class = class.bind(value.py());
+        let Some(lost) = objects::lost(class, fields, value)? else { return Ok(()) };
+        let expected = misfit::with_article(&class.qualname()?.to_string_lossy());
+        let is_plain = value.get_type().is(class);
+        let got = if is_plain { "one".to_owned() } else { misfit::describe_type(value) };
+        let kept = "; a class that has more is carried whole if treequeues.register_node made it a node";
+        Err(self.tree.misfit(node, &expected, &format!("{got} that {lost}{kept}")))
     }
 
     #[cold]

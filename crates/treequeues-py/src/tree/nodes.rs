@@ -51,8 +51,10 @@ pub(super) struct ObjectNode {
     pub fields: Vec<Py<PyString>>,
     /// Whether its fields may be set: it is not frozen, nor looks at what is set.
     pub is_settable: bool,
-    /// Whether its objects may have attributes beside their fields.
+    /// Whether its objects may have attributes beside their fields, in their `__dict__`.
     pub has_dict: bool,
+    /// Whether they may have such in slots.
+    pub has_other_slots: bool,
 }
 
 impl Node {
@@ -118,7 +120,9 @@ fn bind_node(py: Python<'_>, node: &SchemaNode, class: Option<Class>) -> PyResul
                 Some(Class { class, .. }) => {
                     let is_settable = has_plain_setattr(class.bind(py))?;
                     let has_dict = objects::has_dict(class.bind(py))?;
-                    Node::Object(ObjectNode { class, fields: names.collect(), is_settable, has_dict })
+                    let has_other_slots = objects::has_slots_beside(class.bind(py), fields)?;
+                    let fields = names.collect();
+                    Node::Object(ObjectNode { class, fields, is_settable, has_dict, has_other_slots })
                 }
                 None => {
                     Node::Dict(DictNode { kind: DictKind::Dict, keys: names.map(Py::into_any).collect() })

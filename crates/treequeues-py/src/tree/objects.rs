@@ -31,6 +31,21 @@ pub(super) fn has_dict(class: &Bound<'_, PyType>) -> PyResult<bool> {
     Ok(class.getattr(intern!(class.py(), "__dictoffset__"))?.extract::<isize>()? != 0)
 }
 
+/// Whether objects of this class have slots that are none of its fields.
+pub(super) fn has_slots_beside(class: &Bound<'_, PyType>, fields: &[String]) -> PyResult<bool> {
+    let py = class.py();
+    for base in class.mro().iter() {
+        for item in base.getattr(intern!(py, "__dict__"))?.call_method0(intern!(py, "items"))?.try_iter()? {
+            let (name, found): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item?.extract()?;
+            let is_slot = found.get_type().name()?.to_string_lossy() == "member_descriptor";
+            if is_slot && !fields.iter().any(|field| name.eq(field).unwrap_or(false)) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// How many attributes an object has in its `__dict__`.
 #[inline]
 pub(super) fn attribute_count(object: &Bound<'_, PyAny>) -> PyResult<usize> {
