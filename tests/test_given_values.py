@@ -563,3 +563,33 @@ def test_a_tuple_whose_fields_are_not_as_many_as_its_items_is_refused():
     assert misfit_of(tuple.__new__(pair, (1,)), pair(0, 0)).startswith(
         "expected a tuple of length 2"
     )
+
+
+AB = np.dtype([("a", "i4"), ("b", "i4")])
+
+
+@pytest.mark.parametrize(
+    ("example", "value"),
+    [
+        (np.zeros((), AB), np.ones((), [("b", "i4"), ("a", "i4")])),
+        (np.zeros((), AB), np.ones((), [("x", "i4"), ("y", "i4")])),
+        (np.zeros((), AB)[()], np.ones((), [("b", "i4"), ("a", "i4")])[()]),
+        (np.zeros((), AB), np.ones((), [("a", "i8"), ("b", "i8")])),
+        (np.void(b"abc"), np.void(b"ab")),
+        (np.void(b"abc"), np.void(b"abcd")),
+        (np.zeros((), AB), np.void(bytes(8))),
+    ],
+)
+def test_bytes_and_structures_of_another_dtype_are_refused_whatever_numpy_makes_of_them(
+    example, value
+):
+    assert misfit_of(value, example).startswith("expected ")
+
+
+def test_control_characters_of_a_field_do_not_reach_the_terminal():
+    example = np.zeros(2, [("a", "i4"), ("x\x1b[2Jy", "f8")])
+    with TreeQueue(example, 1) as queue:
+        assert "\x1b" not in repr(queue) and "u{1b}" in repr(queue)
+        with pytest.raises(SchemaError) as caught:
+            queue.put(np.zeros(3, example.dtype))
+    assert "\x1b" not in str(caught.value)

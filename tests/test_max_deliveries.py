@@ -333,7 +333,7 @@ def test_where_warnings_are_errors_the_item_stays_instead():
     with TreeQueue(EXAMPLE, 1) as second, queue_of([5, 1], on_drop=second) as queue:
         second.put(item(9))
         die_with_an_item(queue)
-        with pytest.raises(RuntimeWarning):
+        with pytest.raises(RuntimeWarning, match="as warnings are errors, it stays where it is"):
             queue.get()
         assert counts(queue) == (0, 1, 2)
         assert steps_left(second) == [9]
@@ -346,6 +346,15 @@ def test_a_queue_as_on_drop_that_is_shut_down_fails_the_call():
         second.shutdown()
         die_with_an_item(queue)
         with pytest.raises(RuntimeError, match="on_drop raised ShutDown"):
+            queue.get()
+        assert counts(queue) == (0, 1, 2)
+
+
+def test_a_queue_as_on_drop_that_is_closed_fails_the_call_by_its_name():
+    with TreeQueue(EXAMPLE, 1) as second, queue_of([5, 1], on_drop=second) as queue:
+        die_with_an_item(queue)
+        second.close()
+        with pytest.raises(RuntimeError, match="on_drop raised ValueError: the queue is closed"):
             queue.get()
         assert counts(queue) == (0, 1, 2)
 

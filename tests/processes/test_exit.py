@@ -106,6 +106,42 @@ def test_ctrl_c_ends_a_program_whose_daemon_threads_wait():
     assert "panicked" not in said
 
 
+# The main thread itself calls while it finalizes the interpreter.
+CALLS_AT_THE_END = """
+import sys
+import numpy as np
+from treequeues import TreeQueue
+
+class Last:
+    def __init__(self):
+        self.empty, self.full = TreeQueue(np.zeros(3), 1), TreeQueue(np.zeros(3), 1)
+        self.full.put(np.ones(3))
+
+    def __del__(self, write=sys.stdout.write, flush=sys.stdout.flush, ones=np.ones(3)):
+        for call in (
+            lambda: self.empty.get(timeout=0.05),
+            lambda: self.empty.borrow(timeout=0.05),
+            lambda: self.empty.get(block=False),
+            lambda: self.full.put(ones, timeout=0.05),
+            lambda: self.full.put(ones, block=False),
+            lambda: self.full.get().tolist(),
+        ):
+            try:
+                write(str(call()) + "\\n")
+            except Exception as error:
+                write(type(error).__name__ + "\\n")
+        flush()
+
+sys.modules["kept to the last"] = Last()
+"""
+
+
+def test_the_main_thread_may_wait_while_it_finalizes_the_interpreter():
+    code, said, errors = run(CALLS_AT_THE_END, 0)
+    assert (code, errors) == (0, "")
+    assert said.split("\n") == ["Empty", "Empty", "Empty", "Full", "Full", "[1.0, 1.0, 1.0]", ""]
+
+
 # Consumers of a queue that other processes go on with.
 CONSUMERS = """
 import pickle, sys, threading, time

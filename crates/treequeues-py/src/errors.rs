@@ -9,7 +9,6 @@ use std::path::PathBuf;
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -34,10 +33,15 @@ create_exception!(
 
 static SCHEMA_TYPE_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static SHUT_DOWN: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static FULL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static EMPTY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// Adds the exception classes to the extension module.
 pub fn add_to_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    // Now, for calls that are made while the interpreter is being finalized: nothing can be imported then.
+    FULL.import(py, "queue", "Full")?;
+    EMPTY.import(py, "queue", "Empty")?;
     module.add("SchemaError", py.get_type::<SchemaError>())?;
     module.add("CorruptedError", py.get_type::<CorruptedError>())?;
     module.add("ShutDown", shut_down_type(py)?)?;
@@ -73,12 +77,12 @@ pub fn corrupted_error(errno: i32, message: String, path: Option<PathBuf>) -> Py
 
 /// `queue.Full`.
 pub fn full(py: Python<'_>) -> PyErr {
-    from_queue_module(py, "Full")
+    from_queue_module(py, &FULL, "Full")
 }
 
 /// `queue.Empty`.
 pub fn empty(py: Python<'_>) -> PyErr {
-    from_queue_module(py, "Empty")
+    from_queue_module(py, &EMPTY, "Empty")
 }
 
 /// `treequeues.ShutDown`.
@@ -94,10 +98,9 @@ pub fn is_shut_down(py: Python<'_>, error: &PyErr) -> bool {
     shut_down_type(py).is_ok_and(|class| error.is_instance(py, &class))
 }
 
-fn from_queue_module(py: Python<'_>, name: &str) -> PyErr {
-    let class = py.import(intern!(py, "queue")).and_then(|queue| queue.getattr(name));
-    match class.and_then(|class| Ok(class.cast_into::<PyType>()?)) {
-        Ok(class) => PyErr::from_type(class, ()),
+fn from_queue_module(py: Python<'_>, class: &PyOnceLock<Py<PyType>>, name: &str) -> PyErr {
+    match class.import(py, "queue", name) {
+        Ok(class) => PyErr::from_type(class.clone(), ()),
         Err(error) => error,
     }
 }

@@ -100,7 +100,7 @@ impl Kept {
             py,
             format!(
                 "a view of {} is still alive at the end of its reserve, where it could write while others read; so the item \
-                 is copied into another slot. Keep no name for it: write loan.tree[...][...] = value, let a function that is \
+                 is copied into another slot. Keep no name for it: write loan.tree[...][...] = value (loan.tree[...] = value if the item is one array), let a function that is \
                  given loan.tree do it, or drop the view (del) before the block ends",
                 named(leaves)
             ),

@@ -3,7 +3,7 @@
 //! O1. It runs in the call that found the item, attached to the interpreter, and holds the item's slot and no lock meanwhile: it
 //!     may use the queue.
 //! O2. What it raises comes out of that call, which gives the item back. Where that would read as something that this queue
-//!     says (empty, full, shut down), it comes as the cause of a RuntimeError.
+//!     says (empty, full, shut down; closed, if it is a queue), it comes as the cause of a RuntimeError.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -72,9 +72,26 @@ impl OnDrop {
     /// From a thread that may have given the interpreter's lock up, to wait.
     fn hand_over_attached(&self, item: &ReadLoan<'_>) -> Result<(), Box<dyn Error + Send + Sync>> {
         let handed_over =
-            Python::try_attach(|py| self.hand_over(py, item).map_err(|error| distinct(py, error)));
+            Python::try_attach(|py| self.hand_over(py, item).map_err(|error| self.distinct(py, error)));
         // The process is about to end: the item is for another one.
         Ok(handed_over.ok_or("the interpreter is being finalized")??)
+    }
+
+    /// O2: as a generator does with a StopIteration from inside.
+    fn distinct(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        let ours = [errors::full(py), errors::empty(py)];
+        let is_closed = self.is_queue && error.is_instance_of::<PyValueError>(py);
+        if !is_closed
+            && !errors::is_shut_down(py, &error)
+            && !ours.iter().any(|class| error.is_instance(py, &class.get_type(py)))
+        {
+            return error;
+        }
+        let name =
+            error.get_type(py).name().map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
+        let outer = PyRuntimeError::new_err(format!("on_drop raised {name}: {}", error.value(py)));
+        outer.set_cause(py, Some(error));
+        outer
     }
 
     fn hand_over(&self, py: Python<'_>, item: &ReadLoan<'_>) -> PyResult<()> {
@@ -112,23 +129,18 @@ fn check_queue(other: &Bound<'_, TreeQueue>, tree: &Tree, queue: &Queue) -> PyRe
 }
 
 fn warn_of_full(py: Python<'_>, item: &ReadLoan<'_>) -> PyResult<()> {
+    let ticket = item.ticket();
+    let category = py.get_type::<PyRuntimeWarning>();
     let message = format!(
-        "item {} killed too many takers and is dropped for good: the queue that it was to go to, on_drop, is full",
-        item.ticket()
+        "item {ticket} killed too many takers and is dropped for good: the queue that it was to go to, on_drop, is full"
     );
-    errors::warn(py, &py.get_type::<PyRuntimeWarning>(), &message)
-}
-
-/// O2: as a generator does with a StopIteration from inside.
-fn distinct(py: Python<'_>, error: PyErr) -> PyErr {
-    let ours = [errors::full(py), errors::empty(py)];
-    if !errors::is_shut_down(py, &error)
-        && !ours.iter().any(|class| error.is_instance(py, &class.get_type(py)))
-    {
-        return error;
-    }
-    let name = error.get_type(py).name().map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
-    let outer = PyRuntimeError::new_err(format!("on_drop raised {name}"));
-    outer.set_cause(py, Some(error));
-    outer
+    errors::warn(py, &category, &message).map_err(|error| {
+        if !error.is_instance(py, &category) {
+            return error;
+        }
+        PyRuntimeWarning::new_err(format!(
+            "item {ticket} killed too many takers, and the queue that it was to go to, on_drop, is full: as warnings are \
+             errors, it stays where it is. Take items from that queue"
+        ))
+    })
 }

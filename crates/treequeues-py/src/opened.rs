@@ -4,7 +4,8 @@
 //! B2. A `Py` reference is only dropped, and Python only called, while attached to the interpreter. Waiting, and copying
 //!     much, is done detached.
 //! B3. A thread that waits when the interpreter is finalized, a daemon, never comes back from the wait: what it would
-//!     come back to is freed. A wait holds nothing that others could miss, and the process is about to end.
+//!     come back to is freed. A wait holds nothing that others could miss, and the process is about to end. The main thread,
+//!     which finalizes, may wait too, in a `__del__`: it looks at no signals then, and comes back.
 
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -333,7 +334,7 @@ impl Opened {
                 alone
                     .map_or(Ok(()), |peers| self.unshared.warn_of_wait(py, &self.queue, waiter.awaits, peers))
             });
-            *interruption = raised.unwrap_or_else(|| sleep_until_the_process_ends()).err();
+            *interruption = raised.unwrap_or_else(|| end_with_the_interpreter()).err();
         }
         interruption.is_some() || self.closed.get().is_some()
     }
@@ -378,9 +379,17 @@ pub fn copying(py: Python<'_>, nbytes: usize, copy: impl FnOnce() + Send) {
     if nbytes >= DETACHED_COPY_NBYTES { py.detach(copy) } else { copy() }
 }
 
-/// For a thread whose interpreter is gone (B3).
-fn sleep_until_the_process_ends() -> ! {
+/// For a thread that the interpreter, which is being finalized, lets in no more (B3).
+fn end_with_the_interpreter() -> PyResult<()> {
+    if is_main_thread() {
+        return Ok(());
+    }
     loop {
         thread::park();
     }
+}
+
+/// Whether this is the thread that the process began with, or was forked in.
+fn is_main_thread() -> bool {
+    rustix::thread::gettid() == rustix::process::getpid()
 }

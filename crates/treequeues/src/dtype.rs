@@ -16,7 +16,7 @@
 //! D2. `alignment` is a power of two, at most 16.
 //! D3. Every field of a structured dtype lies inside its `itemsize`.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -381,7 +381,13 @@ impl fmt::Display for Structured {
         f.write_str("{")?;
         for (i, field) in self.fields.iter().enumerate() {
             let comma = if i == 0 { "" } else { ", " };
-            write!(f, "{comma}{}: {}", field.name, field.dtype)?;
+            f.write_str(comma)?;
+            // What would move a terminal's cursor is shown as an escape.
+            field.name.chars().try_for_each(|char| match char.is_control() {
+                true => write!(f, "{}", char.escape_default()),
+                false => f.write_char(char),
+            })?;
+            write!(f, ": {}", field.dtype)?;
             if !field.shape.is_empty() {
                 write!(f, " {}", DisplayShape(&field.shape))?;
             }

@@ -178,7 +178,9 @@ pub enum AttachError {
         found: QueueName,
     },
     /// No entry is free.
-    #[error("all {limit} places for participants are taken; create the queue with a larger `participants=`")]
+    #[error(
+        "all places for participants are taken ({limit}); create the queue with a larger `participants=`"
+    )]
     TableFull {
         /// Entries of the table.
         limit: u32,

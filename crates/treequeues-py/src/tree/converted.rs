@@ -108,6 +108,11 @@ pub(super) fn pack_there_and_back<'py>(
     let py = value.py();
     let numpy = py.import(intern!(py, "numpy"))?;
     let casts = numpy.call_method1(intern!(py, "can_cast"), (numpy_dtype, &leaf.dtype, "same_kind"))?;
+    // Bytes and structures that are not of the very dtype: NumPy would go by the order of fields, and fill up what is short.
+    let kind: char = numpy_dtype.getattr(intern!(py, "kind"))?.extract()?;
+    if kind == 'V' {
+        return Err(Unfit::Type);
+    }
     // A time that is none needs no unit.
     let is_nothing = value.ne(value)?;
     let is_time = matches!(leaf.encoding, Encoding::NoNumber);
