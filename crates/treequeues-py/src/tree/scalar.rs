@@ -143,6 +143,24 @@ pub(super) enum Digits {
     Kept,
 }
 
+/// The same as `pack` for what nearly all scalars are: one of Python's, of the leaf's own family, that fits.
+#[inline]
+pub(super) fn pack_at_once(leaf: &Leaf, value: &Bound<'_, PyAny>) -> Option<Bytes> {
+    let mut bytes = [0; 16];
+    match leaf.encoding {
+        Encoding::Float64 => {
+            bytes[..8].copy_from_slice(&value.cast_exact::<PyFloat>().ok()?.value().to_le_bytes());
+        }
+        Encoding::Int(least, greatest) => {
+            let int: i128 = value.cast_exact::<PyInt>().ok()?.extract::<i64>().ok()?.into();
+            bytes = (least..=greatest).contains(&int).then_some(int)?.to_le_bytes();
+        }
+        Encoding::Bool => bytes[0] = value.cast_exact::<PyBool>().ok()?.is_true().into(),
+        _ => return None,
+    }
+    Some(bytes)
+}
+
 /// The bytes that `value`, a Python scalar, has as an element of `leaf`.
 #[inline]
 pub(super) fn pack<'py>(

@@ -164,6 +164,11 @@ pub(super) fn check(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyResu
 /// Everything that is not exactly an `ndarray`.
 fn other_source(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyResult<Source> {
     let types = &at.tree.types;
+    if leaf.lengths.is_empty()
+        && let Some(bytes) = scalar::pack_at_once(leaf, value)
+    {
+        return Ok(Source::Scalar(bytes));
+    }
     if ndarray::is_numpy_scalar(value) {
         return numpy_scalar_source(at, leaf, value);
     }
