@@ -9,6 +9,7 @@ The bounds are generous on purpose: they tell a hang from a slow machine, and me
 """
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -257,13 +258,24 @@ def drain(queue: Any, wait_s: float = 1.0) -> list[Any]:
             return items
 
 
-def open_descriptors() -> set[str]:
-    """The descriptors of this process, without the one that listing them takes."""
+def open_descriptors(*, settled: bool = False) -> set[str]:
+    """The descriptors of this process, without the one that listing them takes.
+
+    settled: for what is compared with later: garbage of earlier tests, which may hold queues that
+        would die meanwhile, is collected first.
+    """
+    if settled:
+        gc.collect()
     listed = os.listdir("/proc/self/fd")
     return {number for number in listed if os.path.lexists(f"/proc/self/fd/{number}")}
 
 
-def shared_mappings() -> list[str]:
-    """The lines of /proc/self/maps for shared mappings that have a file behind them."""
+def shared_mappings(*, settled: bool = False) -> list[str]:
+    """The lines of /proc/self/maps for shared mappings that have a file behind them.
+
+    settled: as for `open_descriptors`.
+    """
+    if settled:
+        gc.collect()
     with open("/proc/self/maps") as maps:
         return [line for line in maps if line.split()[1].endswith("s")]

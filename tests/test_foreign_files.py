@@ -95,7 +95,7 @@ def make_a_copy_of_another_queue(path):
 
 
 def make_an_anonymous_queues_memory(path):
-    before = open_descriptors()
+    before = open_descriptors(settled=True)
     with TreeQueue(0.0, 2):
         links = [f"/proc/self/fd/{number}" for number in open_descriptors() - before]
         memory = next(link for link in links if os.readlink(link).startswith("/memfd:"))

@@ -327,7 +327,7 @@ def test_a_loan_outlives_the_closing_of_its_queue():
 
 
 def test_a_view_keeps_the_memory_of_a_queue_that_was_closed_and_is_gone():
-    mappings = len(shared_mappings())
+    mappings = len(shared_mappings(settled=True))
     descriptors = open_descriptors()
     queue = TreeQueue(make_item(0), maxsize=MAXSIZE)
     queue.put(make_item(7))

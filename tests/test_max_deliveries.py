@@ -497,7 +497,7 @@ def test_a_method_of_an_object_that_has_the_queue_travels_too():
 
 
 def test_a_queue_whose_on_drop_leads_back_to_it_is_collected():
-    before = open_descriptors()
+    before = open_descriptors(settled=True)
     learner = Learner()
     seen = weakref.ref(learner.queue)
     del learner

@@ -241,7 +241,7 @@ def test_a_thousand_attachments_leave_nothing_behind(nursery, queue, kin, figure
 
 
 def test_a_hundred_processes_leave_nothing_behind(queue):
-    before = open_descriptors(), shared_mappings(), queue.stats().participants
+    before = open_descriptors(settled=True), shared_mappings(), queue.stats().participants
     for number in range(CYCLES // 10):
         # One at a time, each other one killed; there is one place for them all.
         pid = in_forked_child(

@@ -23,7 +23,7 @@ from treequeues import SchemaError, ShutDown, TreeQueue
 
 def make_queue_and_segment():
     """A queue, and its memory opened a second time, so that a test can do damage to it."""
-    before = open_descriptors()
+    before = open_descriptors(settled=True)
     queue = TreeQueue(marked(0, 0), maxsize=2)
     for number in open_descriptors() - before:
         if os.readlink(f"/proc/self/fd/{number}").startswith("/memfd:"):

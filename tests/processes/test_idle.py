@@ -102,7 +102,7 @@ def test_a_blocked_process_has_no_helper_thread(nursery):
 def count_descriptors():
     """Descriptors before, with one queue, with ten, with ten in use, and with none again."""
     TreeQueue(0, maxsize=1).close()
-    before = open_descriptors()
+    before = open_descriptors(settled=True)
     queues = [TreeQueue(marked(0, 0), maxsize=2)]
     one = len(open_descriptors())
     queues += [TreeQueue(marked(0, 0), maxsize=2) for _ in range(QUEUES - 1)]
@@ -131,8 +131,7 @@ def test_a_queue_has_a_constant_number_of_descriptors_and_gives_them_back(nurser
 def count_after_cycles():
     """Descriptors and shared mappings after many lives of a queue, closed and merely dropped."""
     TreeQueue(0, maxsize=1).close()
-    gc.collect()
-    before = open_descriptors(), shared_mappings()
+    before = open_descriptors(settled=True), shared_mappings()
     for number in range(CYCLES):
         queue = TreeQueue(marked(0, 0), maxsize=2)
         queue.put(marked(1, number))

@@ -38,7 +38,7 @@ def fill_and_drain(queue):
 
 def assert_refused(mib, why, name=None):
     """A queue of this size is refused for this reason, and nothing of it is left."""
-    before = open_descriptors()
+    before = open_descriptors(settled=True)
     with pytest.raises(MemoryError if name is None else OSError) as refused:
         queue_of(mib, name=name)
     message = str(refused.value)
