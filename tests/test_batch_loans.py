@@ -276,12 +276,12 @@ def test_a_batch_loan_ends_once(queue):
     loan = queue.reserve_batch(2)
     write(loan.tree, [1, 2])
     loan.commit()
-    with pytest.raises(ValueError, match="ended"):
+    with pytest.raises(ValueError, match="committed already"):
         loan.abort()
     loan = queue.borrow_batch(2)
     loan.give_back()
     for call in (loan.release, loan.give_back):
-        with pytest.raises(ValueError, match="ended"):
+        with pytest.raises(ValueError, match="given back already"):
             call()
     with pytest.raises(ValueError, match="ended"):
         _ = loan.tree

@@ -290,7 +290,7 @@ def test_an_unsupported_leaf_in_the_example_is_a_type_error_that_names_it(exampl
         TreeQueue(example, maxsize=2)
 
 
-@pytest.mark.parametrize("leaf", [{1, 2}, object(), lambda: None])
+@pytest.mark.parametrize("leaf", [{1, 2}, object()])
 def test_an_unsupported_object_points_to_register_node(leaf):
     with pytest.raises(TypeError, match="register_node"):
         TreeQueue({"obs": leaf}, maxsize=2)

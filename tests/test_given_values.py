@@ -6,6 +6,8 @@ import enum
 import math
 import mmap
 from collections import UserDict, deque, namedtuple
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -318,18 +320,62 @@ def mends():
     eight = np.zeros(8)
     return [
         (0, 1.5, "got the float 1.5; pass int(x)"),
-        (0, np.float32(1), "got a float32 scalar; pass int(x)"),
+        (0, np.float32(1), "got the float32 1.0; pass int(x)"),
         (0, "1", "got a str; pass int(x)"),
         (0, np.array([1]), "got int64 (1,); pass x[0]"),
         (0, np.array([1.5]), "got float64 (1,); pass int(x[0])"),
         (0, np.array([[1]]), "got int64 (1, 1); pass x.item()"),
         (0, [1], "got a list; pass x[0]"),
         (0, np.zeros(3, int), "got int64 (3,); put_batch puts 3 such trees at once"),
-        (0, 2**63, "got the int 9223372036854775808; an example of np.uint64(0) has room"),
+        (
+            0,
+            2**63,
+            "an example of np.uint64(0) has room, but for none below 0",
+        ),
+        (
+            np.uint64(0),
+            -1,
+            "an example of np.int64(0) has room, but for none above 9223372036854775807",
+        ),
+        (np.uint8(0), -1, "got the int -1; an example of np.int16(0) has room"),
+        (np.uint32(0), -1, "an example of np.int64(0) has room"),
+        (np.uint8(0), np.int64(-1), "got the int64 -1; an example of np.int16(0) has room"),
+        (0, 2**70, "an example of 0.0 has room"),
+        (0, 2**70 + 1, "an example of 0.0 has room for float(x), which is rounded"),
+        (0, math.nan, "got the float nan; an example of 0.0 carries it"),
+        (0, math.inf, "got the float inf; an example of 0.0 carries it"),
+        (np.int8(0), 1e30, "got the float 1e+30; an example of 0.0 carries it"),
+        (np.int8(0), np.float64("nan"), "got the float64 nan; an example of 0.0 carries it"),
+        (0, 1.5 + 0j, "got the complex (1.5+0j); pass int(x.real)"),
+        (np.complex64(0), 1e39j, "an example of np.complex128(0) has room"),
+        (0.0, Decimal("1.5"), "got a Decimal; pass float(x)"),
+        (0.0, Fraction(1, 2), "got a Fraction; pass float(x)"),
+        (0.0, None, "got None; every item has a value there, and np.nan can stand for none"),
+        (
+            0,
+            None,
+            "got None; every item has a value there; carry a flag that says whether it counts",
+        ),
+        (np.datetime64(0, "D"), None, "every item has a value there, and NaT can stand for none"),
+        (0, {}, "got a dict; an example with a dict there carries one"),
+        (0, (1, 2), "got a tuple; an example with a tuple there carries one"),
+        (np.zeros(8, "u1"), memoryview(np.zeros(1)), "pass memoryview(x).cast('B')"),
+        (np.zeros(8, "u1"), array.array("d", [1]), "pass memoryview(x).cast('B')"),
+        (
+            np.zeros(1, "u1"),
+            memoryview(np.zeros(2))[::2],
+            "pass np.asarray(x).astype(np.uint8)",
+        ),
+        (np.zeros((2, 2)), [1, 2, 3, 4], "pass np.asarray(x, np.float64).reshape(2, 2)"),
+        (
+            np.zeros(2),
+            [1, 2, 3],
+            "an example of (3,) has room: pad the others and carry the length",
+        ),
         (np.int8(0), 300, "got the int 300; an example of np.int16(0) has room"),
         (0.0, 2**53 + 1, "pass float(x)"),
         (0.0, 1j, "got the complex 1j; pass x.real"),
-        (0.0, np.complex64(1), "got a complex64 scalar; pass x.real"),
+        (0.0, np.complex64(1), "got the complex64 (1+0j); pass x.real"),
         (0.0, np.array([1.0]), "got float64 (1,); pass x[0]"),
         (False, 2, "expected a bool (or 0 or 1), got the int 2; pass bool(x)"),
         (False, 1.0, "expected a bool, got the float 1.0; pass bool(x)"),
@@ -389,7 +435,16 @@ def test_a_message_ends_with_what_to_pass_instead(example, value, end):
 
 @pytest.mark.parametrize(
     ("example", "value"),
-    [(0, None), (0, {}), (0, (1, 2)), (np.zeros(8), {1}), (np.zeros(8), "text"), (0.0, 2**1024)],
+    [
+        (0, "abc"),
+        (0.0, "abc"),
+        (0, Decimal("nan")),
+        (0, 2**1024),
+        (np.zeros(1, "u1"), ["abc"]),
+        (np.zeros(8), {1}),
+        (np.zeros(8), "text"),
+        (0.0, 2**1024),
+    ],
 )
 def test_where_there_is_no_mend_none_is_named(example, value):
     assert ";" not in misfit_of(value, example)

@@ -170,13 +170,19 @@ def test_a_loan_ends_once_and_what_is_asked_afterwards_is_a_value_error(queue, t
             pass
     else:
         getattr(loan, end)()
+    done = {
+        "commit": "committed",
+        "abort": "aborted",
+        "release": "released",
+        "give_back": "given back",
+    }
     for again in ENDS[take]:
-        with pytest.raises(ValueError, match="ended"):
+        with pytest.raises(ValueError, match=f"the loan has been {done[end]} already"):
             getattr(loan, again)()
     with pytest.raises(ValueError, match="ended"):
         _ = loan.tree
     if take == "reserve":
-        with pytest.raises(ValueError, match="ended"):
+        with pytest.raises(ValueError, match="use it inside its block"):
             loan.write(make_item(1))
     assert get_numbers(queue) == [7] * items_after(end)
     assert_capacity(queue)
@@ -359,7 +365,7 @@ def test_the_users_exception_comes_out_whatever_became_of_the_queue(queue, take,
 
 def damage_within_a_block(take, raises):
     """What comes out of a block in which the whole segment was overwritten."""
-    before = open_descriptors()
+    before = open_descriptors(settled=True)
     queue = TreeQueue(make_item(0), maxsize=2)
     paths = [f"/proc/self/fd/{number}" for number in open_descriptors() - before]
     # One descriptor of the memory is as good as another.
@@ -390,7 +396,7 @@ def test_a_clean_end_that_meets_damage_says_so(nursery, take):
 @pytest.mark.parametrize("end", ["commit", "abort", "release", "give_back", "block"])
 @pytest.mark.parametrize("is_batch", [False, True])
 def test_name_for_a_loan_that_has_ended_keeps_nothing_of_its_queue(queue_folder, end, is_batch):
-    descriptors, mappings = open_descriptors(), shared_mappings()
+    descriptors, mappings = open_descriptors(settled=True), shared_mappings()
     queue = TreeQueue(make_item(0), maxsize=MAXSIZE, name="again")
     queue.put_many([make_item(1), make_item(2)])
     is_reserve = end in ("commit", "abort")

@@ -298,7 +298,7 @@ def test_a_value_of_any_depth_is_refused_where_it_leaves_the_schema():
     assert misfit_of({"in": [1]}, {"in": [nested(100_000)]}, TypeError).startswith("in[0]: ")
 
 
-@pytest.mark.parametrize("tree", [Counter(a=1), UserDict(a=1), {1, 2}, range(3), object()])
+@pytest.mark.parametrize("tree", [Counter(a=1), UserDict(a=1), {1, 2}, object()])
 def test_an_unknown_container_points_to_register_node(tree):
     message = refusal_of({"in": [tree]})
     assert message.startswith("in[0]: ") and "register_node" in message
@@ -468,7 +468,7 @@ def test_equal_dtypes_fit_whatever_they_are_called():
             "{x: int32} (1,), got {y: int32} (1,)",
         ),
         (np.zeros(3), np.zeros(3, object), "float64 (3,), got object (3,)"),
-        (np.zeros(3), np.float64(1), "float64 (3,), got a float64 scalar"),
+        (np.zeros(3), np.float64(1), "float64 (3,), got the float64 1.0"),
     ],
 )
 def test_another_shape_or_dtype_is_refused_with_both(example, tree, message):

@@ -175,7 +175,7 @@ class TreeQueue(Generic[T]):
         """
 
     def put_nowait(self, obj: T) -> None:
-        """`put(obj, block=False)`."""
+        """`put(obj, block=False)`, and raises as that does."""
 
     @overload
     def get(
@@ -207,7 +207,7 @@ class TreeQueue(Generic[T]):
         info: Literal[True],
     ) -> tuple[T, ItemInfo]: ...
     def get_nowait(self, out: T | None = None) -> T:
-        """`get(block=False)`."""
+        """`get(block=False)`, and raises as that does."""
 
     def reserve(self, block: bool = True, timeout: float | None = None) -> WriteLoan[T]:
         """Take a free slot, to be filled in place: zero copy.
@@ -215,8 +215,9 @@ class TreeQueue(Generic[T]):
             with queue.reserve() as loan:
                 loan.tree["obs"][...] = frame
 
-        A clean end of the block commits the item, an exception aborts it. What a fresh slot holds
-        is unspecified: an earlier item's bytes, or zeros.
+        A clean end of the block commits the item, an exception aborts it. A fresh slot holds
+        whatever an older item left there, or zeros. A leaf that is not filled delivers that, so
+        fill every leaf, each time.
 
         Raises `queue.Full`, ShutDown and ValueError as `put` does.
         """
@@ -280,7 +281,8 @@ class TreeQueue(Generic[T]):
 
         It waits until n slots are free (or `min`, if given), and takes the next one and those that
         follow it: k is n, or less where the ring ends or another process holds a slot in between.
-        So fill `len(loan)` rows, not n.
+        So fill `len(loan)` rows, not n. Fresh slots hold whatever older items left there, or zeros,
+        and a row or a leaf that is not filled delivers that.
 
         Raises ValueError if n is not between 1 and `maxsize` or `min` not between 1 and n, and else
         as `reserve` does.
@@ -361,6 +363,8 @@ class TreeQueue(Generic[T]):
         done.
 
         immediate: gets raise at once too.
+
+        Raises ValueError after `close`.
         """
 
     def join_thread(self) -> None:
@@ -378,9 +382,15 @@ class TreeQueue(Generic[T]):
         /,
     ) -> None: ...
     def __iter__(self) -> Iterator[T]:
-        """Take items until the queue is shut down and drained."""
+        """Take items, as `get()` does, until the queue is shut down and drained: ShutDown ends the
+        loop, and is not raised.
 
-    def __next__(self) -> T: ...
+        Raises ValueError after `close`."""
+
+    def __next__(self) -> T:
+        """The oldest tree, as `get()` takes it. Raises StopIteration where `get` would raise
+        ShutDown, and else as `get` does."""
+
     def _attach(
         self,
         pid: int,
@@ -418,6 +428,7 @@ class WriteLoan(Generic[T]):
     def tree(self) -> T:
         """The slot as a tree like the example, whose leaves are all writable arrays: those of
         scalars have no dimensions. Of a batch, the leaves are stacked: shapes (len(loan), ...).
+        They begin with whatever an older item left there.
 
         Leaves are written in place: `loan.tree["reward"][...] = 1.5`. One that was replaced,
         `loan.tree["reward"] = 1.5`, is copied into the slot by `commit`, as `put` would.

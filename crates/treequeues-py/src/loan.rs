@@ -52,6 +52,21 @@ struct State {
     tree: Option<Py<PyAny>>,
     /// Its leaves.
     arrays: Vec<Py<PyAny>>,
+    /// How it ended, once it has.
+    end: Option<End>,
+}
+
+/// How a loan ended.
+#[derive(Clone, Copy)]
+enum End {
+    Commit,
+    /// With a view alive that the item could not be copied away from, or in a process that it does not belong to.
+    FailedCommit,
+    Abort,
+    Release,
+    GiveBack,
+    /// Where it was inherited through a fork.
+    Inherited,
 }
 
 /// A loan that has just ended.
@@ -74,7 +89,8 @@ impl Loan {
         assert!(hold.is_side_by_side(), "an array is one piece of memory");
         let len = hold.len();
         let hold = Py::new(py, HoldObject::new(hold, Arc::clone(&opened.get().kept)))?;
-        let state = State { hold: Some(hold), opened: Some(opened), tree: None, arrays: Vec::new() };
+        let state =
+            State { hold: Some(hold), opened: Some(opened), tree: None, arrays: Vec::new(), end: None };
         Ok(Self { len, is_stack, is_writable, state: Mutex::new(state) })
     }
 
@@ -152,11 +168,13 @@ impl Loan {
     }
 
     /// Gives up the loan's own references, and looks who else has some.
-    fn end<'py>(&self, py: Python<'py>) -> PyResult<Ended<'py>> {
+    fn end<'py>(&self, py: Python<'py>, how: End) -> PyResult<Ended<'py>> {
         let (hold, opened, tree, arrays) = {
             let mut state = self.state();
-            let hold = state.hold.take().ok_or_else(ended)?;
-            let opened = state.opened.take().ok_or_else(ended)?;
+            let (Some(hold), Some(opened)) = (state.hold.take(), state.opened.take()) else {
+                return Err(ended_already(state.end));
+            };
+            state.end = Some(how);
             (hold, opened.into_bound(py), state.tree.take(), std::mem::take(&mut state.arrays))
         };
         drop(tree);
@@ -175,10 +193,15 @@ impl Loan {
     }
 
     /// Ends the loan without an item, or after one was read.
-    fn end_by(&self, py: Python<'_>, how: impl FnOnce(&mut Hold) -> Result<(), Corrupted>) -> PyResult<()> {
-        let ended = self.end(py)?;
+    fn end_by(
+        &self,
+        py: Python<'_>,
+        how: End,
+        end: impl FnOnce(&mut Hold) -> Result<(), Corrupted>,
+    ) -> PyResult<()> {
+        let ended = self.end(py, how)?;
         let mut hold = ended.hold.get().lock();
-        let outcome = if ended.has_views { hold.linger() } else { how(&mut hold) };
+        let outcome = if ended.has_views { hold.linger() } else { end(&mut hold) };
         drop(hold);
         ended.keep_for_views(self.len);
         outcome.map_err(outcome::corrupted_error)
@@ -229,14 +252,25 @@ impl Loan {
     }
 
     fn commit(&self, py: Python<'_>, timeout: Timeout) -> PyResult<()> {
+        let end = self.state().end;
+        if end.is_some() {
+            return Err(ended_already(end));
+        }
         if let Err(error) = self.write_replaced(py) {
             // What does not fit is not put, and no slot is kept for it.
             if !self.has_ended() {
-                let _ = self.end_by(py, Hold::abort);
+                let _ = self.end_by(py, End::FailedCommit, Hold::abort);
             }
             return Err(error);
         }
-        let ended = self.end(py)?;
+        // Until it is done.
+        let ended = self.end(py, End::FailedCommit)?;
+        self.commit_ended(py, &ended, timeout)?;
+        self.state().end = Some(End::Commit);
+        Ok(())
+    }
+
+    fn commit_ended(&self, py: Python<'_>, ended: &Ended<'_>, timeout: Timeout) -> PyResult<()> {
         if !ended.hold.get().lock().is_this_process() {
             return Err(PyValueError::new_err(
                 "the loan belongs to the process that this one was forked from, and only that one can commit it",
@@ -248,7 +282,7 @@ impl Loan {
         // Both first, so that a wait for the other slot holds none, and says whose views it may be waiting for.
         ended.keep_for_views(self.len);
         ended.hold.get().lock().linger().map_err(outcome::corrupted_error)?;
-        self.commit_copy(py, &ended, timeout)
+        self.commit_copy(py, ended, timeout)
     }
 
     /// Publishes the item from another slot, because somebody could write to this one while others read.
@@ -279,7 +313,7 @@ impl Loan {
         let is_inherited = self.held(py).is_ok_and(|hold| !hold.get().lock().is_this_process());
         if is_inherited {
             // Only its references are given up: the hold knows that it is the parent's.
-            let _ = self.end(py);
+            let _ = self.end(py, End::Inherited);
         }
         is_inherited
     }
@@ -339,25 +373,32 @@ impl WriteLoan {
 
 #[pymethods]
 impl WriteLoan {
-    /// The slot as a tree like the example, whose leaves are writable arrays.
+    /// The slot as a tree like the example, whose leaves are writable arrays. They begin with what an older item left there.
+    ///
+    /// Raises ValueError when the loan has ended.
     #[getter]
     fn tree<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.loan.tree(py)
     }
 
     /// Copy a tree into the slot, as put would.
+    ///
+    /// Raises SchemaError if it does not fit, and ValueError when the loan has ended.
     fn write(&self, py: Python<'_>, tree: &Bound<'_, PyAny>) -> PyResult<()> {
         self.loan.write(py, tree)
     }
 
     /// Publish: readers see the item when this returns.
+    ///
+    /// Raises SchemaError if a leaf was replaced by what does not fit, and BufferError, queue.Full or ShutDown if a view is
+    /// still alive and the item cannot be copied into another slot: then it is not put. ValueError when the loan has ended.
     fn commit(&self, py: Python<'_>) -> PyResult<()> {
         self.loan.commit(py, self.timeout)
     }
 
-    /// Give the slot back unwritten.
+    /// Give the slot back unwritten. ValueError when the loan has ended.
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
-        self.loan.end_by(py, Hold::abort)
+        self.loan.end_by(py, End::Abort, Hold::abort)
     }
 
     fn __len__(&self) -> usize {
@@ -378,7 +419,7 @@ impl WriteLoan {
             return self.loan.commit(py, self.timeout);
         }
         // The user's error is what counts.
-        let _ = self.loan.end_by(py, Hold::abort);
+        let _ = self.loan.end_by(py, End::Abort, Hold::abort);
         Ok(())
     }
 
@@ -414,6 +455,8 @@ impl ReadLoan {
 #[pymethods]
 impl ReadLoan {
     /// The item as a tree like the example, whose leaves are read-only arrays.
+    ///
+    /// Raises ValueError when the loan has ended.
     #[getter]
     fn tree<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.loan.tree(py)
@@ -433,14 +476,14 @@ impl ReadLoan {
         PyList::new(py, infos)
     }
 
-    /// End the read: the slot is free again.
+    /// End the read: the slot is free again. ValueError when the loan has ended.
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        self.loan.end_by(py, Hold::release)
+        self.loan.end_by(py, End::Release, Hold::release)
     }
 
-    /// Put the item back: it comes first again.
+    /// Put the item back: it comes first again, once no view of it lives. ValueError when the loan has ended.
     fn give_back(&self, py: Python<'_>) -> PyResult<()> {
-        let ended = self.loan.end(py)?;
+        let ended = self.loan.end(py, End::GiveBack)?;
         if ended.has_views {
             // The hold does it when it dies.
             ended.keep_for_views(self.loan.len);
@@ -487,7 +530,7 @@ impl ReadLoan {
 impl Drop for WriteLoan {
     fn drop(&mut self) {
         self.loan.end_unended(|py| {
-            let _ = self.loan.end_by(py, Hold::abort);
+            let _ = self.loan.end_by(py, End::Abort, Hold::abort);
             // A program that ends with a reserve open has not lost sight of it.
             if !is_finalizing(py) {
                 let message = c"a WriteLoan died without commit() or abort(): what was written to it is not put, and its slots \
@@ -555,4 +598,18 @@ fn is_clean(exception: &Bound<'_, PyTuple>) -> PyResult<bool> {
 
 fn ended() -> PyErr {
     PyValueError::new_err("the loan has ended; use it inside its block, or copy what you want to keep")
+}
+
+/// For a call that would end it once more.
+fn ended_already(end: Option<End>) -> PyErr {
+    PyValueError::new_err(match end {
+        Some(End::Commit) => "the loan has been committed already",
+        Some(End::FailedCommit) => "the loan has ended already: its commit failed, and nothing was put",
+        Some(End::Abort) => "the loan has been aborted already",
+        Some(End::Release) => "the loan has been released already",
+        Some(End::GiveBack) => "the loan has been given back already",
+        Some(End::Inherited) | None => {
+            "the loan has ended here: it is that of the process that this one was forked from"
+        }
+    })
 }

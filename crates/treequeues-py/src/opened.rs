@@ -169,7 +169,9 @@ impl Opened {
     pub fn put_many(&self, py: Python<'_>, trees: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<()> {
         // One more than fit, so that there is an end to a generator that has none.
         let enough = self.queue.capacity() + 1;
-        let trees: Vec<Bound<'_, PyAny>> = trees.try_iter()?.take(enough).collect::<PyResult<_>>()?;
+        let given = trees;
+        let trees: Vec<Bound<'_, PyAny>> = given.try_iter()?.take(enough).collect::<PyResult<_>>()?;
+        outcome::check_count_of_trees(given, trees.len(), self.queue.capacity())?;
         let Some(size) = self.exactly("the number of trees", trees.len())? else { return Ok(()) };
         let sources: Vec<_> =
             trees.iter().map(|tree| self.tree.sources(py, tree)).collect::<PyResult<_>>()?;

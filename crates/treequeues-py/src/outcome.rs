@@ -101,8 +101,8 @@ pub fn open_error(error: OpenError) -> PyErr {
     }
 }
 
-/// Why a handle from process `pid` leads nowhere.
-pub fn unreachable(error: AttachError, pid: u32) -> PyErr {
+/// Why a handle from process `pid` leads nowhere; nor does the name, if the queue has one.
+pub fn unreachable(error: AttachError, pid: u32, name: Option<&str>) -> PyErr {
     let more = match &error {
         // This process's own trouble, whatever that one is.
         AttachError::System { source, .. } if is_out_of_descriptors(source) => return attach_error(error),
@@ -117,14 +117,20 @@ pub fn unreachable(error: AttachError, pid: u32) -> PyErr {
         _ => return attach_error(error),
     };
     let errno = errno(&error).expect("only a bad name has none").raw_os_error();
-    PyConnectionError::new_err((
-        errno,
-        format!(
+    let message = match name {
+        None => format!(
             "the queue that process {pid} pickled cannot be reached: {error}. That process must be alive, have the \
              queue open, and be of the same user and pid namespace; across these bounds give the queue a name \
              (`name=`){more}"
         ),
-    ))
+        Some(name) => format!(
+            "the queue {name:?} that process {pid} pickled cannot be reached: {error}, and no queue that is found by this \
+             name is that one. It is gone once no process has it open: let one keep it open until this one has attached, or \
+             make it with keep=True. A queue that was made anew under the name is reached by \
+             TreeQueue.attach({name:?}){more}"
+        ),
+    };
+    PyConnectionError::new_err((errno, message))
 }
 
 /// Why no slot was reserved; `interruption` is what ended the wait.
@@ -222,6 +228,15 @@ fn span(time: Duration) -> String {
 /// A batch that the queue cannot hold.
 pub fn too_large_a_batch(what: &str, got: impl Display, capacity: usize) -> PyErr {
     PyValueError::new_err(format!("{what} must be at most the queue's maxsize of {capacity}, got {got}"))
+}
+
+/// Refuses more trees than the queue has slots. Of what has no length, only the first ones were counted.
+pub fn check_count_of_trees(given: &Bound<'_, PyAny>, counted: usize, capacity: usize) -> PyResult<()> {
+    if counted <= capacity {
+        return Ok(());
+    }
+    let got = given.len().map_or_else(|_| format!("at least {counted}"), |len| len.max(counted).to_string());
+    Err(too_large_a_batch("the number of trees", got, capacity))
 }
 
 /// A stacked tree of another length than the loan that it is for.

@@ -21,7 +21,7 @@ use crate::opened::Opened;
 use crate::outcome;
 use crate::state::{State, StateCell};
 use crate::stats;
-use crate::timeout::{Block, Timeout, capacity, count, deaths, places};
+use crate::timeout::{Block, Flag, Timeout, capacity, count, deaths, places, text};
 use crate::tree::Tree;
 
 /// A process, its descriptor, a segment, and a name and its folder.
@@ -44,8 +44,10 @@ const REPR_LEAVES: usize = 4;
 /// max_deliveries: drops an item that has killed so many takers, instead of delivering it once more. None for no limit.
 /// on_drop: what this process hands such items to: a function of the tree and its ItemInfo, or a queue of the same items.
 ///
-/// Raises TypeError if a leaf cannot be carried, ValueError if a number is out of range, MemoryError, with the figures, if
-/// the memory is not there.
+/// Raises TypeError if a leaf cannot be carried, if an object would not come back whole, or if an argument is of the wrong
+/// type, ValueError if a number is out of range, if there is an on_drop without max_deliveries, or if the name can be none,
+/// SchemaError if on_drop is a queue of other items, FileExistsError if a queue of the name is in use or kept, and MemoryError,
+/// with the figures, if the memory is not there (OSError with ENOSPC, for a named queue).
 #[pyclass(subclass, frozen, generic, weakref, module = "treequeues", name = "TreeQueue")]
 pub struct TreeQueue {
     state: StateCell,
@@ -66,21 +68,23 @@ impl TreeQueue {
 
     #[expect(clippy::too_many_arguments, reason = "keywords of Python's")]
     #[pyo3(signature = (
-        nested_array, maxsize, *, name = None, keep = false, participants = None, populate = false,
+        nested_array, maxsize, *, name = None, keep = Flag::NO, participants = None, populate = Flag::NO,
         max_deliveries = None, on_drop = None
     ))]
     fn __init__(
         slf: &Bound<'_, Self>,
         nested_array: &Bound<'_, PyAny>,
         maxsize: &Bound<'_, PyAny>,
-        name: Option<String>,
-        keep: bool,
+        name: Option<&Bound<'_, PyAny>>,
+        keep: Flag,
         participants: Option<&Bound<'_, PyAny>>,
-        populate: bool,
+        populate: Flag,
         max_deliveries: Option<&Bound<'_, PyAny>>,
         on_drop: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = slf.py();
+        let name = given(name).map(|name| text("name", "a str or None", name)).transpose()?;
+        let (keep, populate) = (keep.named("keep")?, populate.named("populate")?);
         let capacity = capacity(maxsize)?;
         let max_deliveries = deaths("max_deliveries", max_deliveries)?;
         if max_deliveries.is_none() && given(on_drop).is_some() {
@@ -108,51 +112,57 @@ impl TreeQueue {
     #[pyo3(signature = (name, *, on_drop = None))]
     fn attach<'py>(
         cls: &Bound<'py, PyType>,
-        name: &str,
+        name: &Bound<'py, PyAny>,
         on_drop: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = cls.py();
-        let queue = py.detach(|| Queue::attach(name)).map_err(outcome::attach_error)?;
+        let name = text("name", "a str", name)?;
+        let queue = py.detach(|| Queue::attach(&name)).map_err(outcome::attach_error)?;
         let tree = Tree::from_schema(py, queue.schema().as_ref().clone())?;
         Self::new_object(cls, with_hook(Opened::new(py, queue, tree)?, on_drop)?)
     }
 
-    /// Attach to the queue of this name, or create it if there is none. Raises SchemaError, with both sides, if the queue that
-    /// is there has other items or another maxsize, and else as `attach` and the class do.
+    /// Attach to the queue of this name, or create it if there is none.
+    ///
+    /// Raises SchemaError, with both sides, if the queue that is there has other items or another maxsize, and else as attach
+    /// and the class do.
     #[classmethod]
     #[expect(clippy::too_many_arguments, reason = "keywords of Python's")]
     #[pyo3(
         signature = (
-            name, nested_array, maxsize, *, keep = false, participants = None, populate = false, max_deliveries = None,
-            on_drop = None
+            name, nested_array, maxsize, *, keep = Flag::NO, participants = None, populate = Flag::NO,
+            max_deliveries = None, on_drop = None
         ),
         text_signature = "($cls, name, nested_array, maxsize, *, keep=False, participants=256, populate=False, \
             max_deliveries=None, on_drop=None)"
     )]
     fn open<'py>(
         cls: &Bound<'py, PyType>,
-        name: &str,
+        name: &Bound<'py, PyAny>,
         nested_array: &Bound<'py, PyAny>,
         maxsize: &Bound<'py, PyAny>,
-        keep: bool,
+        keep: Flag,
         participants: Option<&Bound<'py, PyAny>>,
-        populate: bool,
+        populate: Flag,
         max_deliveries: Option<&Bound<'py, PyAny>>,
         on_drop: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = cls.py();
+        let name = text("name", "a str", name)?;
+        let (keep, populate) = (keep.named("keep")?, populate.named("populate")?);
         let capacity = capacity(maxsize)?;
         let max_deliveries = deaths("max_deliveries", max_deliveries)?;
         let options = CreateOptions { participants: places(participants)?, populate, keep, max_deliveries };
         let tree = Tree::from_example(py, nested_array)?;
         let schema = tree.schema().clone();
         let queue =
-            py.detach(|| Queue::open(name, schema, capacity, options)).map_err(outcome::open_error)?;
+            py.detach(|| Queue::open(&name, schema, capacity, options)).map_err(outcome::open_error)?;
         Self::new_object(cls, with_hook(Opened::new(py, queue, tree)?, on_drop)?)
     }
 
-    /// Take the queue's name away: no other process finds it any more, and those that are attached go on. Raises OSError, with
-    /// the path, if the file cannot be removed.
+    /// Take the queue's name away: no other process finds it any more, and those that are attached go on.
+    ///
+    /// Raises OSError, with the path, if the file cannot be removed, and ValueError if the queue was created without a name.
     fn unlink(&self, py: Python<'_>) -> PyResult<()> {
         let opened = self.opened(py)?;
         let queue: &Queue = &opened.get().queue;
@@ -190,7 +200,7 @@ impl TreeQueue {
                     Queue::attach_handle(Handle { pid, fd, id })
                         .or_else(|error| by_name(name, folder.as_deref(), id).ok_or(error))
                 })
-                .map_err(|error| outcome::unreachable(error, pid))?,
+                .map_err(|error| outcome::unreachable(error, pid, name))?,
         };
         let tree = Tree::from_schema(py, queue.schema().as_ref().clone())?;
         Self::begin(slf, Opened::new(py, queue, tree)?)
@@ -258,7 +268,7 @@ impl TreeQueue {
         self.opened(py)?.get().put(py, obj, Timeout::from_arguments(block, timeout)?)
     }
 
-    /// put(obj, block=False)
+    /// put(obj, block=False), and raises as that does.
     fn put_nowait(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         self.opened(py)?.get().put(py, obj, Timeout::None)
     }
@@ -270,7 +280,7 @@ impl TreeQueue {
     /// ShutDown when the queue is shut down and drained, and ValueError after close. A get that raises takes nothing.
     /// With info=True a pair of the tree and its ItemInfo is returned.
     #[pyo3(
-        signature = (block = Block::YES, timeout = None, out = None, info = false),
+        signature = (block = Block::YES, timeout = None, out = None, info = Flag::NO),
         text_signature = "($self, block=True, timeout=None, out=None, info=False)"
     )]
     fn get<'py>(
@@ -279,12 +289,17 @@ impl TreeQueue {
         block: Block,
         timeout: Option<&Bound<'py, PyAny>>,
         out: Option<&Bound<'py, PyAny>>,
-        info: bool,
+        info: Flag,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.opened(py)?.get().get(py, Timeout::from_arguments(block, timeout)?, given(out), info)
+        self.opened(py)?.get().get(
+            py,
+            Timeout::from_arguments(block, timeout)?,
+            given(out),
+            info.named("info")?,
+        )
     }
 
-    /// get(block=False)
+    /// get(block=False), and raises as that does.
     #[pyo3(signature = (out = None))]
     fn get_nowait<'py>(
         &self,
@@ -294,7 +309,11 @@ impl TreeQueue {
         self.opened(py)?.get().get(py, Timeout::None, given(out), false)
     }
 
-    /// Take a free slot, to be filled in place: a WriteLoan.
+    /// Take a free slot, to be filled in place: a WriteLoan, for a with block. A clean end commits it, an exception aborts it.
+    ///
+    /// A fresh slot holds whatever an older item left there, or zeros. A leaf that is not filled delivers that.
+    ///
+    /// Raises queue.Full if no slot became free in time, ShutDown, and ValueError after close.
     #[pyo3(
         signature = (block = Block::YES, timeout = None),
         text_signature = "($self, block=True, timeout=None)"
@@ -311,7 +330,10 @@ impl TreeQueue {
         WriteLoan::new(py, opened, hold, false, timeout)
     }
 
-    /// Take the oldest item, to be read in place: a ReadLoan.
+    /// Take the oldest item, to be read in place: a ReadLoan, for a with block. A clean end releases it, an exception gives it
+    /// back.
+    ///
+    /// Raises queue.Empty if no item came in time, ShutDown when the queue is shut down and drained, and ValueError after close.
     #[pyo3(
         signature = (block = Block::YES, timeout = None),
         text_signature = "($self, block=True, timeout=None)"
@@ -323,6 +345,9 @@ impl TreeQueue {
     }
 
     /// Put n items at once from a stacked tree: leaves (n, ...). All are put, in order, or none.
+    ///
+    /// Raises SchemaError if a leaf does not fit or the leaves differ in n, ValueError if n is larger than maxsize or the
+    /// example has no leaf, and else as put does.
     #[pyo3(
         signature = (stacked, block = Block::YES, timeout = None),
         text_signature = "($self, stacked, block=True, timeout=None)"
@@ -338,6 +363,10 @@ impl TreeQueue {
     }
 
     /// Take the n oldest items as a stacked tree: leaves (n, ...); with min=, what is there, from min to n items.
+    ///
+    /// Raises queue.Empty if there were not enough items in time, ShutDown when the queue is shut down and fewer items are left
+    /// than asked for, ValueError if n is not between 1 and maxsize, min not between 1 and n, or after close, and SchemaError if
+    /// out does not fit. One that raises takes nothing.
     #[pyo3(
         signature = (n, min = None, block = Block::YES, timeout = None, out = None),
         text_signature = "($self, n, min=None, block=True, timeout=None, out=None)"
@@ -356,7 +385,12 @@ impl TreeQueue {
         opened.get().get_batch(py, size, is_exact, Timeout::from_arguments(block, timeout)?, given(out))
     }
 
-    /// Take free slots that lie side by side, to be filled in place as one stacked tree: a WriteLoan.
+    /// Take free slots that lie side by side, to be filled in place as one stacked tree: a WriteLoan of len(loan) slots, n or
+    /// fewer.
+    ///
+    /// Fresh slots hold whatever older items left there, or zeros. A row that is not filled delivers that.
+    ///
+    /// Raises ValueError if n is not between 1 and maxsize, or min not between 1 and n, and else as reserve does.
     #[pyo3(
         signature = (n, min = None, block = Block::YES, timeout = None),
         text_signature = "($self, n, min=None, block=True, timeout=None)"
@@ -377,7 +411,11 @@ impl TreeQueue {
         WriteLoan::new(py, opened, hold, true, timeout)
     }
 
-    /// Take the oldest items that lie side by side, to be read in place as one stacked tree: a ReadLoan.
+    /// Take the oldest items that lie side by side, to be read in place as one stacked tree: a ReadLoan of len(loan) items, n or
+    /// fewer.
+    ///
+    /// Raises queue.Empty if there were not enough items in time, ShutDown when the queue is shut down and fewer items are left
+    /// than asked for, and ValueError if n is not between 1 and maxsize, min not between 1 and n, or after close.
     #[pyo3(
         signature = (n, min = None, block = Block::YES, timeout = None),
         text_signature = "($self, n, min=None, block=True, timeout=None)"
@@ -398,6 +436,8 @@ impl TreeQueue {
     }
 
     /// Put trees, all or none.
+    ///
+    /// Raises ValueError if there are more of them than maxsize, and else as put does.
     #[pyo3(
         signature = (trees, block = Block::YES, timeout = None),
         text_signature = "($self, trees, block=True, timeout=None)"
@@ -413,6 +453,8 @@ impl TreeQueue {
     }
 
     /// Take what is there, at least one tree and at most max_items, oldest first: a list.
+    ///
+    /// Raises ValueError if max_items is below 1, and else as get does.
     #[pyo3(
         signature = (max_items, block = Block::YES, timeout = None),
         text_signature = "($self, max_items, block=True, timeout=None)"
@@ -500,8 +542,11 @@ impl TreeQueue {
 
     /// Shut the queue down for every process: puts raise ShutDown, gets drain what is there and then raise it.
     /// With immediate=True gets raise at once too.
-    #[pyo3(signature = (immediate = false))]
-    fn shutdown(&self, py: Python<'_>, immediate: bool) -> PyResult<()> {
+    ///
+    /// Raises ValueError after close.
+    #[pyo3(signature = (immediate = Flag::NO), text_signature = "($self, immediate=False)")]
+    fn shutdown(&self, py: Python<'_>, immediate: Flag) -> PyResult<()> {
+        let immediate = immediate.named("immediate")?;
         self.opened(py)?.get().queue.shutdown(immediate).map_err(outcome::attach_error)
     }
 
@@ -521,10 +566,14 @@ impl TreeQueue {
         self.close(py);
     }
 
+    /// Take items, as get() does, until the queue is shut down and drained: ShutDown ends the loop, and is not raised.
+    ///
+    /// Raises ValueError after close.
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }
 
+    /// The oldest tree, as get() takes it. Raises StopIteration where get would raise ShutDown, and else as get does.
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
         let taken = if slf.get_type().is(py.get_type::<Self>()) {
@@ -563,7 +612,8 @@ impl TreeQueue {
         if leaves.len() > REPR_LEAVES {
             shown.push(format!("... {} more", leaves.len() - REPR_LEAVES));
         }
-        Ok(format!("<{name} maxsize={} of {{{}}}>", opened.queue.capacity(), shown.join(", ")))
+        let called = opened.queue.name().map_or_else(String::new, |name| format!(" {:?}", name.as_str()));
+        Ok(format!("<{name}{called} maxsize={} of {{{}}}>", opened.queue.capacity(), shown.join(", ")))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Numbers that users give: how long a call may wait, and counts.
+//! What users give as arguments, and its refusal by the argument's name: how long a call may wait, counts, flags, names.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -6,8 +6,10 @@ use std::time::Duration;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyInt};
+use pyo3::types::{PyBool, PyString};
 use treequeues::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS, Wait};
+
+use crate::tree::describe_type;
 
 /// What a `maxsize` of 0 means to `multiprocessing.Queue`, and cannot mean here.
 const NOTHING_IS_UNBOUNDED: &str = ": memory is reserved at creation, so nothing is unbounded";
@@ -37,6 +39,45 @@ impl FromPyObject<'_, '_> for Block {
     }
 }
 
+/// Whether something is done: a bool and nothing else, for nobody means another object here. What was given instead is refused
+/// by the argument's name.
+pub enum Flag {
+    Given(bool),
+    /// What it is.
+    Other(String),
+}
+
+impl Flag {
+    pub const NO: Flag = Flag::Given(false);
+
+    /// What was given under this name.
+    pub fn named(self, name: &str) -> PyResult<bool> {
+        match self {
+            Flag::Given(flag) => Ok(flag),
+            Flag::Other(got) => Err(PyTypeError::new_err(format!("{name} must be a bool, got {got}"))),
+        }
+    }
+}
+
+impl FromPyObject<'_, '_> for Flag {
+    type Error = PyErr;
+
+    fn extract(flag: Borrowed<'_, '_, PyAny>) -> PyResult<Flag> {
+        Ok(flag.extract::<bool>().map_or_else(|_| Flag::Other(describe_type(&flag)), Flag::Given))
+    }
+}
+
+/// The name of a queue.
+pub fn text(argument: &str, expected: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
+    if !value.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err(format!(
+            "{argument} must be {expected}, got {}",
+            describe_type(value)
+        )));
+    }
+    value.extract()
+}
+
 impl Timeout {
     /// As `multiprocessing.Queue` reads them: a timeout only counts if the call blocks, and below zero it is zero.
     pub fn from_arguments(block: Block, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
@@ -44,7 +85,13 @@ impl Timeout {
             return Ok(Self::None);
         }
         let Some(timeout) = timeout.filter(|timeout| !timeout.is_none()) else { return Ok(Self::Forever) };
-        let seconds: f64 = timeout.extract()?;
+        let seconds: f64 = timeout.extract().map_err(|error: PyErr| {
+            if !error.is_instance_of::<PyTypeError>(timeout.py()) {
+                return error;
+            }
+            let got = describe_type(timeout);
+            PyTypeError::new_err(format!("timeout must be a number of seconds or None, got {got}"))
+        })?;
         if seconds.is_nan() {
             return Err(PyValueError::new_err("timeout must be a number of seconds, got nan"));
         }
@@ -80,13 +127,15 @@ fn count_to(name: &str, value: &Bound<'_, PyAny>, max: u64, why: &str, why_not_m
 
 /// An int of at least 1.
 fn index<'py>(name: &str, value: &Bound<'py, PyAny>, why: &str) -> PyResult<Bound<'py, PyAny>> {
-    // A bool is an int to Python, but nobody means one here.
-    if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() && !value.hasattr("__index__")? {
-        let got = value.get_type();
-        return Err(PyTypeError::new_err(format!("{name} must be an int, got a {}", got.name()?)));
-    }
     let py = value.py();
-    let index = py.import(intern!(py, "operator"))?.call_method1(intern!(py, "index"), (value,))?;
+    let wrong_type = || PyTypeError::new_err(format!("{name} must be an int, got {}", describe_type(value)));
+    // A bool is an int to Python, but nobody means one here.
+    if value.is_instance_of::<PyBool>() {
+        return Err(wrong_type());
+    }
+    let index = py.import(intern!(py, "operator"))?.call_method1(intern!(py, "index"), (value,));
+    let index =
+        index.map_err(|error| if error.is_instance_of::<PyTypeError>(py) { wrong_type() } else { error })?;
     if index.lt(1)? {
         return Err(PyValueError::new_err(format!("{name} must be at least 1, got {index}{why}")));
     }

@@ -3,6 +3,7 @@
 mod corrupted;
 mod folder;
 mod shutdown;
+mod system;
 
 use std::error::Error;
 use std::io;
@@ -12,6 +13,7 @@ pub use corrupted::{Corrupted, Damage};
 pub(crate) use folder::FOLDER_VARIABLE;
 pub use folder::FolderError;
 pub use shutdown::Shutdown;
+pub(crate) use system::SystemReason;
 
 use crate::name::{BadName, QueueName};
 use crate::schema::SchemaDifference;
@@ -95,7 +97,7 @@ pub enum CreateError {
     #[error("an anonymous queue ends with its last participant and cannot be kept; give it a name")]
     KeepWithoutName,
     /// The system refused a step.
-    #[error("could not {action}: {source}")]
+    #[error("could not {action}: {}", SystemReason(source))]
     System {
         /// The step, as it would read after "could not".
         action: &'static str,
@@ -244,7 +246,7 @@ pub enum AttachError {
     #[error("the descriptor leads to another segment than the handle was made for")]
     OtherSegment,
     /// The system refused a step.
-    #[error("could not {action}: {source}")]
+    #[error("could not {action}: {}", SystemReason(source))]
     System {
         /// The step, as it would read after "could not".
         action: &'static str,

@@ -11,7 +11,7 @@ use treequeues::schema::{
 };
 
 use super::classes::{self, Class, Custom, Kind};
-use super::{dtype, flatten, keys, misfit, ndarray, numpy_types, objects};
+use super::{dtype, flatten, keys, mend, misfit, ndarray, numpy_types, objects};
 use crate::errors::schema_error;
 
 /// The schema of the trees that look like `example`, and the class of each node that has one.
@@ -354,6 +354,9 @@ impl Builder {
             return Ok(
                 self.refuse(format!("{noun} would come back as a plain number; use int(...) or float(...)"))
             );
+        }
+        if let Some(reason) = mend::of_example(value)? {
+            return Ok(self.refuse(format!("{noun} {reason}")));
         }
         Ok(self.refuse(format!(
             "{noun} is neither an array nor a container that is known; make it a node with \

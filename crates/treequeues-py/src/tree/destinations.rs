@@ -3,12 +3,13 @@
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use treequeues::ReadLoan;
-use treequeues::schema::LeafKind;
+use treequeues::schema::{self, LeafKind};
 
 use super::apart::Bounds;
 use super::flatten::{self, At, Place, Visit};
 use super::memory::{Memory, WritableMemory};
 use super::ndarray::{self, View};
+use super::nodes::Node;
 use super::rebuild::rebuild;
 use super::scalar;
 use super::{Leaf, Tree, apart, mend, misfit, sources};
@@ -318,7 +319,38 @@ impl At<'_> {
 fn cannot_replace(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyErr {
     let (path, name) = (at.path(), misfit::describe_type(value));
     let mend = format!("use np.zeros((), {:?}) there, which can be filled", leaf.dtype_name);
-    let message =
-        format!("{path}: {name} cannot be replaced where it is, in a tuple or as the whole of out; {mend}");
+    let message = format!("{path}: {name} cannot be replaced where it is, {}; {mend}", place_of(at));
     schema_type_error(value.py(), message)
+}
+
+/// Where a leaf is that cannot be replaced.
+fn place_of(at: At<'_>) -> String {
+    let parent = parent_of(at.tree.schema.structure().nodes(), at.node);
+    match parent.map(|parent| &at.tree.nodes[parent]) {
+        Some(Node::NamedTuple(named)) => format!("in {}, which is a tuple", misfit::class_noun(&named.class)),
+        Some(Node::Object(object)) => {
+            format!("in {}, whose fields cannot be set", misfit::class_noun(&object.class))
+        }
+        Some(Node::Custom(custom)) => {
+            format!("in {}, which an unflatten function makes", misfit::class_noun(&custom.class))
+        }
+        Some(_) => "in a tuple".to_owned(),
+        None => "as the whole of out".to_owned(),
+    }
+}
+
+/// The container of a node, both by their index in preorder.
+fn parent_of(nodes: &[schema::Node], node: usize) -> Option<usize> {
+    // The containers around the next node, and how many children of each are still to come.
+    let mut open: Vec<(usize, usize)> = Vec::new();
+    for (index, next) in nodes.iter().enumerate().take(node) {
+        if let Some((_, to_come)) = open.last_mut() {
+            *to_come -= 1;
+        }
+        open.push((index, next.child_count()));
+        while open.last().is_some_and(|(_, to_come)| *to_come == 0) {
+            open.pop();
+        }
+    }
+    open.last().map(|(parent, _)| *parent)
 }

@@ -3,21 +3,32 @@
 //! In a mend, `x` is the value. Nothing here runs unless a call fails, so it may be slow; and nothing here fails, so that the
 //! misfit itself is what is raised.
 
+use std::ffi::CString;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple,
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyMapping, PyRange, PyString,
+    PyTuple,
 };
 use treequeues::dtype::{DisplayShape, Dtype};
 use treequeues::schema::{LeafKind, LeafSpec, Scalar};
 
 use super::scalar::Encoding;
-use super::{dtype, ndarray, numpy_types};
+use super::{dtype, flatten, misfit, ndarray, numpy_types};
 
 /// Dimensions whose permutations are tried.
 const MAX_TRANSPOSED_NDIM: usize = 4;
-/// Integers that an example may have instead, narrow ones first.
-const INTEGERS: [&str; 5] = ["int8", "int16", "int32", "int64", "uint64"];
+/// Integers that an example may have instead, narrow ones first, with the least and the greatest.
+const INTEGERS: [(&str, i128, i128); 5] = [
+    ("int8", i8::MIN as i128, i8::MAX as i128),
+    ("int16", i16::MIN as i128, i16::MAX as i128),
+    ("int32", i32::MIN as i128, i32::MAX as i128),
+    ("int64", i64::MIN as i128, i64::MAX as i128),
+    ("uint64", 0, u64::MAX as i128),
+];
+/// How long a sequence may be for an array to be made of it, to see whether that fits.
+const MAX_TRIED_LEN: usize = 1 << 16;
 
 /// The mend of a leaf, behind a semicolon; nothing if there is none.
 pub(super) fn of_leaf(leaf: &LeafSpec, value: &Bound<'_, PyAny>) -> String {
@@ -76,6 +87,47 @@ pub(super) fn of_out(value: &Bound<'_, PyAny>, dtype: &Dtype, shape: &[usize]) -
     format!("; use np.empty({}, {})", DisplayShape(shape), name_of(dtype))
 }
 
+/// Of an object that is no leaf of an example, behind what it is: what to use instead, or that nothing carries it. `None` if it
+/// may be a container.
+pub(super) fn of_example(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let py = value.py();
+    let types = py.import(intern!(py, "types"))?;
+    let is_one_of = |names: &[&str]| {
+        names
+            .iter()
+            .try_fold(false, |is, name| Ok::<_, PyErr>(is || value.is_instance(&types.getattr(*name)?)?))
+    };
+    let code = ["FunctionType", "BuiltinFunctionType", "MethodType", "ModuleType", "CoroutineType"];
+    if is_one_of(&code)? || value.hasattr(intern!(py, "__next__"))? {
+        let reason = "cannot be carried: items are arrays and numbers, and containers of them";
+        return Ok(Some(reason.to_owned()));
+    }
+    if value.is_instance_of::<PyRange>() {
+        let range = value.repr()?.to_string();
+        return Ok(Some(format!("is no array; use np.a{range}, or list({range})")));
+    }
+    if value.get_type().module()?.to_string_lossy() == "datetime" {
+        return Ok(match &*misfit::type_name(value) {
+            "datetime" | "date" => Some("is no leaf; use np.datetime64(value)".to_owned()),
+            "timedelta" => Some("is no leaf; use np.timedelta64(value)".to_owned()),
+            _ => None,
+        });
+    }
+    if let Some(array) = flatten::as_buffer(value)?
+        && let Ok(dtype) = dtype::from_numpy(&array.getattr(intern!(py, "dtype"))?)?
+    {
+        let shape: Vec<usize> = array.getattr(intern!(py, "shape"))?.extract()?;
+        let shape = match shape[..] {
+            [len] => len.to_string(),
+            _ => DisplayShape(&shape).to_string(),
+        };
+        let zeros = format!("np.zeros({shape}, {})", name_of(&dtype));
+        return Ok(Some(format!("has no fixed size; use {zeros}, which takes one of that size")));
+    }
+    let is_number = value.hasattr(intern!(py, "__float__"))? && value.hasattr(intern!(py, "__add__"))?;
+    Ok(is_number.then(|| "would come back as a plain number; use float(value)".to_owned()))
+}
+
 fn written(mend: Option<String>) -> String {
     mend.map_or_else(String::new, |mend| format!("; {mend}"))
 }
@@ -93,18 +145,79 @@ fn leaf_mend(leaf: &LeafSpec, value: &Bound<'_, PyAny>) -> PyResult<Option<Strin
     }
     let is_time = matches!(leaf.dtype, Dtype::Datetime(..) | Dtype::Timedelta(..)) && leaf.shape.is_empty();
     if is_time && value.get_type().module()?.to_string_lossy() == "datetime" {
-        return Ok(Some(constructed(leaf, "x")));
+        return Ok(Some(format!("pass {}", call_of(leaf, "x"))));
+    }
+    if value.is_none() {
+        return Ok(Some(mend_of_none(leaf)));
+    }
+    if value.cast::<PyMapping>().is_ok() {
+        return Ok(Some(carried_by_an_example(value)));
+    }
+    if !leaf.shape.is_empty()
+        && let Some(array) = flatten::as_buffer(value)?
+    {
+        return buffer_mend(leaf, &array);
     }
     // A sequence of numbers is an array in the making.
     let is_sequence = value.hasattr(intern!(py, "__getitem__"))? && value.hasattr(intern!(py, "__len__"))?;
-    if !is_sequence || value.cast::<PyMapping>().is_ok() || value.is_instance_of::<PyBytes>() {
-        return Ok(None);
+    if is_sequence && !value.is_instance_of::<PyBytes>() {
+        return sequence_mend(leaf, value);
     }
-    Ok(match &leaf.shape[..] {
-        [] if value.len()? == 1 => Some("pass x[0]".to_owned()),
-        [] => None,
-        _ => Some(format!("pass np.asarray(x, {})", name_of(&leaf.dtype))),
-    })
+    // A Decimal, a Fraction.
+    let is_number = leaf.shape.is_empty() && rank(&leaf.dtype).is_some();
+    Ok(if is_number { constructed(leaf, "x", value) } else { None })
+}
+
+/// Nothing, where every item has something.
+fn mend_of_none(leaf: &LeafSpec) -> String {
+    let nothing = match &leaf.dtype {
+        _ if !leaf.shape.is_empty() => None,
+        Dtype::Datetime(..) | Dtype::Timedelta(..) => Some("NaT"),
+        dtype => rank(dtype).filter(|rank| *rank >= Rank::Float).map(|_| "np.nan"),
+    };
+    match nothing {
+        Some(nothing) => format!("every item has a value there, and {nothing} can stand for none"),
+        None => "every item has a value there; carry a flag that says whether it counts".to_owned(),
+    }
+}
+
+/// A container where the example has a leaf.
+fn carried_by_an_example(container: &Bound<'_, PyAny>) -> String {
+    format!("an example with {} there carries one", misfit::describe_type(container))
+}
+
+/// The array of a buffer, whose elements are not the leaf's.
+fn buffer_mend(leaf: &LeafSpec, array: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let py = array.py();
+    let nbytes: usize = array.getattr(intern!(py, "nbytes"))?.extract()?;
+    let is_of_bytes = leaf.dtype == u8::leaf_dtype() && leaf.shape[..] == [nbytes];
+    let is_contiguous =
+        array.getattr(intern!(py, "flags"))?.getattr(intern!(py, "c_contiguous"))?.is_truthy()?;
+    if is_of_bytes && is_contiguous {
+        return Ok(Some("pass memoryview(x).cast('B')".to_owned()));
+    }
+    array_mend(leaf, array, "np.asarray(x)")
+}
+
+fn sequence_mend(leaf: &LeafSpec, value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let len = value.len()?;
+    if leaf.shape.is_empty() {
+        return Ok(match len {
+            1 => Some("pass x[0]".to_owned()),
+            _ if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() => {
+                Some(carried_by_an_example(value))
+            }
+            _ => None,
+        });
+    }
+    let call = format!("np.asarray(x, {})", name_of(&leaf.dtype));
+    if len > MAX_TRIED_LEN {
+        return Ok((leaf.shape[0] == len).then(|| format!("pass {call}")));
+    }
+    // Not every sequence is one of numbers.
+    let Ok(array) = evaluated(&call, value) else { return Ok(None) };
+    let shape: Vec<usize> = array.getattr(intern!(value.py(), "shape"))?.extract()?;
+    if shape == leaf.shape { Ok(Some(format!("pass {call}"))) } else { array_mend(leaf, &array, &call) }
 }
 
 /// An array `x` of another dtype or shape.
@@ -130,12 +243,14 @@ fn array_mend(leaf: &LeafSpec, array: &Bound<'_, PyAny>, x: &str) -> PyResult<Op
         // Without dimensions it counts by its value.
         let fits =
             found.is_ok_and(|found| rank(&found).is_some_and(|rank| Some(rank) <= self::rank(&leaf.dtype)));
-        let is_reshaped = shape != leaf.shape;
-        return Ok(Some(if fits && is_reshaped {
-            format!("pass {steps}")
+        if fits && shape != leaf.shape {
+            return Ok(Some(format!("pass {steps}")));
+        }
+        return if shape.is_empty() {
+            scalar_mend(leaf, array)
         } else {
-            constructed(leaf, &steps)
-        }));
+            Ok(constructed(leaf, &steps, array))
+        };
     }
     Ok(match (&leaf.dtype, found) {
         (Dtype::Text(room, _), Ok(Dtype::Text(chars, _))) if chars > *room => {
@@ -248,15 +363,21 @@ fn scalar_mend(leaf: &LeafSpec, value: &Bound<'_, PyAny>) -> PyResult<Option<Str
     }
     let Some(expected) = rank(&leaf.dtype) else {
         let is_time = matches!(leaf.dtype, Dtype::Datetime(..) | Dtype::Timedelta(..));
-        return Ok(is_time.then(|| constructed(leaf, "x")));
+        return Ok(if is_time { constructed(leaf, "x", value) } else { None });
     };
-    match rank_of(value)? {
+    let found = rank_of(value)?;
+    match found {
         // A time is no number without its unit, and only its user knows that.
         None if !is_text => return Ok(None),
-        Some(Rank::Int) if expected == Rank::Int => {
-            return Ok(wider_integer(value)?.map(|name| format!("an example of np.{name}(0) has room")));
+        Some(Rank::Int) if expected == Rank::Int => return integer_mend(leaf, value),
+        Some(Rank::Complex) if leaf.kind == LeafKind::Float => return Ok(Some("pass x.real".to_owned())),
+        Some(Rank::Complex) if expected == Rank::Complex => {
+            let has_room = "an example of np.complex128(0) has room".to_owned();
+            return Ok(constructed(leaf, "x", value).or(Some(has_room)));
         }
-        Some(Rank::Complex) if expected < Rank::Complex => return Ok(Some("pass x.real".to_owned())),
+        Some(Rank::Complex) if expected == Rank::Int || expected == Rank::Float => {
+            return Ok(constructed(leaf, "x.real", value));
+        }
         Some(Rank::Int | Rank::Float) if expected >= Rank::Float => match value.extract::<f64>() {
             Ok(float) if float.is_finite() && float.abs() > greatest_of(&leaf.dtype) => {
                 return Ok(Some("an example of np.float64(0) has room".to_owned()));
@@ -267,21 +388,92 @@ fn scalar_mend(leaf: &LeafSpec, value: &Bound<'_, PyAny>) -> PyResult<Option<Str
         },
         _ => {}
     }
-    Ok(Some(constructed(leaf, "x")))
+    // NaN, the infinities, and what is larger than all ints are floats alone.
+    let of_floats = (found == Some(Rank::Float)).then(|| "an example of 0.0 carries it".to_owned());
+    Ok(constructed(leaf, "x", value).or(of_floats))
 }
 
-/// The call that makes an element of `x`.
-fn constructed(leaf: &LeafSpec, x: &str) -> String {
-    match leaf.kind {
-        LeafKind::Bool => format!("pass bool({x})"),
-        LeafKind::Int => format!("pass int({x})"),
-        LeafKind::Float => format!("pass float({x})"),
-        LeafKind::Complex => format!("pass complex({x})"),
-        _ if rank(&leaf.dtype).is_some() && !leaf.dtype.to_string().starts_with('>') => {
-            format!("pass {}({x})", name_of(&leaf.dtype))
+/// An int that is out of the leaf's range.
+fn integer_mend(leaf: &LeafSpec, value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let (Encoding::Int(least, greatest) | Encoding::IntByNumpy(least, greatest)) = Encoding::of(&leaf.dtype)
+    else {
+        return Ok(None);
+    };
+    let py = value.py();
+    let int = value.call_method0(intern!(py, "__int__"))?;
+    let narrowest = |low: i128, high: i128| INTEGERS.iter().find(|(_, min, max)| *min <= low && high <= *max);
+    if let Ok(number) = int.extract::<i128>() {
+        // The leaf's own numbers must still fit.
+        if let Some((name, ..)) = narrowest(least.min(number), greatest.max(number)) {
+            return Ok(Some(format!("an example of np.{name}(0) has room")));
         }
-        _ => format!("pass np.array({x}, {})", name_of(&leaf.dtype)),
+        // No integer has both.
+        let widest = ["int64", "uint64"];
+        let of_the_widest = |(name, min, max): &&(&str, i128, i128)| {
+            widest.contains(name) && *min <= number && number <= *max
+        };
+        if let Some((name, min, max)) = INTEGERS.iter().find(of_the_widest) {
+            let range =
+                if *min == 0 { "for none below 0".to_owned() } else { format!("for none above {max}") };
+            return Ok(Some(format!("an example of np.{name}(0) has room, but {range}")));
+        }
     }
+    // It is wider than all integers, and may have more digits than floats.
+    Ok(match int.call_method0(intern!(py, "__float__")) {
+        Ok(float) if float.eq(&int)? => Some("an example of 0.0 has room".to_owned()),
+        Ok(_) => Some("an example of 0.0 has room for float(x), which is rounded".to_owned()),
+        Err(_) => None,
+    })
+}
+
+/// The call that makes an element of `x`, if it makes one: not every float is an int, nor every string a number.
+fn constructed(leaf: &LeafSpec, x: &str, value: &Bound<'_, PyAny>) -> Option<String> {
+    let call = call_of(leaf, x);
+    let is_made = match Encoding::of(&leaf.dtype) {
+        Encoding::Int(least, greatest) | Encoding::IntByNumpy(least, greatest) => {
+            let int = evaluated(&format!("int({x})"), value).and_then(|int| int.extract::<i128>());
+            int.is_ok_and(|int| least <= int && int <= greatest)
+        }
+        Encoding::NoNumber | Encoding::Bool => evaluated(&call, value).is_ok(),
+        // What is out of the range would be an infinity.
+        _ => {
+            let keeps = format!("bool(np.isfinite({call}) or not np.isfinite({x}))");
+            evaluated(&keeps, value).and_then(|keeps| keeps.is_truthy()).unwrap_or(false)
+        }
+    };
+    is_made.then(|| format!("pass {call}"))
+}
+
+fn call_of(leaf: &LeafSpec, x: &str) -> String {
+    match leaf.kind {
+        LeafKind::Bool => format!("bool({x})"),
+        LeafKind::Int => format!("int({x})"),
+        LeafKind::Float => format!("float({x})"),
+        LeafKind::Complex => format!("complex({x})"),
+        _ if rank(&leaf.dtype).is_some() && !leaf.dtype.to_string().starts_with('>') => {
+            format!("{}({x})", name_of(&leaf.dtype))
+        }
+        _ => format!("np.array({x}, {})", name_of(&leaf.dtype)),
+    }
+}
+
+/// What a mend makes of `x`.
+fn evaluated<'py>(mend: &str, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = x.py();
+    let names = PyDict::new(py);
+    names.set_item("x", x)?;
+    names.set_item("np", py.import(intern!(py, "numpy"))?)?;
+    if mend.contains("ml_dtypes") {
+        names.set_item("ml_dtypes", py.import("ml_dtypes")?)?;
+    }
+    // What overflows is found by looking at it.
+    let quiet = PyDict::new(py);
+    quiet.set_item("all", "ignore")?;
+    let errstate = py.import(intern!(py, "numpy"))?.call_method("errstate", (), Some(&quiet))?;
+    errstate.call_method0(intern!(py, "__enter__"))?;
+    let made = py.eval(&CString::new(mend)?, Some(&names), None);
+    errstate.call_method1(intern!(py, "__exit__"), (py.None(), py.None(), py.None()))?;
+    made
 }
 
 /// The greatest number of the floats that are narrower than Python's, where it is known here.
@@ -327,25 +519,11 @@ fn has_room(dtype: &str) -> String {
     format!("an example of dtype {dtype} has room")
 }
 
-/// The narrowest integer that has this one.
-fn wider_integer(value: &Bound<'_, PyAny>) -> PyResult<Option<&'static str>> {
-    let numpy = value.py().import(intern!(value.py(), "numpy"))?;
-    let int = value.call_method0(intern!(value.py(), "__int__"))?;
-    for name in INTEGERS {
-        let info = numpy.call_method1(intern!(value.py(), "iinfo"), (name,))?;
-        if int.ge(info.getattr(intern!(value.py(), "min"))?)?
-            && int.le(info.getattr(intern!(value.py(), "max"))?)?
-        {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
-}
-
 /// The family of a number, Python's or NumPy's; `None` of what is none.
 fn rank_of(value: &Bound<'_, PyAny>) -> PyResult<Option<Rank>> {
-    if ndarray::is_numpy_scalar(value) {
-        let found = dtype::from_numpy(&value.getattr(intern!(value.py(), "dtype"))?)?;
+    let py = value.py();
+    if ndarray::is_numpy_scalar(value) || value.is_instance(numpy_types(py)?.array.bind(py))? {
+        let found = dtype::from_numpy(&value.getattr(intern!(py, "dtype"))?)?;
         return Ok(found.ok().and_then(|found| rank(&found)));
     }
     Ok(if value.is_instance_of::<PyBool>() {

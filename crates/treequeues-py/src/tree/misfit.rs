@@ -4,8 +4,8 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyString};
-use treequeues::dtype::DisplayShape;
+use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyString, PyType};
+use treequeues::dtype::{DisplayShape, Dtype};
 
 use super::{Tree, dtype, keys, mend, ndarray, numpy_types};
 use crate::errors::{schema_error, schema_type_error};
@@ -90,7 +90,7 @@ pub(super) fn describe(object: &Bound<'_, PyAny>) -> String {
 }
 
 /// The type of an object with its article: `a list`, `an OrderedDict`.
-pub(super) fn describe_type(object: &Bound<'_, PyAny>) -> String {
+pub fn describe_type(object: &Bound<'_, PyAny>) -> String {
     if object.is_none() {
         return "None".to_owned();
     }
@@ -99,8 +99,16 @@ pub(super) fn describe_type(object: &Bound<'_, PyAny>) -> String {
 
 /// A noun with its article.
 pub(super) fn with_article(noun: &str) -> String {
-    let starts_with_vowel = noun.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']);
+    let starts_with_vowel = noun.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']) || noun == "ndarray";
     if starts_with_vowel { format!("an {noun}") } else { format!("a {noun}") }
+}
+
+/// A class with its article, as what its objects are.
+pub(super) fn class_noun(class: &Py<PyType>) -> String {
+    Python::attach(|py| {
+        let name = class.bind(py).qualname();
+        with_article(&name.map_or_else(|_| "object".to_owned(), |name| name.to_string()))
+    })
 }
 
 /// The name of an object's class.
@@ -171,10 +179,15 @@ fn describe_closely(object: &Bound<'_, PyAny>) -> PyResult<String> {
     let is_array = object.is_instance(types.array.bind(py))?;
     if is_array || ndarray::is_numpy_scalar(object) {
         let numpy_dtype = object.getattr(intern!(py, "dtype"))?;
-        let dtype = match dtype::from_numpy(&numpy_dtype)? {
+        let found = dtype::from_numpy(&numpy_dtype)?;
+        let is_short = matches!(found, Ok(Dtype::Number(..) | Dtype::Datetime(..) | Dtype::Timedelta(..)));
+        let dtype = match found {
             Ok(dtype) => dtype.to_string(),
             Err(_) => numpy_dtype.str()?.to_string(),
         };
+        if !is_array && is_short {
+            return Ok(format!("the {dtype} {}", object.str()?));
+        }
         if !is_array {
             return Ok(format!("{} scalar", with_article(&dtype)));
         }

@@ -65,6 +65,7 @@ use treequeues::dtype::Dtype;
 use treequeues::schema::{LeafKind, LeafSpec, Schema};
 
 use classes::Class;
+pub use misfit::describe_type;
 use nodes::Node;
 pub use raw::reference_count;
 use recycle::{RECYCLED_FROM_NBYTES, Recycler};

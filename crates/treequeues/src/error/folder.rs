@@ -1,10 +1,11 @@
 //! Why the folder of named queues cannot be used.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
+
+use super::SystemReason;
 
 /// Names another folder, for a machine where the usual one is too small, or closed.
 pub(crate) const FOLDER_VARIABLE: &str = "TREEQUEUES_DIR";
@@ -69,7 +70,7 @@ impl FolderError {
 impl fmt::Display for Problem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.why {
-            Reason::System(errno) => write!(f, "{}: {}", self.0.what, io::Error::from(errno)),
+            Reason::System(errno) => write!(f, "{}: {}", self.0.what, SystemReason(&errno.into())),
             Reason::Unsafe(why) => write!(f, "{}: {why}", self.0.what),
         }
     }
@@ -78,7 +79,11 @@ impl fmt::Display for Problem<'_> {
 impl fmt::Display for FolderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the folder of named queues, {}, {}", self.path.display(), self.problem())?;
-        if self.is_out_of_descriptors() { Ok(()) } else { write!(f, "; {FOLDER_VARIABLE} names another one") }
+        if self.is_out_of_descriptors() {
+            Ok(())
+        } else {
+            write!(f, "; set {FOLDER_VARIABLE} to another folder")
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::available::available_memory;
 use super::file::{no_look, reserve_pages};
-use crate::error::{AttachError, CreateError, FOLDER_VARIABLE, FolderError};
+use crate::error::{AttachError, CreateError, FOLDER_VARIABLE, FolderError, SystemReason};
 use crate::fork::{Descriptor, FileIdentity};
 use crate::layout::Layout;
 use crate::name::QueueName;
@@ -39,7 +39,7 @@ pub(crate) struct Directory {
 pub(crate) enum NoPlace {
     #[error("its folder {}", .0.problem())]
     Folder(#[from] FolderError),
-    #[error("{}", io::Error::from(*.0))]
+    #[error("{}", SystemReason(&io::Error::from(*.0)))]
     File(Errno),
 }
 
