@@ -1,14 +1,20 @@
 """What `inspect` and `help` show of the queues' classes: the real signatures."""
 
+import ast
 import inspect
 import pydoc
+import re
 
 import numpy as np
 import pytest
+from helpers import ROOT
 
+import treequeues
 from treequeues import ArrayQueue, TreeQueue
 
 EXAMPLE = {"x": np.zeros(2)}
+
+LOANS = ("WriteLoan", "ReadLoan")
 
 
 def test_the_signature_of_a_queue_is_that_of_its_constructor():
@@ -70,3 +76,33 @@ def test_a_subclass_shows_its_own_constructor():
     assert inspect.signature(Plain) == inspect.signature(TreeQueue)
     with Frames(3, maxsize=2) as queue:
         assert queue.maxsize == 2
+
+
+def test_help_says_what_ends_a_loop():
+    assert "ShutDown ends the loop" in TreeQueue.__doc__
+
+
+def documented():
+    """Every public call of a class of the extension module that has a docstring in the stub."""
+    stub = ast.parse((ROOT / "python/treequeues/_core.pyi").read_text())
+    for kind in stub.body:
+        if not isinstance(kind, ast.ClassDef) or kind.name not in ("TreeQueue", *LOANS):
+            continue
+        for call in kind.body:
+            # What `help` says of an operator, such as `__iter__`, is the interpreter's.
+            is_call = isinstance(call, ast.FunctionDef) and not call.name.startswith("__")
+            if is_call and ast.get_docstring(call):
+                yield pytest.param(kind.name, call, id=f"{kind.name}.{call.name}")
+
+
+def raised(doc):
+    """The exceptions that a docstring names, those of the call that it refers to included."""
+    doc = " ".join(doc.split())
+    names = set(re.findall(r"\b(?:\w+Error|ShutDown|StopIteration|Full|Empty)\b", doc))
+    return names, set(re.findall(r"as `?(\w+)(?:\(\))?`?(?: and the class)? (?:does|do)\b", doc))
+
+
+@pytest.mark.parametrize(("kind", "call"), documented())
+def test_help_says_what_a_call_raises_as_the_stub_does(kind, call):
+    shown = getattr(getattr(treequeues, kind), call.name).__doc__
+    assert raised(shown) == raised(ast.get_docstring(call))

@@ -38,6 +38,7 @@ _door.refuse_a_disabled_lock()
 # Before the program's own handlers, which thus run earlier and may still use its queues.
 _exit.install()
 
+# What the earlier package of this name called it.
 SimpleTreeQueue = TreeQueue
 
 __all__ = [

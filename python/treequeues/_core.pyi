@@ -269,8 +269,8 @@ class TreeQueue(Generic[T]):
 
         Raises `queue.Empty` if there were not enough items in time, ShutDown when the queue is shut
         down and fewer items are left than asked for (those left can still be had by asking for
-        fewer), ValueError if n is not between 1 and `maxsize` or `min` not between 1 and n, and
-        SchemaError if `out` does not fit.
+        fewer), ValueError if n is not between 1 and `maxsize` or `min` not between 1 and n, or
+        after `close`, and SchemaError if `out` does not fit.
         """
 
     def reserve_batch(
@@ -298,8 +298,9 @@ class TreeQueue(Generic[T]):
         that follow it: k is n, or less where the ring ends or an item in between is not there. It
         is always n where n divides `maxsize` and all items are put and taken n at a time.
 
-        Raises ValueError if n is not between 1 and `maxsize` or `min` not between 1 and n, and else
-        as `get_batch` does.
+        Raises `queue.Empty` if there were not enough items in time, ShutDown when the queue is shut
+        down and fewer items are left than asked for, and ValueError if n is not between 1 and
+        `maxsize` or `min` not between 1 and n, or after `close`.
         """
 
     def put_many(

@@ -32,6 +32,9 @@ const REPR_LEAVES: usize = 4;
 
 /// A queue of trees of arrays, shared by processes.
 ///
+/// `for tree in queue` takes trees, as get() does, until the queue is shut down and drained: ShutDown ends the loop, and is not
+/// raised.
+///
 /// nested_array: an example of the items: a tree of dicts, lists, tuples, namedtuples, dataclasses, attrs classes, None
 ///     and registered nodes, whose leaves are arrays (or anything with a shape and a dtype), NumPy scalars, or Python
 ///     bool, int, float and complex. Only its structure, shapes and dtypes count.
@@ -107,7 +110,8 @@ impl TreeQueue {
     /// Attach to the queue of this name, made by any process of this user. What its items look like stands in the queue.
     ///
     /// Raises FileNotFoundError if there is none, OSError if participants of it have died and nobody lives there, if it is of
-    /// another version, or if all places for participants are taken, CorruptedError if it is damaged, and ValueError if it can be no name.
+    /// another version, or if all places for participants are taken, CorruptedError if it is damaged, ValueError if it can be no
+    /// name, and TypeError or SchemaError if on_drop does not fit.
     #[classmethod]
     #[pyo3(signature = (name, *, on_drop = None))]
     fn attach<'py>(
@@ -313,7 +317,7 @@ impl TreeQueue {
     ///
     /// A fresh slot holds whatever an older item left there, or zeros. A leaf that is not filled delivers that.
     ///
-    /// Raises queue.Full if no slot became free in time, ShutDown, and ValueError after close.
+    /// Raises queue.Full, ShutDown and ValueError as put does.
     #[pyo3(
         signature = (block = Block::YES, timeout = None),
         text_signature = "($self, block=True, timeout=None)"
@@ -333,7 +337,7 @@ impl TreeQueue {
     /// Take the oldest item, to be read in place: a ReadLoan, for a with block. A clean end releases it, an exception gives it
     /// back.
     ///
-    /// Raises queue.Empty if no item came in time, ShutDown when the queue is shut down and drained, and ValueError after close.
+    /// Raises queue.Empty, ShutDown and ValueError as get does.
     #[pyo3(
         signature = (block = Block::YES, timeout = None),
         text_signature = "($self, block=True, timeout=None)"
@@ -566,14 +570,10 @@ impl TreeQueue {
         self.close(py);
     }
 
-    /// Take items, as get() does, until the queue is shut down and drained: ShutDown ends the loop, and is not raised.
-    ///
-    /// Raises ValueError after close.
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }
 
-    /// The oldest tree, as get() takes it. Raises StopIteration where get would raise ShutDown, and else as get does.
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
         let taken = if slf.get_type().is(py.get_type::<Self>()) {
