@@ -102,7 +102,7 @@ def raised(doc):
     return names, set(re.findall(r"as `?(\w+)(?:\(\))?`?(?: and the class)? (?:does|do)\b", doc))
 
 
-@pytest.mark.parametrize(("kind", "call"), documented())
+@pytest.mark.parametrize(("kind", "call"), list(documented()))
 def test_help_says_what_a_call_raises_as_the_stub_does(kind, call):
     shown = getattr(getattr(treequeues, kind), call.name).__doc__
     assert raised(shown) == raised(ast.get_docstring(call))

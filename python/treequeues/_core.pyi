@@ -166,7 +166,7 @@ class TreeQueue(Generic[T]):
             dtype. Where the example has no dimensions, any scalar fits whose value does: of its own
             family of numbers or a narrower one (bool, ints, floats, complex) and exact, but for the
             digits of a Python float; a str or a bytes that has room. A buffer fits an array of its
-            bytes.
+            elements.
         block, timeout: whether to wait for a free slot, and how many seconds at most (None: for
             ever).
 

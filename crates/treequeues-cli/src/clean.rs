@@ -96,15 +96,17 @@ fn write_text(report: &Report, is_named: bool, out: &mut dyn Write) -> Result<()
     for Removed { name, state, bytes } in &report.removed {
         writeln!(out, "{verb} {name} ({}, {})", state.word(), units::bytes(*bytes as f64))?;
     }
+    let mut says_what_is_left = false;
     for Left { name, state, reason } in &report.left {
         // A live queue that nobody asked about is not worth a line.
         if is_named || *state != State::Live {
             writeln!(out, "left {name} ({}): {reason}", state.word())?;
+            says_what_is_left = true;
         }
     }
     let bytes = units::bytes(report.removed_bytes as f64);
     match report.removed.len() {
-        0 if is_named => {}
+        0 if is_named || says_what_is_left => {}
         0 => writeln!(out, "nothing to remove")?,
         count => writeln!(out, "{verb} {}, {bytes} in all", units::plural(count, "queue"))?,
     }

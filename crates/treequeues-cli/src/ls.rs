@@ -51,7 +51,9 @@ pub fn run(asked: &Ls, out: &mut dyn Write) -> Result<(), Failure> {
             of_content(&|content| content.items.to_string()).into(),
             of_facts(&|facts| facts.capacity.to_string()).into(),
             of_facts(&|facts| units::bytes(facts.bytes as f64)).into(),
-            of_content(&|content| content.participants.len().to_string()).into(),
+            // The dead that nobody has swept yet are no processes any more.
+            of_content(&|content| content.participants.iter().filter(|who| who.alive).count().to_string())
+                .into(),
             of_facts(&|facts| units::age(facts.age_seconds)).into(),
             note.into(),
         ]);

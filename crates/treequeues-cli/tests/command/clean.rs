@@ -61,6 +61,14 @@ fn a_dry_run_removes_nothing() {
 }
 
 #[test]
+fn a_queue_that_is_left_is_all_that_is_said() {
+    let folder = Folder::new();
+    folder.hold("idle", KEPT).end();
+    let text = folder.text(&["clean"]);
+    assert!(text.starts_with("left idle (idle): ") && text.lines().count() == 1, "{text}");
+}
+
+#[test]
 fn kept_queues_go_if_asked_for() {
     let (folder, _live) = one_of_each();
     let text = folder.text(&["clean", "--idle"]);

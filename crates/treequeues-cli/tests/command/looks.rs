@@ -37,6 +37,9 @@ fn every_state_is_told() {
     let words = |line: String| line.split_whitespace().take(4).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(words(row("live")), ["live", "live", "3", "8"]);
     assert_eq!(words(row("stale")), ["stale", "stale", "3", "8"]);
+    // Behind the size and its unit: the dead are not counted.
+    let processes = |name: &str| row(name).split_whitespace().nth(6).map(str::to_owned);
+    assert_eq!(["live", "idle", "stale"].map(processes), ["1", "0", "0"].map(|count| Some(count.to_owned())));
 }
 
 #[test]
