@@ -648,3 +648,25 @@ def test_control_characters_of_a_field_do_not_reach_the_terminal():
         with pytest.raises(SchemaError) as caught:
             queue.put(np.zeros(3, example.dtype))
     assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("example", "value", "mend"),
+    [
+        (np.timedelta64(1), np.timedelta64(5, "s"), "an example of np.zeros((), 'timedelta64[s]')"),
+        (np.datetime64("NaT"), np.datetime64("2020-01-01"), "np.zeros((), 'datetime64[D]')"),
+        (np.timedelta64(1, "s"), np.timedelta64(1500, "ms"), "pass np.array(x, 'timedelta64[s]')"),
+        (np.timedelta64(1, "s"), np.timedelta64(2**62, "W"), None),
+    ],
+)
+def test_a_time_is_told_a_mend_that_keeps_it(example, value, mend):
+    said = misfit_of(value, example)
+    assert mend in said if mend else ";" not in said
+
+
+def test_structures_that_differ_in_layout_alone_are_told_apart():
+    moved = np.dtype({"names": ["a"], "formats": ["i4"], "offsets": [4], "itemsize": 8})
+    said = misfit_of(np.zeros(2, moved), np.zeros(2, [("a", "i4")]))
+    assert said.endswith(
+        "got {a: int32} (2,) of another layout: offsets, padding, alignment or titles"
+    )

@@ -363,7 +363,7 @@ fn scalar_mend(leaf: &LeafSpec, value: &Bound<'_, PyAny>) -> PyResult<Option<Str
     }
     let Some(expected) = rank(&leaf.dtype) else {
         let is_time = matches!(leaf.dtype, Dtype::Datetime(..) | Dtype::Timedelta(..));
-        return Ok(if is_time { constructed(leaf, "x", value) } else { None });
+        return Ok(if is_time { time_mend(leaf, value) } else { None });
     };
     let found = rank_of(value)?;
     match found {
@@ -391,6 +391,24 @@ fn scalar_mend(leaf: &LeafSpec, value: &Bound<'_, PyAny>) -> PyResult<Option<Str
     // NaN, the infinities, and what is larger than all ints are floats alone.
     let of_floats = (found == Some(Rank::Float)).then(|| "an example of 0.0 carries it".to_owned());
     Ok(constructed(leaf, "x", value).or(of_floats))
+}
+
+/// A time of another unit, or none.
+fn time_mend(leaf: &LeafSpec, value: &Bound<'_, PyAny>) -> Option<String> {
+    let name = name_of(&leaf.dtype);
+    if ndarray::is_numpy_scalar(value) {
+        if !name.contains('[') {
+            // A count without a unit can be given one, but no unit can be taken away.
+            let dtype = evaluated("x.dtype.name", value).and_then(|name| name.extract::<String>()).ok()?;
+            return Some(format!("an example of np.zeros((), '{dtype}') carries it"));
+        }
+        // NumPy does not notice that a finer unit has no room.
+        let keeps =
+            format!("not np.can_cast(x.dtype, {name}) or bool(x.astype({name}).astype(x.dtype) == x)");
+        let is_kept = evaluated(&keeps, value).and_then(|keeps| keeps.is_truthy());
+        is_kept.ok().filter(|is_kept| *is_kept)?;
+    }
+    constructed(leaf, "x", value)
 }
 
 /// An int that is out of the leaf's range.

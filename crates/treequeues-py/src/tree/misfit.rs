@@ -35,7 +35,10 @@ impl Tree {
     }
 
     fn misfit_message(&self, node: usize, expected: &str, got: &str) -> String {
-        format!("{}: expected {expected}, got {got}", self.schema.structure().path_of(node))
+        let reads_the_same = got.split(';').next() == Some(expected);
+        let layout =
+            if reads_the_same { " of another layout: offsets, padding, alignment or titles" } else { "" };
+        format!("{}: expected {expected}, got {got}{layout}", self.schema.structure().path_of(node))
     }
 
     fn key_misfit_message(
