@@ -65,7 +65,9 @@ def test_an_object_that_is_no_leaf_points_to_one(leaf, mend):
 
 
 @pytest.mark.parametrize(
-    "leaf", [lambda: None, len, "".join, math, (one for one in ()), iter([]), sys.stdout], ids=repr
+    "leaf",
+    [lambda: None, len, "".join, math, (one for one in ()), iter([]), sys.stdout],
+    ids=lambda leaf: type(leaf).__name__,
 )
 def test_what_nothing_can_carry_is_refused_as_that(leaf):
     message = refusal_of({"in": leaf})

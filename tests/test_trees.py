@@ -218,7 +218,9 @@ def test_missing_and_unexpected_children_are_named(example, tree, message):
 def test_a_field_that_was_never_set_is_a_misfit():
     tree = State(1, 2)
     del tree.velocity
-    assert "(root): expected a field velocity" in misfit_of(State(0, 0), tree)
+    assert "(root): expected a field velocity, got a State that has none; set it" in misfit_of(
+        State(0, 0), tree
+    )
 
 
 def test_paths_lead_through_every_kind_of_container():

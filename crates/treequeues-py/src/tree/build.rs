@@ -94,7 +94,7 @@ impl Builder {
         } else if value.is_exact_instance_of::<PyInt>() {
             if value.extract::<i64>().is_err() {
                 return Err(schema_error(format!(
-                    "{}: the int {value} does not fit in an int64",
+                    "{}: the int {value} does not fit in an int64; use np.uint64(...), a float, or an array of np.uint64",
                     self.path()
                 )));
             }

@@ -283,7 +283,8 @@ impl<'t> Walk<'t> {
         if !error.is_instance_of::<PyAttributeError>(py) {
             return error;
         }
-        let misfit = self.tree.misfit(node, &format!("a field {field}"), &misfit::describe_type(value));
+        let got = format!("{} that has none; set it before the item is put", misfit::describe_type(value));
+        let misfit = self.tree.misfit(node, &format!("a field {field}"), &got);
         misfit.set_cause(py, Some(error));
         misfit
     }
