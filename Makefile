@@ -103,6 +103,7 @@ kill-points: ## A process killed before each instruction of each operation, and 
 soak: kill-points fuzz ## The long part: all kill points, KILLS kills, the big models, ROUNDS rounds of hostile segments, kills and forks.
 	@$(READY) --package test
 	cargo test --release --package treequeues --test model --test names --test wake -- --ignored --nocapture --test-threads 1
+	cargo test --release --package treequeues --lib laps::soak_ -- --ignored --nocapture
 	LOOM_MAX_PREEMPTIONS=8 LOOM_MAX_DURATION=$(LOOM_SECONDS) $(LOOM) --release interleave
 	TREEQUEUES_HOSTILE=$(ROUNDS) cargo test --release --package treequeues --lib hostile
 	for round in $$(seq $(ROUNDS)); do \
@@ -128,7 +129,7 @@ tsan: ## The tests with threads under ThreadSanitizer; needs a nightly toolchain
 	RUSTFLAGS="-Zsanitizer=thread" TSAN_OPTIONS=halt_on_error=1 cargo +nightly test --package treequeues \
 		-Zbuild-std --target $$(rustc --print host-tuple) --target-dir target/tsan --lib --test typed -- $(THREADED)
 
-THREADED := tests::crowds tests::batch_oracle tests::holds tests::death tests::returns threads_share
+THREADED := tests::crowds tests::batch_oracle tests::holds tests::death tests::returns tests::laps::producers threads_share
 
 PUBLISHED := $(addprefix --package ,treequeues-derive treequeues treequeues-cli)
 

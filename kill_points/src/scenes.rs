@@ -94,6 +94,17 @@ pub const SCENES: &[Scene] = &[
         },
     },
     Scene {
+        name: "the tail laps behind",
+        items: &[1, 2],
+        prepare: |queue| {
+            for _ in 0..10 {
+                write(queue, 0).expect("a free slot").abort().expect("sound");
+            }
+            put_all(queue, &[1, 2]);
+            vec![]
+        },
+    },
+    Scene {
         name: "a view in the way",
         items: &[3],
         prepare: |queue| {

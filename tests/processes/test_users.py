@@ -67,7 +67,7 @@ assert named.stats().participants == 1
 fork_is_refused(named)
 # A process that changed its user cannot be looked into, not even by its own kind.
 handle = pickle.dumps(named)
-fork(lambda: refused(lambda: unpickle_elsewhere(handle), ConnectionError, "setuid", "name="))
+fork(lambda: refused(lambda: unpickle_elsewhere(handle), ConnectionError, "setuid", 'queue "a"'))
 refused(named.unlink, PermissionError, folder + "/a is still there", "remove it as that user")
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")

@@ -70,13 +70,17 @@ pub enum Damage {
         /// The slot's state word.
         word: u64,
     },
-    /// A slot's state word never stands still: somebody else writes to it.
-    #[error("the state word of slot {slot} changes without end: last it was {}", Word(*word))]
-    Restless {
-        /// The slot's number.
-        slot: usize,
-        /// What was there.
-        word: u64,
+    /// The tail is more than a lap past the head.
+    #[error(
+        "the cursor tail is at ticket {tail}, more than {capacity} slots past the cursor head, at {head}"
+    )]
+    Cursors {
+        /// Where the head is.
+        head: u64,
+        /// Where the tail is.
+        tail: u64,
+        /// The number of slots.
+        capacity: usize,
     },
     /// The shutdown flag is one that nobody writes.
     #[error("the shutdown flag is {found:#010x}, which has no meaning")]

@@ -1,13 +1,44 @@
 //! Borrow: claims the oldest item.
 
-use super::{Claim, Looks, Position, Ring, TAIL, cleared, is_up, phase_of};
-use crate::error::Corrupted;
+use super::{Claim, HEAD, Position, Ring, TAIL, cleared, is_up, phase_of};
+use crate::error::{Corrupted, Damage};
 use crate::sync::{Ordering, spin_loop};
 use crate::word::{Owner, Phase, Word};
 
 /// Looks at all slots for the RETURNED one with the lowest ticket, beyond which a borrow takes the lowest that it found although
 /// others gave items back meanwhile: somebody who gives back thousands would keep it from ever having any.
 const PATIENT_LOOKS: u32 = 16;
+
+/// So many laps nobody ever is behind: that is days of nothing but aborts in a ring of one slot, without a single look at it. From
+/// twice as many on, the words' laps would come again.
+const MAX_LAPS_BEHIND: i64 = 1 << 38;
+
+/// What a walk from the tail on has ended at, and its ticket.
+enum End {
+    /// A READY one, with its word.
+    Candidate(Position, Word),
+    /// One that the ring has not come to.
+    Untouched(u64),
+    /// The end of the lap.
+    Lap(u64),
+}
+
+impl End {
+    fn ticket(&self) -> u64 {
+        match *self {
+            Self::Candidate(at, _) => at.ticket,
+            Self::Untouched(ticket) | Self::Lap(ticket) => ticket,
+        }
+    }
+}
+
+/// Tickets that a walk found being written.
+#[derive(Clone, Copy, Default)]
+struct Written {
+    has_met: bool,
+    /// The first of those that were not passed: the tail goes no further.
+    first_left: Option<u64>,
+}
 
 enum Returned {
     Claimed(Claim),
@@ -38,12 +69,12 @@ impl Ring<'_> {
     ) -> Result<Option<Claim>, Corrupted> {
         // Acquire: as in `borrow_further_on`, of which this is the case that the first look finds the item.
         if !is_up(self.control.hint.load(Ordering::Acquire)) {
-            let tail = self.position(self.control.tail.load(Ordering::Relaxed));
+            let tail = self.tail();
             let ready = Word::new(Phase::Ready, Owner::NOBODY, tail.lap);
             if self.word(tail.slot) == ready
                 && !is_up(self.control.hint.load(Ordering::Acquire))
                 && accept(tail.slot)
-                && let Some(claim) = self.claim_ready(me, tail, tail, ready, None)
+                && let Some(claim) = self.claim_ready(me, tail, tail, ready, Written::default())
             {
                 return Ok(Some(claim));
             }
@@ -59,14 +90,11 @@ impl Ring<'_> {
         look_everywhere: impl Fn() -> bool,
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<Claim>, Corrupted> {
-        let mut looks = self.looks();
         let mut patience = PATIENT_LOOKS;
         loop {
             // Acquire: pairs with `raise_hint`, so that what was returned before is seen as RETURNED.
             let hint = self.control.hint.load(Ordering::Acquire);
             if is_up(hint) {
-                // One, and not as many as there are slots: whatever makes this start over is the progress of others.
-                looks.spend(|| self.lost(TAIL, &self.control.tail))?;
                 match self.borrow_returned(me, hint, patience > 0, &accept)? {
                     Returned::Claimed(claim) => return Ok(Some(claim)),
                     Returned::Refused => return Ok(None),
@@ -78,7 +106,7 @@ impl Ring<'_> {
                     Returned::None => {}
                 }
             }
-            match self.borrow_in_order(me, &mut looks, &accept)? {
+            match self.borrow_in_order(me, &accept)? {
                 InOrder::Claimed(claim) => return Ok(Some(claim)),
                 InOrder::Refused => return Ok(None),
                 InOrder::None if !look_everywhere() || !self.any(Phase::Returned)? => return Ok(None),
@@ -132,53 +160,43 @@ impl Ring<'_> {
     }
 
     /// Claims the lowest READY ticket.
-    fn borrow_in_order(
-        self,
-        me: Owner,
-        looks: &mut Looks,
-        accept: &impl Fn(usize) -> bool,
-    ) -> Result<InOrder, Corrupted> {
-        let tail = self.position(self.control.tail.load(Ordering::Relaxed));
-        let mut first_writing: Option<Position> = None;
-        let mut candidate = None;
-        let mut end = None;
+    fn borrow_in_order(self, me: Owner, accept: &impl Fn(usize) -> bool) -> Result<InOrder, Corrupted> {
+        let Some(tail) = self.begin_walk()? else { return Ok(InOrder::Moved) };
+        let mut first_written: Option<Position> = None;
+        let mut end = End::Lap(tail.ticket.wrapping_add(self.slots.len() as u64));
         for at in self.lap_from(tail) {
-            looks.spend(|| self.lost(TAIL, &self.control.tail))?;
             let word = self.word(at.slot);
-            let ahead = word.laps_ahead_of(at.lap);
-            match phase_of(at.slot, word)? {
-                Phase::Returned => {
+            match (phase_of(at.slot, word)?, word.laps_ahead_of(at.lap)) {
+                (Phase::Returned, _) => {
                     self.raise_hint();
                     return Ok(InOrder::Moved);
                 }
-                _ if ahead < 0 => end = Some(at.ticket),
-                Phase::Free if ahead == 0 => end = Some(at.ticket),
-                Phase::Ready if ahead == 0 => candidate = Some((at, word)),
-                Phase::Writing if ahead == 0 => {
-                    first_writing = first_writing.or(Some(at));
+                (Phase::Free, ..0) | (_, ..-1) => return Err(self.contradicted(TAIL, tail)),
+                (_, ..0) | (Phase::Free, 0) => end = End::Untouched(at.ticket),
+                (Phase::Ready, 0) => end = End::Candidate(at, word),
+                (Phase::Writing, 0) => {
+                    first_written = first_written.or(Some(at));
                     continue;
                 }
                 _ => continue,
             }
             break;
         }
-        let Some((at, word)) = candidate else {
-            let passable = first_writing
-                .map(|at| at.ticket)
-                .or(end)
-                .unwrap_or_else(|| tail.ticket.wrapping_add(self.slots.len() as u64));
+        let written = match first_written {
+            Some(first) => match self.look_again(first, end.ticket())? {
+                Some(first_left) => Written { has_met: true, first_left },
+                None => return Ok(InOrder::Moved),
+            },
+            None => Written::default(),
+        };
+        let End::Candidate(at, word) = end else {
+            let passable = written.first_left.unwrap_or(end.ticket());
             if passable == tail.ticket {
                 return Ok(InOrder::None);
             }
             self.advance(&self.control.tail, tail.ticket, passable);
-            return Ok(if end.is_some() { InOrder::None } else { InOrder::Moved });
+            return Ok(if matches!(end, End::Lap(_)) { InOrder::Moved } else { InOrder::None });
         };
-        // The second look: a producer passed on the way may have committed since, and then this item is not its first.
-        if let Some(first) = first_writing
-            && self.any_committed_since(first, at)?
-        {
-            return Ok(InOrder::Moved);
-        }
         // Acquire: pairs with `raise_hint`; what was returned before this candidate was committed comes first.
         if is_up(self.control.hint.load(Ordering::Acquire)) {
             return Ok(InOrder::Moved);
@@ -186,7 +204,36 @@ impl Ring<'_> {
         if !accept(at.slot) {
             return Ok(InOrder::Refused);
         }
-        Ok(self.claim_ready(me, tail, at, word, first_writing).map_or(InOrder::Moved, InOrder::Claimed))
+        Ok(self.claim_ready(me, tail, at, word, written).map_or(InOrder::Moved, InOrder::Claimed))
+    }
+
+    /// The tail, for a walk from there on; `None` if it was more than a lap behind the head, and has jumped (R2).
+    fn begin_walk(self) -> Result<Option<Position>, Corrupted> {
+        let tail = self.tail();
+        let head = self.head();
+        let capacity = self.slots.len() as i64;
+        match head.ticket.wrapping_sub(tail.ticket) as i64 {
+            ahead if ahead < -capacity => {
+                Err(Damage::Cursors { head: head.ticket, tail: tail.ticket, capacity: self.slots.len() }
+                    .into())
+            }
+            ahead if ahead > capacity => {
+                // R2: the ticket before the head is used up, and that of its slot's next lap may be, but none further.
+                let before = self.position(head.ticket.wrapping_sub(1));
+                let is_honest =
+                    ahead / capacity < MAX_LAPS_BEHIND && matches!(self.laps_used_up(before)?, Some(0 | 1));
+                if !is_honest {
+                    let has_moved = self.head().ticket != head.ticket;
+                    return if has_moved { Ok(None) } else { Err(self.contradicted(HEAD, head)) };
+                }
+                // Whoever burns an item may stand between making it RETURNED and its second raise: only a walk over the ticket
+                // would find it, and none comes there any more.
+                self.raise_hint();
+                self.advance(&self.control.tail, tail.ticket, head.ticket.wrapping_sub(capacity as u64));
+                Ok(None)
+            }
+            _ => Ok(Some(tail)),
+        }
     }
 
     /// Claims the READY slot of ticket `at`, if it still is, and moves the tail, which was read as `tail`, as far as it may.
@@ -197,34 +244,45 @@ impl Ring<'_> {
         tail: Position,
         at: Position,
         word: Word,
-        first_writing: Option<Position>,
+        written: Written,
     ) -> Option<Claim> {
         let taken = word.with(Phase::Reading, me);
         // Acquire: pairs with the Release of `commit` (O1).
         if !self.swap(at.slot, word, taken) {
             return None;
         }
-        let passable = first_writing.map_or(at.ticket.wrapping_add(1), |first| first.ticket);
+        let passable = written.first_left.unwrap_or(at.ticket.wrapping_add(1));
         self.advance(&self.control.tail, tail.ticket, passable);
-        let met_holds = usize::from(first_writing.is_some());
-        Some(Claim { slot: at.slot, ticket: at.ticket, word: taken, met_holds })
+        Some(Claim { slot: at.slot, ticket: at.ticket, word: taken, met_holds: usize::from(written.has_met) })
     }
 
-    /// Whether a ticket between `first` and `candidate`, none of them READY a moment ago, holds an item now.
+    /// The second look, at the tickets from `first` up to `end`, none of which was READY a moment ago. A producer that was met on
+    /// the way may have committed since, and then the item at `end` is not its first: `None`. Else the first ticket that is still
+    /// being written, of those that are not passed here.
     #[cold]
-    fn any_committed_since(self, first: Position, candidate: Position) -> Result<bool, Corrupted> {
-        for at in self.lap_from(first).take_while(|at| at.ticket != candidate.ticket) {
+    fn look_again(self, first: Position, end: u64) -> Result<Option<Option<u64>>, Corrupted> {
+        let mut first_left = None;
+        for at in self.lap_from(first).take_while(|at| at.ticket != end) {
             let word = self.word(at.slot);
-            match phase_of(at.slot, word)? {
-                Phase::Returned => {
+            match (phase_of(at.slot, word)?, word.laps_ahead_of(at.lap)) {
+                (Phase::Returned, _) => {
                     self.raise_hint();
-                    return Ok(true);
+                    return Ok(None);
                 }
-                Phase::Ready if word.laps_ahead_of(at.lap) == 0 => return Ok(true),
+                (Phase::Ready, 0) => return Ok(None),
+                (Phase::Writing, 0) => {
+                    let is_far_behind = end.wrapping_sub(at.ticket) >= self.far_behind;
+                    // From the first one on: behind one that is left, none is passed.
+                    if first_left.is_some() || !is_far_behind {
+                        first_left = first_left.or(Some(at.ticket));
+                    } else if !self.swap(at.slot, word, word.with(Phase::Late, word.owner())) {
+                        return Ok(None);
+                    }
+                }
                 _ => {}
             }
         }
-        Ok(false)
+        Ok(Some(first_left))
     }
 
     fn any(self, wanted: Phase) -> Result<bool, Corrupted> {

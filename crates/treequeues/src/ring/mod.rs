@@ -16,20 +16,28 @@
 //! A ticket t belongs to slot t % capacity in lap t / capacity. A slot that cannot serve its ticket of this lap has the
 //! ticket *burned*: its reach grows by one, the ring passes it by, and what it holds becomes LATE or RETURNED.
 //!
+//! A ticket that is WRITING holds the tail, and whoever borrows walks from there. So one that lies far behind is *passed*: it
+//! becomes LATE with the reach that it has.
+//!
 //! R1. A slot's ticket of lap L is used up at most once: by a reserve (FREE(L) to WRITING(L)) or by a burn.
-//! R2. `head` never passes a ticket that is not used up; `tail` never passes a WRITING or READY ticket of its lap.
-//! R3. Only the owner, or a sweeper after the owner's death, moves a held slot to another holder; others may only burn.
+//! R2. `head` never passes a ticket that is not used up; `tail` never passes a WRITING or READY ticket of its lap. A ticket is
+//!     used up only after all before it, and less than a lap beyond `head`; so a tail more than a lap behind `head` may jump.
+//! R3. Only the owner, or a sweeper after the owner's death, moves a held slot to another holder; others may only burn and
+//!     pass.
 //! R4. The hint is up while RETURNED slots may exist. Who makes one raises the hint before and after, and who finds no
 //!     item looks at every slot before saying so: a raiser may have died in between.
 //! R5. An item keeps the ticket that it was reserved under until its slot is free.
+//! R6. What makes an operation start over is that something has moved, and a lone one comes to an end. What would make it start
+//!     over although nothing has moved is damage; nothing else is.
 //!
 //! The same steps, one shared access each, are explored exhaustively in `tests/model`.
 //!
 //! Orderings. O1: a slot's rows and metadata are published by the Release half of the compare-and-swap that leaves a
 //! phase, and seen through the Acquire half of the load or compare-and-swap that finds it. O2: compare-and-swaps that
 //! make a slot available are SeqCst, as is the load of the waiters bit that follows (`wait`); a sleeper has a SeqCst fence
-//! between setting the bit and its last look. So either the waker sees the bit, or the sleeper sees the slot. O3: cursors
-//! are Relaxed where a stale value only costs a restart.
+//! between setting the bit and its last look. So either the waker sees the bit, or the sleeper sees the slot. O3: a cursor is
+//! moved with Release and read with Acquire, so that every ticket before it is seen as used up: a word that says otherwise is
+//! damage.
 
 mod borrow;
 mod look;
@@ -40,12 +48,9 @@ use crate::format::{Control, Slot};
 use crate::sync::{AtomicU64, Ordering, spin_loop};
 use crate::word::{Owner, Phase, Word};
 
-/// Looks at slots, beyond `LAPS_LOOKED_AT` laps, before an operation calls the ring corrupted. Each honest restart means
-/// that another participant moved on; a million looks in one call are not contention but a cursor that contradicts the
-/// words.
-const MAX_LOOKS: u64 = 1 << 20;
-/// Laps that an operation may look at in any case: an honest one needs a few.
-const LAPS_LOOKED_AT: u64 = 64;
+/// A ticket that is still being written is passed when a walk ends so many further on. Not at once: what is committed a moment
+/// later should come in order.
+pub(crate) const FAR_BEHIND: u64 = 256;
 /// The cursors' names.
 const HEAD: &str = "head";
 const TAIL: &str = "tail";
@@ -82,12 +87,19 @@ struct Position {
 pub(crate) struct Ring<'s> {
     control: &'s Control,
     slots: &'s [Slot],
+    far_behind: u64,
 }
 
 impl<'s> Ring<'s> {
     pub(crate) fn new(control: &'s Control, slots: &'s [Slot]) -> Self {
         debug_assert!(!slots.is_empty());
-        Self { control, slots }
+        Self { control, slots, far_behind: FAR_BEHIND }
+    }
+
+    /// The same that passes what is so many tickets behind.
+    #[cfg(test)]
+    pub(crate) fn passing(self, far_behind: u64) -> Self {
+        Self { far_behind, ..self }
     }
 
     /// Publishes a written slot. The item comes in order, or first if the ring had to pass its ticket.
@@ -145,11 +157,9 @@ impl<'s> Ring<'s> {
     /// generation, so `is_still_theirs` is asked before each change: a sweeper that slept for hundreds of generations must
     /// not take the slots of a living tenant. Returns how many slots it moved.
     pub(crate) fn recover(self, dead: Owner, is_still_theirs: impl Fn() -> bool) -> Result<usize, Corrupted> {
-        let mut looks = self.looks();
         let mut moved = 0;
         'slots: for index in 0..self.slots.len() {
             loop {
-                looks.spend(|| self.restless(index))?;
                 let word = self.word(index);
                 let phase = phase_of(index, word)?;
                 if word.owner() != dead || !phase.is_held() {
@@ -179,9 +189,7 @@ impl<'s> Ring<'s> {
 
     /// Leaves a claimed slot although its ticket may be burned again and again meanwhile (R3); returns the word it left.
     fn leave(self, claim: &Claim, from: &[Phase], to: impl Fn(Word) -> Word) -> Result<Word, Corrupted> {
-        let mut looks = self.looks();
         loop {
-            looks.spend(|| self.restless(claim.slot))?;
             let word = self.word(claim.slot);
             let mine =
                 word.owner() == claim.word.owner() && word.phase().is_some_and(|phase| from.contains(&phase));
@@ -208,8 +216,8 @@ impl<'s> Ring<'s> {
 
     fn advance(self, cursor: &AtomicU64, from: u64, to: u64) {
         if from != to {
-            // Relaxed: O3. Failure means that somebody else advanced it.
-            let _ = cursor.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+            // Release: O3. Failure means that somebody else advanced it.
+            let _ = cursor.compare_exchange(from, to, Ordering::Release, Ordering::Relaxed);
         }
     }
 
@@ -219,21 +227,21 @@ impl<'s> Ring<'s> {
         self.control.hint.fetch_add(HINT_RAISE, Ordering::AcqRel);
     }
 
-    /// The looks are spent, and no state of a ring explains that but a wrong cursor.
+    /// A cursor that no ring can have with its words.
     #[cold]
-    fn lost(self, cursor: &'static str, ticket: &AtomicU64) -> Corrupted {
-        let Position { ticket, slot, .. } = self.position(ticket.load(Ordering::Relaxed));
+    fn contradicted(self, cursor: &'static str, at: Position) -> Corrupted {
+        let Position { ticket, slot, .. } = at;
         Damage::Cursor { cursor, ticket, slot, word: self.word(slot).0 }.into()
     }
 
-    /// The looks are spent on one slot.
-    #[cold]
-    fn restless(self, slot: usize) -> Corrupted {
-        Damage::Restless { slot, word: self.word(slot).0 }.into()
+    fn head(self) -> Position {
+        // Acquire: O3.
+        self.position(self.control.head.load(Ordering::Acquire))
     }
 
-    fn looks(self) -> Looks {
-        Looks { left: MAX_LOOKS + LAPS_LOOKED_AT * self.slots.len() as u64 }
+    fn tail(self) -> Position {
+        // Acquire: O3.
+        self.position(self.control.tail.load(Ordering::Acquire))
     }
 
     fn position(self, ticket: u64) -> Position {
@@ -255,19 +263,6 @@ impl<'s> Ring<'s> {
             }
             this
         })
-    }
-}
-
-/// How many looks at slots one operation has left.
-struct Looks {
-    left: u64,
-}
-
-impl Looks {
-    #[inline]
-    fn spend(&mut self, damage: impl FnOnce() -> Corrupted) -> Result<(), Corrupted> {
-        self.left = self.left.checked_sub(1).ok_or_else(damage)?;
-        Ok(())
     }
 }
 

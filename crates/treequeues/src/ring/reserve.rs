@@ -9,12 +9,12 @@ use crate::word::{Owner, Phase, Word};
 enum Outlook {
     /// FREE for this very ticket.
     Candidate,
-    /// The ticket is used up; the flag tells whether the slot is FREE, for a later ticket.
-    UsedUp { free: bool },
+    /// The ticket is used up. `free`: the slot is FREE, for a later one. `far`: the ticket of the next lap is used up, too.
+    UsedUp { free: bool, far: bool },
     /// Something of the lap before is still there.
     InTheWay(Phase),
-    /// The cursor was read too long ago.
-    Stale,
+    /// The ticket of the lap before is not used up.
+    Behind,
 }
 
 impl Ring<'_> {
@@ -26,11 +26,11 @@ impl Ring<'_> {
         me: Owner,
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<Claim>, Corrupted> {
-        let head = self.position(self.control.head.load(Ordering::Relaxed));
+        let head = self.head();
         let free = Word::new(Phase::Free, Owner::NOBODY, head.lap);
         if self.word(head.slot) == free
             && accept(head.slot)
-            && let Some(claim) = self.claim_free(me, head, head, 0)
+            && let Some(claim) = self.claim_free(me, head, (head, free), 0)
         {
             return Ok(Some(claim));
         }
@@ -44,42 +44,56 @@ impl Ring<'_> {
         me: Owner,
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<Claim>, Corrupted> {
-        let mut looks = self.looks();
-        loop {
-            let head = self.position(self.control.head.load(Ordering::Relaxed));
+        'moved: loop {
+            let head = self.head();
             let mut leading_used_up = 0;
+            let mut in_the_way: Option<(usize, Word)> = None;
             let mut met_holds = 0;
             let mut saw_free = false;
             let mut candidate = None;
-            let mut stale = false;
             for at in self.lap_from(head) {
-                looks.spend(|| self.lost(HEAD, &self.control.head))?;
-                match Self::outlook(self.word(at.slot), at)? {
-                    Outlook::Candidate => candidate = Some(at),
-                    Outlook::UsedUp { free } => {
-                        saw_free |= free;
-                        leading_used_up += u64::from(met_holds == 0);
-                        continue;
+                let word = self.word(at.slot);
+                match Self::outlook(word, at)? {
+                    Outlook::Candidate => {
+                        candidate = Some((at, word));
+                        break;
                     }
                     Outlook::InTheWay(_) => {
                         met_holds += 1;
-                        continue;
+                        in_the_way = in_the_way.or(Some((at.slot, word)));
                     }
-                    Outlook::Stale => stale = true,
+                    Outlook::UsedUp { free, far } => {
+                        // R2: whoever used up a ticket a lap further had a head beyond this one, and whoever used up one behind
+                        // another that is in the way had burned that before.
+                        let has_moved = match in_the_way {
+                            _ if far => self.head().ticket != head.ticket,
+                            Some((slot, seen)) => self.word(slot) != seen,
+                            None => {
+                                saw_free |= free;
+                                leading_used_up += 1;
+                                continue;
+                            }
+                        };
+                        if !has_moved {
+                            return Err(self.contradicted(HEAD, head));
+                        }
+                        spin_loop();
+                        continue 'moved;
+                    }
+                    Outlook::Behind => return Err(self.contradicted(HEAD, head)),
                 }
-                break;
             }
-            if let Some(at) = candidate {
+            if let Some((at, word)) = candidate {
                 if !accept(at.slot) {
                     return Ok(None);
                 }
                 if met_holds > 0 && !self.burn(head, at)? {
                     continue;
                 }
-                if let Some(claim) = self.claim_free(me, head, at, met_holds) {
+                if let Some(claim) = self.claim_free(me, head, (at, word), met_holds) {
                     return Ok(Some(claim));
                 }
-            } else if !stale {
+            } else {
                 // A claimer that died before moving the head must not freeze it for everyone (R2).
                 self.advance(&self.control.head, head.ticket, head.ticket.wrapping_add(leading_used_up));
                 if !saw_free {
@@ -90,10 +104,11 @@ impl Ring<'_> {
         }
     }
 
-    /// Claims the FREE slot of ticket `at`, if it still is, and moves the head, which was read as `head`, past it.
+    /// Claims the slot of the ticket at `at.0`, which was FREE for it in the word `at.1`, if it still is, and moves the head, which
+    /// was read as `head`, past it.
     #[inline(always)]
-    fn claim_free(self, me: Owner, head: Position, at: Position, met_holds: usize) -> Option<Claim> {
-        let free = Word::new(Phase::Free, Owner::NOBODY, at.lap);
+    fn claim_free(self, me: Owner, head: Position, at: (Position, Word), met_holds: usize) -> Option<Claim> {
+        let (at, free) = at;
         let word = free.with(Phase::Writing, me);
         // Acquire: pairs with the release of the slot's last holder, whose reads of the rows are over.
         if !self.swap(at.slot, free, word) {
@@ -112,7 +127,7 @@ impl Ring<'_> {
             let word = self.word(at.slot);
             let burned = match Self::outlook(word, at)? {
                 Outlook::UsedUp { .. } => continue,
-                Outlook::Candidate | Outlook::Stale => return Ok(false),
+                Outlook::Candidate | Outlook::Behind => return Ok(false),
                 Outlook::InTheWay(Phase::Ready) => {
                     self.raise_hint();
                     let burned =
@@ -135,11 +150,18 @@ impl Ring<'_> {
     fn outlook(word: Word, at: Position) -> Result<Outlook, Corrupted> {
         Ok(match (phase_of(at.slot, word)?, word.laps_ahead_of(at.lap)) {
             (Phase::Free, 0) => Outlook::Candidate,
-            (Phase::Free, 1..) => Outlook::UsedUp { free: true },
-            (_, 0..) => Outlook::UsedUp { free: false },
-            (Phase::Free, _) => Outlook::Stale,
+            (Phase::Free, laps @ 1..) => Outlook::UsedUp { free: true, far: laps > 1 },
+            (Phase::Free, _) => Outlook::Behind,
+            (_, laps @ 0..) => Outlook::UsedUp { free: false, far: laps > 0 },
             (phase, -1) => Outlook::InTheWay(phase),
-            _ => Outlook::Stale,
+            _ => Outlook::Behind,
         })
+    }
+
+    /// How many laps beyond the ticket at `at` its slot has used up its tickets; `None` if it has not used up that one.
+    pub(super) fn laps_used_up(self, at: Position) -> Result<Option<u64>, Corrupted> {
+        let word = self.word(at.slot);
+        let next = i64::from(phase_of(at.slot, word)? == Phase::Free);
+        Ok(u64::try_from(word.laps_ahead_of(at.lap) - next).ok())
     }
 }

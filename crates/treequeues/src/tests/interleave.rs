@@ -147,6 +147,58 @@ fn a_writer_that_the_ring_passes_commits_late() {
     });
 }
 
+#[test]
+fn a_writer_far_behind_is_passed_beside_its_commit() {
+    let orders = std::sync::Arc::new(std::sync::Mutex::new(std::collections::BTreeSet::new()));
+    explore(PREEMPTIONS, {
+        let orders = orders.clone();
+        move || {
+            let rig = Arc::new(Rig::passing(3, 1));
+            let slow = rig.ring().reserve(owner(1), |_| true).expect("sound").expect("free");
+            let mut put = vec![slow.ticket];
+            put.extend([rig.put(owner(2)), rig.put(owner(2))].into_iter().flatten());
+            let consumer = thread::spawn({
+                let rig = Arc::clone(&rig);
+                move || take_some(&rig, owner(3), 2, 2)
+            });
+            rig.ring().commit(slow).expect("sound");
+            let taken = consumer.join().expect("no panic");
+            let rest = rig.drain(owner(NEWCOMER));
+            assert!(rest.is_sorted(), "what is committed late comes first: {rest:?} after {taken:?}");
+            orders.lock().expect("no panic").insert(taken.clone());
+            assert_exactly_once(&rig, put, &[taken, rest]);
+        }
+    });
+    // In time; late, and taken first; not yet.
+    let expected = [[0, 1], [1, 0], [1, 2]].map(Vec::from);
+    assert_eq!(*orders.lock().expect("no panic"), expected.into());
+}
+
+#[test]
+fn the_tail_jumps_beside_a_burner() {
+    explore(PREEMPTIONS, || {
+        let rig = Arc::new(Rig::new(3));
+        let first = rig.put(owner(2)).expect("free");
+        for _ in 0..2 {
+            let unwritten = rig.ring().reserve(owner(2), |_| true).expect("sound").expect("free");
+            rig.ring().abort(unwritten).expect("sound");
+        }
+        let other = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || {
+                // A look that takes nothing may answer the burner's first raise, and the put may use up a lap behind the burn.
+                assert!(rig.ring().borrow(owner(2), || false, |_| false).expect("sound").is_none());
+                (rig.put(owner(2)), rig.take(owner(2)))
+            }
+        });
+        let burners = rig.put(owner(1));
+        let (second, taken) = other.join().expect("no panic");
+        assert_eq!(taken, Some(first), "it was there before the others were put");
+        let put = [Some(first), burners, second].into_iter().flatten().collect();
+        assert_exactly_once(&rig, put, &[vec![first]]);
+    });
+}
+
 /// A holder ends its claim with views that live, and lets go later, while the ring goes past its ticket.
 fn explore_lingering(take: fn(&Rig) -> Claim) {
     explore(PREEMPTIONS, move || {

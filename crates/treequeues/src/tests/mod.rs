@@ -8,6 +8,7 @@
 //! | `batches` | batches of whole queues: what they take, in which order, and what they leave |
 //! | `crowds` | batches in threads: they wait without burning a processor, and hinder nobody |
 //! | `returns` | a borrow beside thousands of returns |
+//! | `laps` | tickets that run away or stay behind: what they cost in accesses, and no honest state is damage |
 //! | `holds` | loans without a lifetime: states, drops, drains that wait for them |
 //! | `damage` | words and cursors that contradict each other are errors |
 //! | `dropping` | items that kill their takers: counted, handed over, dropped; and deaths between any two accesses of that |
@@ -42,6 +43,8 @@ mod interleave;
 #[cfg(loom)]
 mod interleave_batches;
 #[cfg(not(loom))]
+mod laps;
+#[cfg(not(loom))]
 mod oracle;
 #[cfg(not(loom))]
 mod returns;
@@ -61,15 +64,23 @@ const ID_BITS: u32 = 3;
 struct Rig {
     control: Control,
     slots: Vec<Slot>,
+    /// How far behind a ticket that is being written must be to be passed; none ever, unless a test says so.
+    far_behind: u64,
 }
 
 impl Rig {
     fn new(capacity: usize) -> Self {
-        Self { control: Control::fresh(), slots: (0..capacity).map(|_| Slot::fresh()).collect() }
+        Self::passing(capacity, u64::MAX)
+    }
+
+    /// One that passes what is so many tickets behind.
+    fn passing(capacity: usize, far_behind: u64) -> Self {
+        let slots = (0..capacity).map(|_| Slot::fresh()).collect();
+        Self { control: Control::fresh(), slots, far_behind }
     }
 
     fn ring(&self) -> Ring<'_> {
-        Ring::new(&self.control, &self.slots)
+        Ring::new(&self.control, &self.slots).passing(self.far_behind)
     }
 
     /// Puts one item and returns its ticket; `None` when full.

@@ -109,6 +109,35 @@ const SCENES: &[Scene] = &[
         },
     },
     Scene {
+        name: "the tail is laps behind",
+        prepare: |rig| {
+            for _ in 0..10 {
+                rig.ring().abort(reserve(rig, BYSTANDER)).expect("sound");
+            }
+            put_n(rig, 2);
+            vec![]
+        },
+    },
+    Scene {
+        name: "a writer far behind nothing but aborts",
+        prepare: |rig| {
+            let held = reserve(rig, BYSTANDER);
+            for _ in 0..2 {
+                rig.ring().abort(reserve(rig, BYSTANDER)).expect("sound");
+            }
+            vec![held]
+        },
+    },
+    Scene {
+        name: "a writer far behind an item",
+        prepare: |rig| {
+            let held = reserve(rig, BYSTANDER);
+            rig.ring().abort(reserve(rig, BYSTANDER)).expect("sound");
+            put_n(rig, 1);
+            vec![held]
+        },
+    },
+    Scene {
         name: "a slot lingers in the way",
         prepare: |rig| {
             let held = reserve(rig, BYSTANDER);
@@ -338,7 +367,7 @@ fn death_before_any_access_of_any_operation_loses_nothing() {
 /// Runs one operation with one kill point; true when it got through before the kill point.
 fn survives(scene: &Scene, operation: &Operation, steps: u32) -> bool {
     let label = format!("{} killed before access {steps} in {:?}", operation.name, scene.name);
-    let rig = Rig::new(3);
+    let rig = Rig::passing(3, 2);
     let held = (scene.prepare)(&rig);
     let before = committed(&rig);
     let outcome = abandon_after(steps, || (operation.run)(rig.ring(), owner(VICTIM)));

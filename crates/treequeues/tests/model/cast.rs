@@ -32,6 +32,14 @@ impl Role {
     }
 }
 
+/// A call that a producer has made before all others begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Call {
+    Put(u8),
+    /// A reserve that was aborted.
+    Abort(u8),
+}
+
 /// How often, over all processes, something out of the ordinary may happen.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Budget {
@@ -42,11 +50,15 @@ pub struct Budget {
     pub restarts: u8,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Scenario {
     pub capacity: u8,
     pub roles: Vec<Role>,
     pub budget: Budget,
+    /// What has happened before the first state.
+    pub begun_by: Vec<Call>,
+    /// Whether the tickets that are still being written may be passed, as those far behind are: any first few of them.
+    pub passes: bool,
     pub mutation: Mutation,
     /// Whether each call remembers what was there throughout, to tell if its full or empty was true.
     pub honest: bool,
@@ -58,6 +70,8 @@ impl Scenario {
             capacity,
             roles: Vec::new(),
             budget: Budget::default(),
+            begun_by: Vec::new(),
+            passes: false,
             mutation: Mutation::default(),
             honest: false,
         }
@@ -123,6 +137,16 @@ impl Scenario {
         self
     }
 
+    pub fn begun_by(mut self, calls: &[Call]) -> Scenario {
+        self.begun_by = calls.to_vec();
+        self
+    }
+
+    pub fn passing(mut self) -> Scenario {
+        self.passes = true;
+        self
+    }
+
     pub fn mutated(mut self, mutation: Mutation) -> Scenario {
         self.mutation = mutation;
         self
@@ -153,6 +177,12 @@ impl fmt::Display for Scenario {
             if *count > 0 {
                 write!(f, ", {noun} {count}")?;
             }
+        }
+        if self.passes {
+            write!(f, ", passing")?;
+        }
+        if !self.begun_by.is_empty() {
+            write!(f, ", begun by {:?}", self.begun_by)?;
         }
         Ok(())
     }

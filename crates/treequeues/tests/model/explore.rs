@@ -14,7 +14,7 @@
 
 use stateright::{Model, Property};
 
-use crate::cast::{Budget, Role, Scenario};
+use crate::cast::{Budget, Call, Role, Scenario};
 use crate::memory::{Fault, MAX_ITEMS, MAX_PROCESSES, Memory, NO_ITEM, Owner, Phase, bit};
 use crate::process::{NOWHERE, Process};
 use crate::properties::{self, Newcomers};
@@ -39,6 +39,8 @@ pub enum Action {
     LetGo(u8),
     /// A reserved slot is not committed.
     Abort(u8),
+    /// A ticket that could be passed is left for now.
+    Decline(u8),
     Sweep {
         sweeper: u8,
         target: u8,
@@ -73,7 +75,8 @@ impl RingModel {
             }
         }
         assert!(usize::from(items_so_far) <= MAX_ITEMS);
-        let protocol = Protocol { capacity: scenario.capacity, mutation: scenario.mutation, same_producers };
+        let Scenario { capacity, passes, mutation, .. } = scenario;
+        let protocol = Protocol { capacity, passes, mutation, same_producers };
         RingModel { scenario, protocol, newcomers: Newcomers::default(), first_item }
     }
 
@@ -105,6 +108,25 @@ impl RingModel {
             Role::Producer { items, batch } => batch.min(items + process.ended - process.next),
             Role::Consumer { batch } => batch,
             Role::Sweeper | Role::Closer { .. } => 1,
+        }
+    }
+
+    /// One call of a process alone, from its beginning to its end.
+    fn call(&self, mut state: State, call: Call) -> State {
+        let (p, aborts) = match call {
+            Call::Put(p) => (p, false),
+            Call::Abort(p) => (p, true),
+        };
+        state.budget.aborts += u8::from(aborts);
+        loop {
+            let action = match state.processes[usize::from(p)].pc {
+                Pc::Reserved { .. } if aborts => Action::Abort(p),
+                _ => Action::Step(p),
+            };
+            state = self.next_state(&state, action).expect("possible");
+            if state.processes[usize::from(p)].pc == Pc::Idle {
+                return state;
+            }
         }
     }
 
@@ -147,6 +169,7 @@ impl RingModel {
             | Action::Linger(p)
             | Action::LetGo(p)
             | Action::Abort(p)
+            | Action::Decline(p)
             | Action::Sweep { sweeper: p, .. }
             | Action::Crash(p)
             | Action::Restart(p)) = *action;
@@ -174,11 +197,12 @@ impl Model for RingModel {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State {
+        let fresh = State {
             memory: Memory::new(self.scenario.roles.len()),
             processes: [Process::NEW; MAX_PROCESSES],
             budget: self.scenario.budget,
-        }]
+        };
+        vec![self.scenario.begun_by.iter().fold(fresh, |state, call| self.call(state, *call))]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -217,6 +241,7 @@ impl Model for RingModel {
                     actions.push(Action::Abort(id))
                 }
                 Pc::Idle | Pc::Down if process.aside != NOWHERE => actions.push(Action::LetGo(id)),
+                Pc::B3Pass { .. } => actions.push(Action::Decline(id)),
                 _ => {}
             }
             let may_linger = match process.pc {
@@ -263,6 +288,10 @@ impl Model for RingModel {
                 let w = state.memory.slots[usize::from(s)].word;
                 state.processes[usize::from(p)].goes_back = true;
                 state.processes[usize::from(p)].pc = Pc::A2 { s, w };
+            }
+            Action::Decline(p) => {
+                let pc = self.protocol.decline_to_pass(state.processes[usize::from(p)].pc)?;
+                self.arrive(&mut state, usize::from(p), pc);
             }
             Action::Sweep { sweeper, target } => {
                 let pc = self.protocol.begin_sweep(&state.memory, target);

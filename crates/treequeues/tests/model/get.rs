@@ -1,8 +1,8 @@
 //! borrow, release, linger and give_back.
 
-use crate::memory::{Memory, Owner, Phase, Ticket, Word, bit};
+use crate::memory::{Fault, Memory, Owner, Phase, Ticket, Word, bit};
 use crate::protocol::Protocol;
-use crate::steps::{Best, Pc};
+use crate::steps::{Best, End, Pc};
 
 impl Protocol {
     pub fn borrow_returned(&self, m: &mut Memory, me: Owner, pc: Pc) -> Pc {
@@ -54,14 +54,54 @@ impl Protocol {
 
     pub fn borrow_ready(&self, m: &mut Memory, me: Owner, pc: Pc) -> Pc {
         match pc {
-            Pc::B2Tail => Pc::B2 { t0: m.tail, t: m.tail, fw: None },
+            Pc::B2Tail => Pc::BJ { t0: m.tail },
+            Pc::BJ { t0 } => {
+                let h = m.head;
+                let n = i16::from(h) - i16::from(self.capacity) + i16::from(self.mutation.jumps_too_far);
+                if t0 > h + self.capacity {
+                    m.ledger.fail(Fault::Damage);
+                }
+                if n <= i16::from(t0) { Pc::B2 { t0, t: t0, fw: None } } else { Pc::BJLook { t0, h } }
+            }
+            Pc::BJLook { t0, h } => {
+                if !(h..=h + self.capacity).contains(&self.used_up_to(self.word(m, h - 1), h - 1)) {
+                    return Pc::BJHead { h };
+                }
+                let n = h - self.capacity + u8::from(self.mutation.jumps_too_far);
+                if self.mutation.jumps_without_raise || self.mutation.jumps_before_raise {
+                    Pc::BJCas { t0, n }
+                } else {
+                    Pc::BJRaise { t0, n }
+                }
+            }
+            Pc::BJHead { h } => {
+                if m.head == h {
+                    m.ledger.fail(Fault::Damage);
+                }
+                Pc::B1
+            }
+            Pc::BJRaise { t0, n } => {
+                m.raise();
+                if self.mutation.jumps_before_raise { Pc::B1 } else { Pc::BJCas { t0, n } }
+            }
+            Pc::BJCas { t0, n } => {
+                self.move_tail(m, t0, n);
+                if self.mutation.jumps_before_raise { Pc::BJRaise { t0, n } } else { Pc::B1 }
+            }
             Pc::B2 { t0, t, fw } => {
                 let w = self.word(m, t);
                 match (w.phase, self.delta(w, t)) {
                     (Phase::Returned, _) => Pc::B2Raise,
-                    (_, ..0) | (Phase::Free, 0) => self.no_item(t0, t, fw, false),
+                    (Phase::Free, ..0) | (_, ..-1) => {
+                        m.ledger.fail(Fault::Damage);
+                        Pc::B1
+                    }
+                    (_, ..0) | (Phase::Free, 0) => self.no_item(t0, t, fw, End::Untouched),
                     (Phase::Ready, 0) => match fw {
-                        Some(fw) if !self.mutation.no_second_look => Pc::B3 { t0, c: t, fw, t: fw },
+                        Some(fw) if self.mutation.passes_without_a_look => self.pass_the_last(m, t0, t, fw),
+                        Some(fw) if !self.mutation.no_second_look => {
+                            Pc::B3 { t0, c: t, fw: None, t: fw, end: End::Candidate }
+                        }
                         _ => self.before_taking(t0, t, fw),
                     },
                     (Phase::Writing, 0) => self.next_ticket(t0, t, fw.or(Some(t))),
@@ -72,13 +112,26 @@ impl Protocol {
                 m.raise();
                 Pc::B1
             }
-            Pc::B3 { t0, c, fw, t } => {
+            Pc::B3 { t0, c, fw, t, end } => {
                 let w = self.word(m, t);
                 match (w.phase, self.delta(w, t)) {
                     (Phase::Returned, _) => Pc::B2Raise,
                     (Phase::Ready, 0) => Pc::B1,
-                    _ if t + 1 < c => Pc::B3 { t0, c, fw, t: t + 1 },
-                    _ => self.before_taking(t0, c, Some(fw)),
+                    (Phase::Writing, 0) if self.passes && (fw.is_none() || self.mutation.passes_any) => {
+                        Pc::B3Pass { t0, c, fw, t, w, end }
+                    }
+                    (Phase::Writing, 0) => self.next_second_look(t0, c, fw.or(Some(t)), t, end),
+                    _ => self.next_second_look(t0, c, fw, t, end),
+                }
+            }
+            Pc::B3Pass { t0, c, fw, t, w, end } => {
+                let passed = self.cas(m, self.slot(t), w, Word { phase: Phase::Late, ..w });
+                if self.mutation.passes_without_a_look {
+                    self.before_taking(t0, c, None)
+                } else if passed || self.mutation.pass_goes_on {
+                    self.next_second_look(t0, c, fw, t, end)
+                } else {
+                    Pc::B1
                 }
             }
             Pc::B3Hint { t0, c, fw } => {
@@ -100,11 +153,11 @@ impl Protocol {
                 }
             }
             Pc::B5 { t0, n, s } => {
-                m.cas_tail(t0, n);
+                self.move_tail(m, t0, n);
                 Pc::Borrowed { s }
             }
             Pc::B6 { t0, n, again } => {
-                m.cas_tail(t0, n);
+                self.move_tail(m, t0, n);
                 if again { Pc::B1 } else { self.before_empty() }
             }
             Pc::B7 { s } => match m.slots[usize::from(s)].word.phase {
@@ -120,13 +173,51 @@ impl Protocol {
         if t + 1 < t0 + self.capacity {
             Pc::B2 { t0, t: t + 1, fw }
         } else {
-            self.no_item(t0, t + 1, fw, true)
+            self.no_item(t0, t + 1, fw, End::Lap)
         }
     }
 
-    /// No candidate before ticket `x`; `whole`: all tickets of the ring were looked at.
-    fn no_item(&self, t0: Ticket, x: Ticket, fw: Option<Ticket>, whole: bool) -> Pc {
-        let n = fw.filter(|_| !self.mutation.tail_passes_writing).unwrap_or(x);
+    /// No candidate before ticket `x`.
+    fn no_item(&self, t0: Ticket, x: Ticket, fw: Option<Ticket>, end: End) -> Pc {
+        match fw {
+            Some(t) => Pc::B3 { t0, c: x, fw: None, t, end },
+            None => self.after_walk(t0, x, end),
+        }
+    }
+
+    fn next_second_look(&self, t0: Ticket, c: Ticket, fw: Option<Ticket>, t: Ticket, end: End) -> Pc {
+        match end {
+            _ if t + 1 < c => Pc::B3 { t0, c, fw, t: t + 1, end },
+            End::Candidate => self.before_taking(t0, c, fw),
+            _ => self.after_walk(t0, fw.filter(|_| !self.mutation.tail_passes_writing).unwrap_or(c), end),
+        }
+    }
+
+    /// A process may leave a ticket unpassed, and then all those behind it.
+    pub fn decline_to_pass(&self, pc: Pc) -> Option<Pc> {
+        match pc {
+            Pc::B3Pass { t0, c, fw, t, end, .. } if !self.mutation.passes_without_a_look => {
+                Some(self.next_second_look(t0, c, fw.or(Some(t)), t, end))
+            }
+            _ => None,
+        }
+    }
+
+    /// The mutation that passes the last one of those from `fw` on, at once.
+    fn pass_the_last(&self, m: &Memory, t0: Ticket, c: Ticket, fw: Ticket) -> Pc {
+        let is_written = |t: &Ticket| {
+            let w = self.word(m, *t);
+            w.phase == Phase::Writing && self.delta(w, *t) == 0
+        };
+        match (fw..c).rev().find(is_written) {
+            Some(t) => Pc::B3Pass { t0, c, fw: None, t, w: self.word(m, t), end: End::Candidate },
+            None => self.before_taking(t0, c, None),
+        }
+    }
+
+    /// The tail moves to `n`, where it is not there yet.
+    fn after_walk(&self, t0: Ticket, n: Ticket, end: End) -> Pc {
+        let whole = end == End::Lap;
         if n != t0 {
             Pc::B6 { t0, n, again: whole }
         } else if whole && self.mutation.start_over_without_progress {

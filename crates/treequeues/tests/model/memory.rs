@@ -147,6 +147,10 @@ pub enum Fault {
     PutAfterShutdown,
     /// A get that began after an immediate shutdown took an item.
     TookAfterShutdown,
+    /// The tail passed an item in order, or a ticket that may become one.
+    TailPassed,
+    /// An operation saw what no honest ring has.
+    Damage,
 }
 
 /// What the last step did that other processes' ledgers want to know.
@@ -356,10 +360,12 @@ impl Memory {
     }
 
     /// CAS of a cursor.
-    pub fn cas_tail(&mut self, from: Ticket, to: Ticket) {
-        if self.tail == from {
+    pub fn cas_tail(&mut self, from: Ticket, to: Ticket) -> bool {
+        let is_there = self.tail == from;
+        if is_there {
             self.tail = to;
         }
+        is_there
     }
 
     pub fn is_locked(&self, participant: usize) -> bool {

@@ -7,10 +7,10 @@
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use crate::cast::Scenario;
+use crate::cast::{Call, Scenario};
 use crate::properties::{
-    ALL_OR_NONE, DIE, EMPTY, FROM_THE_FIRST, GAVE_BACK_ORDER, NEWCOMER_ORDER, PRODUCER_ORDER, RETURNED_FIRST,
-    RETURNED_ORDER, STOP, WORDS,
+    ALL_OR_NONE, DIE, EMPTY, FROM_THE_FIRST, GAVE_BACK_ORDER, NEWCOMER_ORDER, PRODUCER_ORDER, PUT_ORDER,
+    RETURNED_FIRST, RETURNED_ORDER, STOP, TAIL, WORDS,
 };
 use crate::protocol::Mutation;
 use crate::scenarios::holds;
@@ -19,6 +19,11 @@ use crate::scenarios::holds;
 /// `expected`; prints that.
 pub fn fails(scenario: Scenario, mutation: Mutation, expected: &[&str]) {
     holds(scenario.clone());
+    refutes(scenario, mutation, expected);
+}
+
+/// The mutated half of `fails`, for a scenario whose other half takes long.
+fn refutes(scenario: Scenario, mutation: Mutation, expected: &[&str]) {
     let model = scenario.mutated(mutation).model();
     let checker =
         model.clone().checker().threads(1).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
@@ -77,7 +82,7 @@ fn without_the_look_at_the_hint_before_taking() {
 #[test]
 fn without_helping_the_head() {
     let mutation = Mutation { no_head_help: true, ..Mutation::default() };
-    fails(ring(2).producers(2, 1).consumers(1), mutation, &[STOP]);
+    fails(ring(2).producers(2, 1).consumers(1), mutation, &[STOP, DIE]);
 }
 
 #[test]
@@ -111,7 +116,61 @@ fn clearing_the_hint_with_a_store() {
 #[test]
 fn moving_the_tail_past_a_ticket_still_being_written() {
     let mutation = Mutation { tail_passes_writing: true, ..Mutation::default() };
-    fails(ring(2).producers(2, 1).consumers(1), mutation, &[STOP, DIE]);
+    fails(ring(2).producers(2, 1).consumers(1), mutation, &[STOP, DIE, TAIL]);
+}
+
+#[test]
+fn passing_a_ticket_without_a_second_look() {
+    let mutation = Mutation { passes_without_a_look: true, ..Mutation::default() };
+    fails(
+        ring(3).producers(1, 1).producers(1, 2).consumers(1).honest().passing(),
+        mutation,
+        &[PRODUCER_ORDER, PUT_ORDER, TAIL],
+    );
+}
+
+#[test]
+fn passing_a_ticket_behind_one_that_was_left() {
+    let mutation = Mutation { passes_any: true, ..Mutation::default() };
+    fails(
+        ring(3).batch_producers(1, 2, 2).producers(1, 1).consumers(1).honest().passing(),
+        mutation,
+        &[PRODUCER_ORDER, NEWCOMER_ORDER],
+    );
+}
+
+#[test]
+fn going_on_after_a_pass_that_failed() {
+    let mutation = Mutation { pass_goes_on: true, ..Mutation::default() };
+    fails(
+        ring(3).producers(1, 1).producers(1, 2).consumers(1).honest().passing(),
+        mutation,
+        &[PRODUCER_ORDER, TAIL],
+    );
+}
+
+/// The first producer burns the item of the second one, which may then use up a lap.
+fn a_burner_may_be_left_behind() -> Scenario {
+    let scenario = ring(3).producers(1, 1).producers(1, 6).consumers(1).aborts(1);
+    scenario.begun_by(&[Call::Put(1), Call::Abort(1), Call::Abort(1)])
+}
+
+#[test]
+fn jumping_without_a_raise() {
+    let mutation = Mutation { jumps_without_raise: true, ..Mutation::default() };
+    refutes(a_burner_may_be_left_behind(), mutation, &[PRODUCER_ORDER, NEWCOMER_ORDER]);
+}
+
+#[test]
+fn jumping_before_the_raise() {
+    let mutation = Mutation { jumps_before_raise: true, ..Mutation::default() };
+    refutes(a_burner_may_be_left_behind(), mutation, &[PRODUCER_ORDER, NEWCOMER_ORDER]);
+}
+
+#[test]
+fn jumping_one_ticket_too_far() {
+    let mutation = Mutation { jumps_too_far: true, ..Mutation::default() };
+    fails(ring(2).producers(1, 4).consumers(1).aborts(2), mutation, &[TAIL]);
 }
 
 #[test]
@@ -141,7 +200,11 @@ fn looking_at_the_lock_before_the_entry() {
 #[test]
 fn sweeping_each_slot_only_once() {
     let mutation = Mutation { sweep_tries_once: true, ..Mutation::default() };
-    fails(ring(2).producers(2, 2).consumers(1).sweepers(1).crashes(1), mutation, &[DIE, WORDS]);
+    fails(
+        ring(2).producers(1, 1).producers(1, 2).consumers(1).sweepers(1).crashes(1),
+        mutation,
+        &[DIE, WORDS],
+    );
 }
 
 #[test]
@@ -172,7 +235,7 @@ fn lingering_with_a_burned_ticket_unused() {
 fn taking_any_of_what_a_batch_gave_back() {
     let mutation = Mutation { any_returned: true, ..Mutation::default() };
     let scenario = ring(3).producers(1, 4).batch_consumers(1, 3).consumers(1).honest();
-    fails(scenario, mutation, &[RETURNED_ORDER]);
+    fails(scenario, mutation, &[RETURNED_ORDER, NEWCOMER_ORDER]);
 }
 
 #[test]
@@ -205,6 +268,12 @@ fn a_batch_commits_its_last_slot_first() {
 fn a_batch_counts_what_is_in_order_alone() {
     let mutation = Mutation { counts_in_order: true, ..Mutation::default() };
     fails(ring(3).producers(1, 2).batch_consumers(1, 2).give_backs(1).honest(), mutation, &[EMPTY]);
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_a_burner_is_left_behind_by_a_jump() {
+    holds(a_burner_may_be_left_behind());
 }
 
 #[test]

@@ -13,6 +13,8 @@
 //!   taker has died or gave it back.
 //! - **words**: whoever believes to hold a slot is the owner in its word, and no one else is an owner but the
 //!   dead; no word's reach goes back; an item's ticket fits its slot and word.
+//! - **damage**: no operation sees what it would call a damaged ring; and whoever starts over does so because something has
+//!   moved, so a lone call ends (the newcomer's steps are counted).
 //! - **honest**: no put says full while one slot was FREE from its beginning to its end, no get says empty while one
 //!   item was READY or RETURNED from its beginning to its end.
 //!
@@ -32,9 +34,10 @@ use crate::steps::Pc;
 /// The newcomer's participant id, past all others.
 const NEWCOMER: usize = 30;
 
-/// Steps that a lone call may take at most, for each slot of the ring. A call looks at each slot at most once in
-/// each of its few passes; who starts over for ever is found out by this.
-const STEPS_PER_SLOT: usize = 24;
+/// Steps that a lone call may take at most, beside those for each slot of the ring. A call looks at each slot at most twice in
+/// each of its few passes; who starts over for ever is found out by this. The longest calls seen take 20 steps, and 7 a slot.
+const STEPS_OF_A_CALL: usize = 24;
+const STEPS_PER_SLOT: usize = 8;
 
 pub const DIE: &str = "all die: nothing lost, nothing twice, all capacity back";
 pub const STOP: &str = "all stop: a newcomer goes on";
@@ -53,6 +56,8 @@ pub const PUTS_END: &str = "shutdown: no put that begins after it";
 pub const GETS_END: &str = "shutdown: no get that begins after an immediate one";
 pub const DRAINED: &str = "shutdown: drained, and nothing comes any more";
 pub const FULL: &str = "honest: full means full";
+pub const TAIL: &str = "words: the tail passes nothing that comes in order";
+pub const NO_DAMAGE: &str = "honest: nothing is called damaged";
 pub const EMPTY: &str = "honest: empty means empty";
 
 pub fn all() -> Vec<Property<RingModel>> {
@@ -78,6 +83,8 @@ pub fn all() -> Vec<Property<RingModel>> {
             let left = (ledger.committed & !ledger.released).count_ones();
             ledger.fewer_left == 0 || left < u32::from(ledger.fewer_left)
         }),
+        always(TAIL, |_, s| fault(s) != Fault::TailPassed),
+        always(NO_DAMAGE, |_, s| fault(s) != Fault::Damage),
         always(FULL, |_, s| fault(s) != Fault::FullWithAFreeSlot),
         always(EMPTY, |_, s| fault(s) != Fault::EmptyWithAnItem),
     ]
@@ -98,7 +105,14 @@ struct Verdict {
 /// The verdicts given last, because most steps are loads, and many states share one memory.
 #[derive(Clone, Debug, Default)]
 pub struct Newcomers {
-    last: Arc<Mutex<HashMap<Memory, Verdict, BuildHasherDefault<DefaultHasher>>>>,
+    last: Arc<Mutex<Verdicts>>,
+}
+
+#[derive(Debug, Default)]
+struct Verdicts {
+    /// That of the property before, asked for in the same state.
+    latest: Option<(Memory, Verdict)>,
+    by_memory: HashMap<Memory, Verdict, BuildHasherDefault<DefaultHasher>>,
 }
 
 /// Verdicts kept at a time; some hundred bytes each.
@@ -107,33 +121,34 @@ const VERDICTS_KEPT: usize = 1 << 16;
 impl Newcomers {
     fn verdict(&self, model: &RingModel, memory: &Memory) -> Verdict {
         let mut last = self.last.lock().expect("no verdict panics");
-        if let Some(verdict) = last.get(memory) {
-            return *verdict;
+        let Verdicts { latest, by_memory } = &mut *last;
+        if let Some((_, verdict)) = latest.filter(|(other, _)| other == memory) {
+            return verdict;
         }
-        let verdict = verdict(model, memory);
-        if last.len() >= VERDICTS_KEPT {
-            last.clear();
+        if by_memory.len() >= VERDICTS_KEPT {
+            by_memory.clear();
         }
-        last.insert(*memory, verdict);
+        let verdict = *by_memory.entry(*memory).or_insert_with(|| verdict(model, memory));
+        *latest = Some((*memory, verdict));
         verdict
     }
 }
 
-/// A process that comes when nobody else moves.
+/// A process that comes when nobody else moves. It passes every ticket that it may pass, or none.
 #[derive(Clone)]
-struct Newcomer<'a> {
-    protocol: &'a Protocol,
+struct Newcomer {
+    protocol: Protocol,
     memory: Memory,
 }
 
-impl Newcomer<'_> {
+impl Newcomer {
     fn me() -> Owner {
         Owner::new(NEWCOMER, 0)
     }
 
     /// Steps from `pc` to the next end of a call; none if that takes too long.
     fn run(&mut self, item: u8, mut pc: Pc) -> Option<Pc> {
-        for _ in 0..STEPS_PER_SLOT * usize::from(self.protocol.capacity) {
+        for _ in 0..STEPS_OF_A_CALL + STEPS_PER_SLOT * usize::from(self.protocol.capacity) {
             pc = self.protocol.step(&mut self.memory, Newcomer::me(), item, pc);
             let ended = matches!(
                 pc,
@@ -245,17 +260,26 @@ fn verdict(model: &RingModel, memory: &Memory) -> Verdict {
         // Another property has failed here.
         return Verdict { all_die: true, all_stop: true, order: true };
     }
-    let newcomer = Newcomer { protocol: &model.protocol, memory: *memory };
-    let [mut heir, mut taker, mut claimer] = [newcomer.clone(), newcomer.clone(), newcomer];
+    let newcomer = |passes| {
+        let protocol = Protocol { passes, ..model.protocol.clone() };
+        Newcomer { protocol, memory: *memory }
+    };
+    let [mut heir, mut claimer, mut taker, mut passer] =
+        [newcomer(false), newcomer(false), newcomer(false), newcomer(true)];
     let all_die = heir.inherits_all(model.scenario.roles.len()) == Some(true);
-    let takes = taker.takes_all() == Some(true);
     let claims = claimer.claims_all() == Some(true);
+    let is_written = taker.count(|phase| phase == Phase::Writing) > 0;
+    let takes = taker.takes_all() == Some(true);
+    let takes = takes && (!is_written || passer.takes_all() == Some(true));
     let is_order = |fault| matches!(fault, Fault::ProducerOrder | Fault::PutOrder | Fault::ReturnedOrder);
-    let (dead, stopped) = (heir.memory.ledger.fault, taker.memory.ledger.fault);
+    let is_sound = |newcomer: &Newcomer| {
+        let fault = newcomer.memory.ledger.fault;
+        fault == Fault::None || is_order(fault)
+    };
     Verdict {
-        all_die: all_die && (dead == Fault::None || is_order(dead)),
-        all_stop: takes && claims && (stopped == Fault::None || is_order(stopped)),
-        order: !is_order(dead) && !is_order(stopped),
+        all_die: all_die && is_sound(&heir),
+        all_stop: claims && takes && [&claimer, &taker, &passer].into_iter().all(is_sound),
+        order: ![&heir, &taker, &passer].into_iter().any(|newcomer| is_order(newcomer.memory.ledger.fault)),
     }
 }
 

@@ -5,14 +5,15 @@
 //!
 //! P1. A step makes at most one access to [`Memory`].
 //! P2. What a process remembers lies in its [`Pc`] alone, so two states that differ in nothing else are one.
-//! P3. A step changes a word that another process owns only by burning its ticket or, in a sweep, by returning
+//! P3. A step changes a word that another process owns only by burning or passing its ticket or, in a sweep, by returning
 //!     what a dead owner held.
+//! P4. What no honest ring has is a [`Fault::Damage`], in the very step that sees it.
 
-use crate::memory::{Items, Memory, Owner, Ticket, Word};
+use crate::memory::{Fault, Items, Memory, Owner, Phase, Ticket, Word};
 use crate::steps::Pc;
 
 /// Steps left out or made wrong, to see that the exploration notices.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Mutation {
     /// Raise the hint only before a word becomes RETURNED, not after.
     pub no_second_raise: bool,
@@ -30,6 +31,18 @@ pub struct Mutation {
     pub any_returned: bool,
     /// B1: clear the hint with a store, not with a CAS from the value read before the look.
     pub clear_by_store: bool,
+    /// B3: pass the last ticket that is still being written at the first look, without a second one.
+    pub passes_without_a_look: bool,
+    /// B3: pass a ticket behind one that was not passed.
+    pub passes_any: bool,
+    /// B3: go on after a pass that failed.
+    pub pass_goes_on: bool,
+    /// BJ: jump without a raise of the hint.
+    pub jumps_without_raise: bool,
+    /// BJ: raise the hint after the jump.
+    pub jumps_before_raise: bool,
+    /// BJ: jump one ticket further.
+    pub jumps_too_far: bool,
     /// B5, B6: move the tail past the tickets that are still being written.
     pub tail_passes_writing: bool,
     /// B6: after a look at the whole ring start over even if the tail has not moved.
@@ -82,6 +95,8 @@ pub struct Mutation {
 #[derive(Clone, Debug)]
 pub struct Protocol {
     pub capacity: u8,
+    /// Whether tickets that are still being written are passed: the real ring does so with what is far behind alone.
+    pub passes: bool,
     pub mutation: Mutation,
     /// For each item all items of its producer.
     pub same_producers: [Items; 16],
@@ -104,6 +119,29 @@ impl Protocol {
         m.slots[self.slot(t)].word
     }
 
+    /// One past the last ticket that the slot of ticket `t` has used up, in a word that was seen there.
+    pub fn used_up_to(&self, w: Word, t: Ticket) -> Ticket {
+        let laps = if w.phase == Phase::Free { w.reach } else { w.reach + 1 };
+        match laps {
+            0 => 0,
+            laps => (laps - 1) * self.capacity + self.slot(t) as u8 + 1,
+        }
+    }
+
+    /// Moves the tail, which was read as `from`: past nothing that is an item in order or may become one.
+    pub fn move_tail(&self, m: &mut Memory, from: Ticket, to: Ticket) {
+        if !m.cas_tail(from, to) {
+            return;
+        }
+        let passed = (from..to).map(|t| (self.word(m, t), t));
+        if passed
+            .into_iter()
+            .any(|(w, t)| self.delta(w, t) == 0 && matches!(w.phase, Phase::Writing | Phase::Ready))
+        {
+            m.ledger.fail(Fault::TailPassed);
+        }
+    }
+
     pub fn cas(&self, m: &mut Memory, slot: usize, from: Word, to: Word) -> bool {
         m.cas_word(slot, from, to, |item| self.same_producers.get(usize::from(item)).copied().unwrap_or(0))
     }
@@ -120,6 +158,8 @@ impl Protocol {
             }
             Pc::R0
             | Pc::R1 { .. }
+            | Pc::R1Head { .. }
+            | Pc::R1Again { .. }
             | Pc::R2 { .. }
             | Pc::R2Raise { .. }
             | Pc::R2Cas { .. }
@@ -145,9 +185,15 @@ impl Protocol {
             | Pc::B1Take { .. }
             | Pc::B1Clear { .. } => self.borrow_returned(m, me, pc),
             Pc::B2Tail
+            | Pc::BJ { .. }
+            | Pc::BJLook { .. }
+            | Pc::BJHead { .. }
+            | Pc::BJRaise { .. }
+            | Pc::BJCas { .. }
             | Pc::B2 { .. }
             | Pc::B2Raise
             | Pc::B3 { .. }
+            | Pc::B3Pass { .. }
             | Pc::B3Hint { .. }
             | Pc::B4 { .. }
             | Pc::B5 { .. }

@@ -1,51 +1,67 @@
 //! reserve, commit, abort and linger.
 
-use crate::memory::{Memory, Owner, Phase, Ticket, Word};
+use crate::memory::{Fault, Memory, Owner, Phase, Ticket, Word};
 use crate::protocol::Protocol;
-use crate::steps::Pc;
+use crate::steps::{Pc, Seen};
 
 /// How reserve sees a word at a ticket.
 #[derive(PartialEq, Eq)]
-enum Seen {
+enum Outlook {
     Candidate,
-    UsedUp { free: bool },
+    /// The ticket is used up; `far` if that of the next lap is, too.
+    UsedUp {
+        free: bool,
+        far: bool,
+    },
     InTheWay,
-    Stale,
+    /// The lap before the last one is not over.
+    Behind,
 }
 
 impl Protocol {
-    fn see(&self, w: Word, t: Ticket) -> Seen {
+    fn outlook(&self, w: Word, t: Ticket) -> Outlook {
         match (w.phase, self.delta(w, t)) {
-            (Phase::Free, 0) => Seen::Candidate,
-            (Phase::Free, 1..) => Seen::UsedUp { free: true },
-            (Phase::Free, _) => Seen::Stale,
-            (_, 0..) => Seen::UsedUp { free: false },
-            (_, -1) => Seen::InTheWay,
-            (_, _) => Seen::Stale,
+            (Phase::Free, 0) => Outlook::Candidate,
+            (Phase::Free, laps @ 1..) => Outlook::UsedUp { free: true, far: laps > 1 },
+            (Phase::Free, _) => Outlook::Behind,
+            (_, laps @ 0..) => Outlook::UsedUp { free: false, far: laps > 0 },
+            (_, -1) => Outlook::InTheWay,
+            (_, _) => Outlook::Behind,
         }
     }
 
     pub fn reserve(&self, m: &mut Memory, me: Owner, item: u8, pc: Pc) -> Pc {
         match pc {
-            Pc::R0 => Pc::R1 { h: m.head, t: m.head, lead: 0, in_way: false, free: false },
-            Pc::R1 { h, t, lead, in_way, free } => match self.see(self.word(m, t), t) {
-                Seen::Candidate if in_way && !self.mutation.no_burn => Pc::R2 { h, c: t, t: h },
-                Seen::Candidate => Pc::R3 { h, c: t },
-                Seen::Stale => Pc::R0,
-                Seen::InTheWay => self.next_look(h, t, lead, true, free),
-                Seen::UsedUp { free: seen } => {
-                    self.next_look(h, t, lead + u8::from(lead == t - h), in_way, free || seen)
+            Pc::R0 => Pc::R1 { h: m.head, t: m.head, lead: 0, in_way: None, free: false },
+            Pc::R1 { h, t, lead, in_way, free } => {
+                let w = self.word(m, t);
+                match self.outlook(w, t) {
+                    Outlook::Candidate if in_way.is_some() && !self.mutation.no_burn => {
+                        Pc::R2 { h, c: t, t: h }
+                    }
+                    Outlook::Candidate => Pc::R3 { h, c: t },
+                    Outlook::Behind => damage(m),
+                    Outlook::InTheWay => self.next_look(h, t, lead, in_way.or(Some(Seen { t, w })), free),
+                    Outlook::UsedUp { far: true, .. } => Pc::R1Head { h },
+                    Outlook::UsedUp { free: seen, .. } => match in_way {
+                        Some(in_way) => Pc::R1Again { in_way },
+                        None => self.next_look(h, t, lead + 1, None, free || seen),
+                    },
                 }
-            },
+            }
+            Pc::R1Head { h } if m.head == h => damage(m),
+            Pc::R1Head { .. } => Pc::R0,
+            Pc::R1Again { in_way: Seen { t, w } } if self.word(m, t) == w => damage(m),
+            Pc::R1Again { .. } => Pc::R0,
             Pc::R2 { h, c, t } => {
                 let w = self.word(m, t);
-                match self.see(w, t) {
-                    Seen::Candidate | Seen::Stale => Pc::R0,
-                    Seen::UsedUp { .. } => next_burn(h, c, t),
-                    Seen::InTheWay if w.phase == Phase::Ready && !self.mutation.no_first_raise => {
+                match self.outlook(w, t) {
+                    Outlook::Candidate | Outlook::Behind => Pc::R0,
+                    Outlook::UsedUp { .. } => next_burn(h, c, t),
+                    Outlook::InTheWay if w.phase == Phase::Ready && !self.mutation.no_first_raise => {
                         Pc::R2Raise { h, c, t, w }
                     }
-                    Seen::InTheWay => Pc::R2Cas { h, c, t, w },
+                    Outlook::InTheWay => Pc::R2Cas { h, c, t, w },
                 }
             }
             Pc::R2Raise { h, c, t, w } => {
@@ -97,7 +113,7 @@ impl Protocol {
         }
     }
 
-    fn next_look(&self, h: Ticket, t: Ticket, lead: u8, in_way: bool, free: bool) -> Pc {
+    fn next_look(&self, h: Ticket, t: Ticket, lead: u8, in_way: Option<Seen>, free: bool) -> Pc {
         if t + 1 < h + self.capacity {
             Pc::R1 { h, t: t + 1, lead, in_way, free }
         } else if lead > 0 && !self.mutation.no_head_help {
@@ -149,12 +165,18 @@ impl Protocol {
             Pc::W1 { s } => Pc::W2 { s, w: m.slots[usize::from(s)].word },
             Pc::W2 { s, w } => {
                 let unburned = self.mutation.linger_unburns && w.phase == Phase::Late;
-                let to = Word { phase: Phase::Lingering, reach: w.reach - u8::from(unburned), ..w };
+                let reach = if unburned { self.lap(m.slots[usize::from(s)].ticket) } else { w.reach };
+                let to = Word { phase: Phase::Lingering, reach, ..w };
                 if self.cas(m, usize::from(s), w, to) { Pc::Lingering { s } } else { Pc::W1 { s } }
             }
             _ => unreachable!(),
         }
     }
+}
+
+fn damage(m: &mut Memory) -> Pc {
+    m.ledger.fail(Fault::Damage);
+    Pc::R0
 }
 
 fn next_burn(h: Ticket, c: Ticket, t: Ticket) -> Pc {

@@ -3,15 +3,32 @@
 //! The quick ones have up to some hundred thousand states; the ignored ones, up to some ten million.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use crate::cast::Scenario;
+use crate::cast::{Call, Scenario};
 use crate::explore::Action;
 
-/// Explores all states; panics with the path, told step by step, if a property fails.
+/// Explores all states, once for all tests that ask for it; panics with the path, told step by step, if a property fails.
 pub fn holds(scenario: Scenario) {
+    static EXPLORED: Mutex<Vec<(Scenario, Arc<OnceLock<()>>)>> = Mutex::new(Vec::new());
+    let once = {
+        let mut explored = EXPLORED.lock().expect("nothing panics while it is locked");
+        match explored.iter().find(|(other, _)| *other == scenario) {
+            Some((_, once)) => Arc::clone(once),
+            None => {
+                let once = Arc::default();
+                explored.push((scenario.clone(), Arc::clone(&once)));
+                once
+            }
+        }
+    };
+    once.get_or_init(|| explore(scenario));
+}
+
+fn explore(scenario: Scenario) {
     let model = scenario.model();
     let begin = Instant::now();
     let checker =
@@ -91,7 +108,7 @@ fn a_producer_dies_with_a_slot_set_aside() {
 
 #[test]
 fn a_late_producer_sets_its_slot_aside() {
-    holds(ring(2).producers(1, 1).producers(1, 3).consumers(1).lingers(1).honest());
+    holds(ring(2).producers(1, 1).producers(1, 2).consumers(1).lingers(1).honest());
 }
 
 #[test]
@@ -170,6 +187,57 @@ fn capacity_three_with_aborts_that_put_ready_items_in_the_way() {
 }
 
 #[test]
+fn laps_of_aborts_run_away_from_a_consumer() {
+    let scenario = ring(2).producers(1, 4).producers(1, 1).consumers(1).aborts(2);
+    holds(scenario.begun_by(&[Call::Abort(0); 2]).honest());
+}
+
+#[test]
+fn laps_of_aborts_run_away_in_a_ring_of_one() {
+    holds(ring(1).producers(1, 4).producers(1, 1).consumers(1).aborts(4).honest());
+}
+
+#[test]
+fn a_writer_is_passed_on_two_slots() {
+    holds(ring(2).producers(1, 1).producers(1, 2).consumers(1).honest().passing());
+}
+
+#[test]
+fn a_writer_is_passed_on_three_slots() {
+    holds(ring(3).producers(1, 1).producers(1, 2).consumers(1).honest().passing());
+}
+
+#[test]
+fn a_writer_is_passed_and_dies() {
+    holds(ring(2).producers(2, 1).consumers(1).sweepers(1).crashes(1).honest().passing());
+}
+
+#[test]
+fn a_writer_is_passed_and_aborts() {
+    holds(ring(3).producers(1, 1).producers(1, 2).consumers(1).aborts(1).honest().passing());
+}
+
+#[test]
+fn a_writer_is_passed_and_sets_its_slot_aside() {
+    holds(ring(2).producers(2, 1).consumers(1).lingers(1).honest().passing());
+}
+
+#[test]
+fn a_batch_is_passed_in_part_and_whole() {
+    holds(ring(3).batch_producers(1, 2, 2).producers(1, 1).consumers(1).honest().passing());
+}
+
+#[test]
+fn writers_are_passed_by_a_batch() {
+    holds(ring(3).producers(1, 1).producers(1, 2).batch_consumers(1, 2).honest().passing());
+}
+
+#[test]
+fn two_consumers_pass_a_batch() {
+    holds(ring(2).batch_producers(1, 2, 2).consumers(2).honest().passing());
+}
+
+#[test]
 fn three_producers() {
     holds(ring(2).producers(3, 1).consumers(1).give_backs(1).honest());
 }
@@ -178,7 +246,7 @@ fn three_producers() {
 fn every_step_is_taken() {
     let mut taken = BTreeSet::new();
     for scenario in [
-        ring(2).producers(1, 1).producers(1, 4).consumers(1).aborts(1),
+        ring(2).producers(1, 1).producers(1, 4).consumers(1).aborts(1).passing(),
         ring(2).producers(1, 2).consumers(1).sweepers(1).crashes(1).restarts(1),
         ring(2).producers(1, 2).consumers(2).give_backs(1),
         ring(2).producers(2, 1).batch_consumers(1, 2).lingers(2),
@@ -189,6 +257,7 @@ fn every_step_is_taken() {
     }
     let steps = "R0 R1 R2 R2Raise R2Cas R2RaiseAgain R3 R4 R5 R6 \
         Reserved C2 C2Raise C2Cas C2Again C2RaiseAgain A1 A2 W1 W2 \
+        R1Head R1Again BJ BJLook BJRaise BJCas B3Pass \
         B1 B1Look B1Ticket B1Check B1Take B1Clear B2Tail B2 B2Raise B3 B3Hint B4 B5 B6 B7 \
         Borrowed L1 L2 Lingering L4 G0 G1 G2 G3 S1 S2 S2Cas S3 S4 J \
         N Enough F1 D0 D";
@@ -323,4 +392,54 @@ fn soak_two_batches_of_two_sizes_with_a_give_back() {
 #[ignore = "some million states, for `make soak`"]
 fn soak_a_batch_of_the_whole_ring_is_put_beside_another_producer() {
     holds(ring(3).batch_producers(1, 3, 3).producers(1, 2).consumers(1).aborts(1).honest());
+}
+
+#[test]
+#[ignore = "some 30 million states, for `make soak`"]
+fn soak_laps_of_aborts_run_away_from_a_consumer() {
+    holds(ring(2).producers(1, 6).producers(1, 1).consumers(1).aborts(5).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_laps_run_away_while_a_batch_falls_short() {
+    holds(ring(2).batch_producers(1, 4, 2).producers(1, 2).consumers(1).aborts(2).honest());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_two_writers_are_passed() {
+    holds(ring(2).producers(2, 2).consumers(1).honest().passing());
+    holds(ring(3).producers(2, 2).consumers(1).honest().passing());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_two_consumers_pass_two_writers() {
+    holds(ring(2).producers(2, 1).consumers(2).honest().passing());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_writers_are_passed_and_one_dies() {
+    holds(ring(3).producers(1, 1).producers(1, 3).consumers(1).sweepers(1).crashes(1).honest().passing());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_writers_are_passed_and_one_sets_its_slot_aside() {
+    holds(ring(3).producers(1, 1).producers(1, 2).consumers(1).lingers(1).honest().passing());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_a_writer_is_passed_beside_a_give_back_and_an_abort() {
+    holds(ring(3).producers(1, 1).producers(1, 3).consumers(1).give_backs(1).aborts(1).honest().passing());
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_batches_are_passed_beside_another_producer() {
+    holds(ring(3).batch_producers(1, 2, 2).producers(1, 2).consumers(1).honest().passing());
+    holds(ring(3).batch_producers(1, 3, 3).producers(1, 1).consumers(1).honest().passing());
 }

@@ -18,6 +18,24 @@ pub struct Best {
 /// Whom a sweep is for: the participant and the generation that its entry had.
 pub type Target = (u8, u8);
 
+/// A word that was seen at a ticket.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Seen {
+    pub t: Ticket,
+    pub w: Word,
+}
+
+/// What a walk from the tail on has ended at.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum End {
+    /// A READY ticket.
+    Candidate,
+    /// A ticket that the ring has not come to.
+    Untouched,
+    /// The end of the lap.
+    Lap,
+}
+
 /// Where a process stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Pc {
@@ -26,8 +44,12 @@ pub enum Pc {
 
     /// Load the head.
     R0,
-    /// Load the word at ticket `t`; the first `lead` tickets from `h` were all used up.
-    R1 { h: Ticket, t: Ticket, lead: u8, in_way: bool, free: bool },
+    /// Load the word at ticket `t`; the first `lead` tickets from `h` were all used up, or `in_way` was in the way.
+    R1 { h: Ticket, t: Ticket, lead: u8, in_way: Option<Seen>, free: bool },
+    /// A ticket was used up that is a lap further than `h` allows: load the head again, which must have moved.
+    R1Head { h: Ticket },
+    /// A ticket was used up behind one that was in the way: load that word again, which must have changed.
+    R1Again { in_way: Seen },
     /// Load the word at ticket `t`, which lies before the candidate `c`.
     R2 { h: Ticket, c: Ticket, t: Ticket },
     /// Burn a READY ticket: raise the hint first.
@@ -84,12 +106,25 @@ pub enum Pc {
     B1Clear { hv: u8 },
     /// Load the tail.
     B2Tail,
+    /// Load the head: the tail may be more than a lap behind it.
+    BJ { t0: Ticket },
+    /// Load the word at ticket `h - 1`, which must be used up, and no more than that of the next lap with it.
+    BJLook { t0: Ticket, h: Ticket },
+    /// A slot has used up more than `h` allows: load the head again, which must have moved.
+    BJHead { h: Ticket },
+    /// Raise the hint.
+    BJRaise { t0: Ticket, n: Ticket },
+    /// CAS the tail to `n`, and start over.
+    BJCas { t0: Ticket, n: Ticket },
     /// Load the word at ticket `t`; `fw` is the first ticket that is still being written.
     B2 { t0: Ticket, t: Ticket, fw: Option<Ticket> },
     /// Raise the hint for a RETURNED word that was met, and start over.
     B2Raise,
-    /// Load the word at ticket `t` again.
-    B3 { t0: Ticket, c: Ticket, fw: Ticket, t: Ticket },
+    /// Load the word at ticket `t` again, one of those before `c`, at which the walk ended; `fw` is the first one that is
+    /// still being written and was not passed.
+    B3 { t0: Ticket, c: Ticket, fw: Option<Ticket>, t: Ticket, end: End },
+    /// Pass the ticket `t`: CAS WRITING to LATE.
+    B3Pass { t0: Ticket, c: Ticket, fw: Option<Ticket>, t: Ticket, w: Word, end: End },
     /// Load the hint.
     B3Hint { t0: Ticket, c: Ticket, fw: Option<Ticket> },
     /// CAS the candidate to READING.

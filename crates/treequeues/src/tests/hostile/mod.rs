@@ -48,10 +48,11 @@ fn assert_says_where(error: &Corrupted) {
         }
         Damage::Schema { offset, end, .. } => vec![format!("bytes {offset} to {end}")],
         Damage::StateWord { slot, word } => vec![format!("slot {slot}"), format!("{word:#018x}")],
-        Damage::TakenAway { slot, .. } | Damage::Restless { slot, .. } => vec![format!("slot {slot}")],
+        Damage::TakenAway { slot, .. } => vec![format!("slot {slot}")],
         Damage::Cursor { cursor, ticket, slot, .. } => {
             vec![format!("cursor {cursor}"), format!("ticket {ticket}"), format!("slot {slot}")]
         }
+        Damage::Cursors { head, tail, .. } => vec![format!("ticket {tail}"), format!("head, at {head}")],
         Damage::ShutdownFlag { found } => vec![format!("{found:#010x}")],
     };
     for place in places {
