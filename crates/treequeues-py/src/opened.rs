@@ -336,7 +336,7 @@ impl Opened {
                 alone
                     .map_or(Ok(()), |peers| self.unshared.warn_of_wait(py, &self.queue, waiter.awaits, peers))
             });
-            *interruption = raised.unwrap_or_else(|| end_with_the_interpreter()).err();
+            *interruption = raised.unwrap_or_else(end_with_the_interpreter).err();
         }
         interruption.is_some() || self.closed.get().is_some()
     }
