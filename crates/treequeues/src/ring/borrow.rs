@@ -9,8 +9,8 @@ use crate::word::{Owner, Phase, Word};
 /// others gave items back meanwhile: somebody who gives back thousands would keep it from ever having any.
 const PATIENT_LOOKS: u32 = 16;
 
-/// So many laps nobody ever is behind: that is days of nothing but aborts in a ring of one slot, without a single look at it. From
-/// twice as many on, the words' laps would come again.
+/// A tail so many laps behind is taken for damage: hours of nothing but aborts in a ring of one slot, with no borrow that comes to
+/// the tail meanwhile. From twice as many on, the words' laps could not be told apart.
 const MAX_LAPS_BEHIND: i64 = 1 << 38;
 
 /// What a walk from the tail on has ended at, and its ticket.
