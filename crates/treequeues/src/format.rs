@@ -1,12 +1,13 @@
-//! The segment's format, version 4: what lies where in the one mapped region of a queue.
+//! The segment's format, version 5: what lies where in the one mapped region of a queue.
 //!
 //! ```text
 //!  offset            size             content
 //!  0                 256              Header: written once, before anyone else can see the segment
-//!  256               384              Control: cursors, hint, shutdown flag, two wake-up words, who shut it down; a cache
+//!  256               384              Control: cursors, the tree's root, shutdown flag, two wake-up words, who shut it down; a cache
 //!                                     line each
 //!  640               256 * P          participants: P entries, with what each has counted
 //!  640 + 256 * P     64 * capacity    slots: state word and metadata, a cache line each
+//!  ...               8 * words        tree: its words below the root, the last level first (`ring::tree`); from 33 slots on
 //!  ...               schema_nbytes    schema: UTF-8 JSON, `Schema::to_json`
 //!  ...                                leaves: one array [capacity, *shape] a leaf, its base aligned to 64 bytes, to 4096
 //!                                     for a leaf of 64 KiB and more; row stride exactly the leaf's bytes
@@ -34,7 +35,7 @@ use crate::sync::{AtomicU32, AtomicU64};
 /// The first bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"TREEQ\r\n\x1a";
 /// This format's version: any change of a byte's meaning is a new one.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 
 /// F1 to F4. Plain bytes: copied out of the mapping before a field is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +95,8 @@ pub(crate) struct Control {
     pub(crate) head: Line<AtomicU64>,
     /// A ticket at or before the first one that a borrow may take.
     pub(crate) tail: Line<AtomicU64>,
-    /// Raises and answered raises, 32 bits each: see `ring`.
-    pub(crate) hint: Line<AtomicU64>,
+    /// The root of the tree that tells where items are RETURNED: see `ring`.
+    pub(crate) returned: Line<AtomicU64>,
     /// The wake-up word of consumers. Bit 0: waiters; above: a sequence.
     pub(crate) not_empty: Line<AtomicU32>,
     pub(crate) not_full: Line<NotFull>,
@@ -210,6 +211,20 @@ pub(crate) struct Slot {
     pub(crate) reserved: AtomicU32,
 }
 
+/// Bits of a word of the tree, below its version.
+pub(crate) const TREE_FAN: usize = 32;
+
+/// Words of the tree below its root.
+pub(crate) fn words_below_root(capacity: usize) -> usize {
+    let mut words = 0;
+    let mut level = capacity.div_ceil(TREE_FAN);
+    while level > 1 {
+        words += level;
+        level = level.div_ceil(TREE_FAN);
+    }
+    words
+}
+
 #[cfg(any(loom, test))]
 impl Control {
     /// As fresh memory is: all zero.
@@ -217,7 +232,7 @@ impl Control {
         Self {
             head: Line(AtomicU64::new(0)),
             tail: Line(AtomicU64::new(0)),
-            hint: Line(AtomicU64::new(0)),
+            returned: Line(AtomicU64::new(0)),
             not_empty: Line(AtomicU32::new(0)),
             not_full: Line(NotFull {
                 event: AtomicU32::new(0),
@@ -256,3 +271,15 @@ const _: () = {
     assert!(size_of::<Header>().is_multiple_of(align_of::<Control>()));
     assert!(cfg!(target_endian = "little"), "the format is little-endian");
 };
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_levels_are_enough_for_the_largest_queue() {
+        let words = words_below_root(1 << 24);
+        assert_eq!(words, (1 << 19) + (1 << 14) + (1 << 9) + (1 << 4));
+        assert_eq!([1, 32, 33, 1024, 1025].map(words_below_root), [0, 0, 2, 32, 33 + 2]);
+    }
+}

@@ -3,8 +3,9 @@
 //! L1. All offsets are within `total_nbytes`, which is at most `isize::MAX`.
 //! L2. No two parts overlap, and each part's offset is a multiple of its alignment.
 
-use crate::format::{Control, Entry, Header, Slot};
+use crate::format::{Control, Entry, Header, Slot, words_below_root};
 use crate::schema::{LeafSpec, Schema};
+use crate::sync::AtomicU64;
 use crate::word::OWNER_BITS;
 
 /// The largest number of slots of one queue.
@@ -19,6 +20,8 @@ pub(crate) const MAX_SCHEMA_NBYTES: usize = 1 << 28;
 /// Segments come in whole pages of this size.
 pub(crate) const PAGE_NBYTES: usize = 4096;
 
+/// A cache line: words of few slots each are not to share one with a slot.
+const TREE_ALIGN: usize = 64;
 const LEAF_ALIGN: usize = 64;
 /// A leaf of this many bytes and more begins on a page.
 const PAGE_ALIGNED_FROM: usize = 64 * 1024;
@@ -40,6 +43,7 @@ pub(crate) struct Layout {
     pub(crate) control_offset: usize,
     pub(crate) entries_offset: usize,
     pub(crate) slots_offset: usize,
+    pub(crate) tree_offset: usize,
     pub(crate) schema_offset: usize,
     pub(crate) schema_nbytes: usize,
     pub(crate) leaves: Box<[LeafPlace]>,
@@ -76,7 +80,7 @@ impl Layout {
     }
 
     fn place(leaves: &[LeafSpec], schema_nbytes: usize, capacity: usize, participants: u32) -> Option<Self> {
-        let Front { control_offset, entries_offset, slots_offset, mut end } =
+        let Front { control_offset, entries_offset, slots_offset, tree_offset, mut end } =
             Front::place(capacity, participants)?;
         let schema_offset = end.take(1, schema_nbytes, 1)?;
         let leaves = leaves
@@ -95,6 +99,7 @@ impl Layout {
             control_offset,
             entries_offset,
             slots_offset,
+            tree_offset,
             schema_offset,
             schema_nbytes,
             leaves,
@@ -121,6 +126,7 @@ struct Front {
     control_offset: usize,
     entries_offset: usize,
     slots_offset: usize,
+    tree_offset: usize,
     end: End,
 }
 
@@ -131,7 +137,8 @@ impl Front {
         let control_offset = end.take(1, size_of::<Control>(), align_of::<Control>())?;
         let entries_offset = end.take(participants as usize, size_of::<Entry>(), align_of::<Entry>())?;
         let slots_offset = end.take(capacity, size_of::<Slot>(), align_of::<Slot>())?;
-        Some(Self { control_offset, entries_offset, slots_offset, end })
+        let tree_offset = end.take(words_below_root(capacity), size_of::<AtomicU64>(), TREE_ALIGN)?;
+        Some(Self { control_offset, entries_offset, slots_offset, tree_offset, end })
     }
 }
 
@@ -184,6 +191,7 @@ mod tests {
                 (layout.control_offset, size_of::<Control>(), align_of::<Control>()),
                 (layout.entries_offset, layout.participants as usize * size_of::<Entry>(), align_of::<Entry>()),
                 (layout.slots_offset, layout.capacity * size_of::<Slot>(), align_of::<Slot>()),
+                (layout.tree_offset, words_below_root(layout.capacity) * 8, 64),
                 (layout.schema_offset, layout.schema_nbytes, 1),
             ];
             for (place, &nbytes) in layout.leaves.iter().zip(&leaves) {

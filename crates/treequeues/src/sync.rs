@@ -23,6 +23,18 @@ pub(crate) fn spin_loop() {
     loom::thread::yield_now();
 }
 
+/// What a word is, for a compare-and-swap that follows at once.
+///
+/// Of all accesses of a word before a compare-and-swap, loom considers the last one alone for another order. A load here would
+/// hide those of other threads, so there it is a change.
+pub(crate) fn load_to_swap(word: &AtomicU64) -> u64 {
+    // Relaxed: the compare-and-swap has the last word on it.
+    #[cfg(not(loom))]
+    return word.load(Ordering::Relaxed);
+    #[cfg(loom)]
+    return word.fetch_add(0, Ordering::Relaxed);
+}
+
 /// The word as the kernel's futex calls take it.
 #[cfg(not(loom))]
 pub(crate) fn futex_word(word: &AtomicU32) -> &local::AtomicU32 {
@@ -89,7 +101,7 @@ mod stepped {
     }
 
     macro_rules! stepped {
-        ($name:ident, $value:ty, $also:ident) => {
+        ($name:ident, $value:ty, $($also:ident),+) => {
             /// The inner atomic, with a step before each access.
             #[derive(Debug)]
             #[repr(transparent)]
@@ -121,10 +133,10 @@ mod stepped {
                     self.0.compare_exchange(current, new, success, failure)
                 }
 
-                pub(crate) fn $also(&self, operand: $value, order: Ordering) -> $value {
+                $(pub(crate) fn $also(&self, operand: $value, order: Ordering) -> $value {
                     step();
                     self.0.$also(operand, order)
-                }
+                })+
             }
         };
     }
@@ -138,5 +150,5 @@ mod stepped {
         }
     }
 
-    stepped!(AtomicU64, u64, fetch_add);
+    stepped!(AtomicU64, u64, fetch_add, fetch_and);
 }

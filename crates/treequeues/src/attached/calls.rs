@@ -14,10 +14,6 @@ use crate::sweep::{self, Swept};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::{Goal, Next, Wait, Waited, wait_for};
 
-/// Up to this many slots, every borrow that finds nothing looks at all of them before it says so (`ring` R4).
-const ALWAYS_LOOK_CAPACITY: usize = 64;
-/// Above, at least this much time lies between two such looks of a process.
-const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 /// Between two sweeps that sleepers make, all of them together: a sweep asks about every participant.
 const SLEEPERS_SWEEP_INTERVAL: Duration = Duration::from_millis(50);
 /// Since the last sweep, for a call that finds nothing and does not wait.
@@ -78,7 +74,7 @@ impl Attached {
         &self,
         drop_item: impl Fn(Claim) -> Result<(), BorrowError>,
     ) -> Result<Option<Claim>, BorrowError> {
-        let claim = self.try_borrow_where(|| self.take_turn_to_look(), |_| true)?;
+        let claim = self.try_borrow_where(|_| true)?;
         match &claim {
             Some(delivered) => {
                 if !self.count_delivery(delivered) {
@@ -92,12 +88,10 @@ impl Attached {
         Ok(claim)
     }
 
-    /// Claims the oldest item, unless `accept` refuses its slot. It does not count as delivered yet. `look_everywhere` is that
-    /// of `Ring::borrow`.
+    /// Claims the oldest item, unless `accept` refuses its slot. It does not count as delivered yet.
     #[inline(always)] // As for `Ring::reserve`.
     pub(crate) fn try_borrow_where(
         &self,
-        look_everywhere: impl Fn() -> bool,
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<Claim>, BorrowError> {
         let flag = self.shutdown_flag();
@@ -105,7 +99,7 @@ impl Attached {
             return Err(BorrowError::ShutDown(self.immediate_shutdown()));
         }
         let me = self.participant.owner();
-        let Some(claim) = self.ring().borrow(me, look_everywhere, accept)? else { return Ok(None) };
+        let Some(claim) = self.ring().borrow(me, &self.kept, accept)? else { return Ok(None) };
         self.hold_begins(&claim);
         if claim.met_holds > 0 {
             self.sweep_while_busy();
@@ -180,9 +174,9 @@ impl Attached {
     ) -> Result<Claim, BorrowError> {
         let waiting = self.waiting_for_items(&wait);
         let goal = Goal {
-            plenty: || self.ring().may_borrow() || self.is_shut_down(),
-            ready: || self.ring().may_borrow() || self.is_shut_down(),
-            available: || self.ring().any_item(),
+            plenty: || self.may_borrow() || self.is_shut_down(),
+            ready: || self.may_borrow() || self.is_shut_down(),
+            available: || self.any_item(),
             is_held: || self.ring().may_be_held(),
             before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |_| Next::Sleep,
@@ -211,8 +205,22 @@ impl Attached {
         (self.segment.layout().capacity / 2).clamp(1, MAX_FEW)
     }
 
+    /// How many items there are, at most `enough`.
+    pub(crate) fn count_items(&self, enough: usize) -> Result<usize, Corrupted> {
+        self.ring().count_items(enough, &self.kept)
+    }
+
+    /// Whether there is an item; damage is for the attempt to report.
+    pub(crate) fn any_item(&self) -> bool {
+        self.count_items(1).is_ok_and(|count| count > 0)
+    }
+
     pub(crate) fn may_borrow(&self) -> bool {
-        self.ring().may_borrow()
+        self.ring().may_borrow(&self.kept)
+    }
+
+    pub(crate) fn may_borrow_many(&self, count: usize) -> bool {
+        self.ring().may_borrow_many(count, &self.kept)
     }
 
     pub(crate) fn commit(&self, claim: Claim) -> Result<(), Corrupted> {
@@ -377,20 +385,6 @@ impl Attached {
         let is_ours =
             is_due && swept_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         Ok(is_ours && self.sweep()?.has_found_some())
-    }
-
-    /// Whether a borrow should look at all slots before it says that there is no item; if so, the next ones need not.
-    pub(crate) fn take_turn_to_look(&self) -> bool {
-        if self.segment.layout().capacity <= ALWAYS_LOOK_CAPACITY {
-            return true;
-        }
-        let now = self.started.elapsed().as_nanos() as u64;
-        let last = self.last_look_ns.load(Ordering::Relaxed);
-        let is_due = now >= last.saturating_add(LOOK_INTERVAL.as_nanos() as u64);
-        if is_due {
-            self.last_look_ns.store(now, Ordering::Relaxed);
-        }
-        is_due
     }
 }
 

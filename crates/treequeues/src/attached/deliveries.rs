@@ -60,7 +60,7 @@ impl Attached {
     ) -> Result<Option<Claim>, BorrowError> {
         loop {
             drop_item(claim)?;
-            let next = self.try_borrow_where(|| self.take_turn_to_look(), |_| true)?;
+            let next = self.try_borrow_where(|_| true)?;
             let Some(next) = next else {
                 self.refuse_if_drained(1)?;
                 return Ok(None);

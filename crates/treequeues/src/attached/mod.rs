@@ -28,17 +28,15 @@ mod peers;
 
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
 
 use crate::error::AttachError;
 use crate::fork::{self, FileIdentity, NoFork};
 use crate::format::Slot;
 use crate::names::{Farewell, Rounds};
 use crate::participant::{Participant, Refusal};
-use crate::ring::{Claim, Ring};
+use crate::ring::{Claim, Kept, Ring};
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentId};
-use crate::sync::local;
 use crate::wait::{Event, Patience};
 use crate::word::{Phase, Word};
 use holds::FirstThread;
@@ -57,8 +55,7 @@ pub(crate) struct Attached {
     threads: Threads,
     producers: Patience,
     consumers: Patience,
-    started: Instant,
-    last_look_ns: local::AtomicU64,
+    kept: Kept,
 }
 
 /// An attachment in the list of this process and its parents.
@@ -189,8 +186,7 @@ impl Attached {
             threads,
             producers: Patience::new(),
             consumers: Patience::new(),
-            started: Instant::now(),
-            last_look_ns: local::AtomicU64::new(0),
+            kept: Kept::default(),
         };
         // What the dead held came back on the way.
         attached.wake_everyone();

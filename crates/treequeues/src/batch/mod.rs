@@ -131,10 +131,8 @@ impl Attached {
         size: BatchSize,
         drop_item: impl Fn(Claim) -> Result<(), BorrowError>,
     ) -> Result<Option<Vec<Claim>>, BorrowError> {
-        // One turn for the whole call: what it counted, it must also find.
-        let everywhere = self.take_turn_to_look();
         loop {
-            match self.try_claim_items(size, everywhere)? {
+            match self.try_claim_items(size)? {
                 Claimed::Enough(claims) => {
                     for claim in &claims {
                         // None is over the limit.
@@ -152,14 +150,14 @@ impl Attached {
         }
     }
 
-    fn try_claim_items(&self, size: BatchSize, everywhere: bool) -> Result<Claimed, BorrowError> {
-        if self.ring().count_items(size.min, everywhere)? < size.min {
+    fn try_claim_items(&self, size: BatchSize) -> Result<Claimed, BorrowError> {
+        if self.count_items(size.min)? < size.min {
             self.refuse_if_drained(size.min)?;
             return Ok(Claimed::TooFew);
         }
         let mut claims = size.room();
         while claims.len() < size.max {
-            match self.try_borrow_where(|| everywhere, |slot| size.accepts(&claims, slot)) {
+            match self.try_borrow_where(|slot| size.accepts(&claims, slot)) {
                 Ok(Some(claim)) if self.is_over_limit(&claim) => {
                     // A hook may wait: nothing but this item is held meanwhile (T1).
                     if let Err(error) = self.put_back_all(claims) {
@@ -253,12 +251,12 @@ impl Attached {
     ) -> Result<Vec<Claim>, BorrowError> {
         let waiting = self.waiting_for_items(&wait);
         // As for `free` above.
-        let items = || self.ring().count_items(size.min, false).unwrap_or(0);
+        let items = || self.count_items(size.min).unwrap_or(0);
         let mut pace = Pace::new(size.min, items());
         let goal = Goal {
-            plenty: || self.ring().may_borrow_many(size.min) || self.is_shut_down(),
-            ready: || self.ring().may_borrow_many(size.min) || self.is_shut_down(),
-            available: || self.ring().any_item(),
+            plenty: || self.may_borrow_many(size.min) || self.is_shut_down(),
+            ready: || self.may_borrow_many(size.min) || self.is_shut_down(),
+            available: || self.any_item(),
             is_held: || self.ring().may_be_held(),
             before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |was_woken| pace.next(was_woken, items(), self.ring()),

@@ -82,6 +82,30 @@ pub enum Damage {
         /// The number of slots.
         capacity: usize,
     },
+    /// The tree says that an item came back into a slot that is none.
+    #[error("the tree of returned items names slot {slot}, and there are {capacity}")]
+    Tree {
+        /// The slot's number.
+        slot: usize,
+        /// The number of slots.
+        capacity: usize,
+    },
+    /// An item came back that the tree does not name.
+    #[error("slot {slot} has {}, and the tree of returned items does not say so", Word(*word))]
+    NotInTree {
+        /// The slot's number.
+        slot: usize,
+        /// Its state word.
+        word: u64,
+    },
+    /// A slot's item has a ticket that belongs to another slot.
+    #[error("slot {slot} has an item of ticket {ticket}, which belongs to another slot")]
+    Ticket {
+        /// The slot's number.
+        slot: usize,
+        /// What is there.
+        ticket: u64,
+    },
     /// The shutdown flag is one that nobody writes.
     #[error("the shutdown flag is {found:#010x}, which has no meaning")]
     ShutdownFlag {

@@ -1,13 +1,11 @@
 //! Borrow: claims the oldest item.
 
-use super::{Claim, HEAD, Position, Ring, TAIL, cleared, is_up, phase_of};
+use super::returned::{Kept, Returned};
+use super::tree::Bits;
+use super::{Claim, HEAD, Position, Ring, TAIL, phase_of};
 use crate::error::{Corrupted, Damage};
-use crate::sync::{Ordering, spin_loop};
+use crate::sync::spin_loop;
 use crate::word::{Owner, Phase, Word};
-
-/// Looks at all slots for the RETURNED one with the lowest ticket, beyond which a borrow takes the lowest that it found although
-/// others gave items back meanwhile: somebody who gives back thousands would keep it from ever having any.
-const PATIENT_LOOKS: u32 = 16;
 
 /// A tail so many laps behind is taken for damage: hours of nothing but aborts in a ring of one slot, with no borrow that comes to
 /// the tail meanwhile. From twice as many on, the words' laps could not be told apart.
@@ -40,13 +38,6 @@ struct Written {
     first_left: Option<u64>,
 }
 
-enum Returned {
-    Claimed(Claim),
-    Refused,
-    Moved,
-    None,
-}
-
 enum InOrder {
     Claimed(Claim),
     Refused,
@@ -55,31 +46,29 @@ enum InOrder {
 }
 
 impl Ring<'_> {
-    /// Claims the oldest item: a RETURNED one first, else the lowest READY ticket. `None` when there is none.
-    ///
-    /// `look_everywhere` is asked before that is said whether to look at every slot (R4); a caller with a large ring may
-    /// leave it out, for a bounded time, after a look that found nothing. `None` also when `accept` refuses the slot of
-    /// the oldest item: then it stays what it was.
+    /// Claims the oldest item: a RETURNED one first, else the lowest READY ticket. `None` when there is none, or when `accept`
+    /// refuses the slot of the oldest item: then it stays what it was.
     #[inline(always)] // As for `reserve`.
     pub(crate) fn borrow(
         self,
         me: Owner,
-        look_everywhere: impl Fn() -> bool,
+        kept: &Kept,
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<Claim>, Corrupted> {
-        // Acquire: as in `borrow_further_on`, of which this is the case that the first look finds the item.
-        if !is_up(self.control.hint.load(Ordering::Acquire)) {
+        // As in `borrow_further_on`, of which this is the case that the first look finds the item.
+        let root = self.root();
+        if !root.has_any() {
             let tail = self.tail();
             let ready = Word::new(Phase::Ready, Owner::NOBODY, tail.lap);
             if self.word(tail.slot) == ready
-                && !is_up(self.control.hint.load(Ordering::Acquire))
+                && self.root() == root
                 && accept(tail.slot)
                 && let Some(claim) = self.claim_ready(me, tail, tail, ready, Written::default())
             {
                 return Ok(Some(claim));
             }
         }
-        self.borrow_further_on(me, look_everywhere, accept)
+        self.borrow_further_on(me, kept, accept)
     }
 
     /// The general case of `borrow`.
@@ -87,80 +76,41 @@ impl Ring<'_> {
     fn borrow_further_on(
         self,
         me: Owner,
-        look_everywhere: impl Fn() -> bool,
+        kept: &Kept,
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<Claim>, Corrupted> {
-        let mut patience = PATIENT_LOOKS;
         loop {
-            // Acquire: pairs with `raise_hint`, so that what was returned before is seen as RETURNED.
-            let hint = self.control.hint.load(Ordering::Acquire);
-            if is_up(hint) {
-                match self.borrow_returned(me, hint, patience > 0, &accept)? {
+            let mut root = self.root();
+            let mut is_fresh = true;
+            if root.has_any() {
+                match self.borrow_returned(me, &mut root, kept, &accept)? {
                     Returned::Claimed(claim) => return Ok(Some(claim)),
                     Returned::Refused => return Ok(None),
                     Returned::Moved => {
-                        patience = patience.saturating_sub(1);
                         spin_loop();
                         continue;
                     }
-                    Returned::None => {}
+                    Returned::None { is_fresh: has_looked } => is_fresh = has_looked,
                 }
             }
-            match self.borrow_in_order(me, &accept)? {
+            match self.borrow_in_order(me, root, &accept)? {
                 InOrder::Claimed(claim) => return Ok(Some(claim)),
                 InOrder::Refused => return Ok(None),
-                InOrder::None if !look_everywhere() || !self.any(Phase::Returned)? => return Ok(None),
-                InOrder::None => self.raise_hint(),
-                InOrder::Moved => {}
+                InOrder::None if is_fresh => return Ok(None),
+                // An earlier look is good enough to take what is in order, and not to say that there is nothing.
+                InOrder::None | InOrder::Moved => kept.forget(),
             }
             spin_loop();
         }
     }
 
-    /// Claims the RETURNED item with the lowest ticket, or clears the hint that was read as `hint`.
-    #[cold]
-    fn borrow_returned(
+    /// Claims the lowest READY ticket, if nothing was RETURNED below `root`, and nothing has become so since.
+    fn borrow_in_order(
         self,
         me: Owner,
-        hint: u64,
-        is_patient: bool,
+        root: Bits,
         accept: &impl Fn(usize) -> bool,
-    ) -> Result<Returned, Corrupted> {
-        let mut lowest: Option<(u64, usize, Word)> = None;
-        for index in 0..self.slots.len() {
-            let word = self.word(index);
-            if phase_of(index, word)? == Phase::Returned {
-                // Relaxed: written before the word that `self.word` acquired; a later tenant fails the swap (W2).
-                let ticket = self.slots[index].ticket.load(Ordering::Relaxed);
-                if lowest.is_none_or(|(lowest, ..)| ticket < lowest) {
-                    lowest = Some((ticket, index, word));
-                }
-            }
-        }
-        let Some((ticket, slot, word)) = lowest else {
-            // Only from the value read before looking: an item returned since then has changed it.
-            let _ =
-                self.control.hint.compare_exchange(hint, cleared(hint), Ordering::AcqRel, Ordering::Relaxed);
-            return Ok(Returned::None);
-        };
-        // A lower ticket may have been returned behind the look; then the hint has moved. One that was returned before this
-        // borrow began was seen in any case.
-        // Acquire: keeps this load before the swap, and pairs with `raise_hint`.
-        if is_patient && self.control.hint.load(Ordering::Acquire) != hint {
-            return Ok(Returned::Moved);
-        }
-        if !accept(slot) {
-            return Ok(Returned::Refused);
-        }
-        let taken = word.with(Phase::Reading, me);
-        if !self.swap(slot, word, taken) {
-            return Ok(Returned::Moved);
-        }
-        Ok(Returned::Claimed(Claim { slot, ticket, word: taken, met_holds: 0 }))
-    }
-
-    /// Claims the lowest READY ticket.
-    fn borrow_in_order(self, me: Owner, accept: &impl Fn(usize) -> bool) -> Result<InOrder, Corrupted> {
+    ) -> Result<InOrder, Corrupted> {
         let Some(tail) = self.begin_walk()? else { return Ok(InOrder::Moved) };
         let mut first_written: Option<Position> = None;
         let mut end = End::Lap(tail.ticket.wrapping_add(self.slots.len() as u64));
@@ -168,7 +118,7 @@ impl Ring<'_> {
             let word = self.word(at.slot);
             match (phase_of(at.slot, word)?, word.laps_ahead_of(at.lap)) {
                 (Phase::Returned, _) => {
-                    self.raise_hint();
+                    self.expect_in_tree(at.slot, word)?;
                     return Ok(InOrder::Moved);
                 }
                 (Phase::Free, ..0) | (_, ..-1) => return Err(self.contradicted(TAIL, tail)),
@@ -197,8 +147,8 @@ impl Ring<'_> {
             self.advance(&self.control.tail, tail.ticket, passable);
             return Ok(if matches!(end, End::Lap(_)) { InOrder::Moved } else { InOrder::None });
         };
-        // Acquire: pairs with `raise_hint`; what was returned before this candidate was committed comes first.
-        if is_up(self.control.hint.load(Ordering::Acquire)) {
+        // What was returned before this candidate was committed comes first.
+        if self.root().version() != root.version() {
             return Ok(InOrder::Moved);
         }
         if !accept(at.slot) {
@@ -226,9 +176,9 @@ impl Ring<'_> {
                     let has_moved = self.head().ticket != head.ticket;
                     return if has_moved { Ok(None) } else { Err(self.contradicted(HEAD, head)) };
                 }
-                // Whoever burns an item may stand between making it RETURNED and its second raise: only a walk over the ticket
-                // would find it, and none comes there any more.
-                self.raise_hint();
+                // Whoever burns an item may stand between making it RETURNED and moving the root's version: only a walk over the
+                // ticket would find it beside an old list, and none comes there any more.
+                self.raise_again();
                 self.advance(&self.control.tail, tail.ticket, head.ticket.wrapping_sub(capacity as u64));
                 Ok(None)
             }
@@ -266,7 +216,7 @@ impl Ring<'_> {
             let word = self.word(at.slot);
             match (phase_of(at.slot, word)?, word.laps_ahead_of(at.lap)) {
                 (Phase::Returned, _) => {
-                    self.raise_hint();
+                    self.expect_in_tree(at.slot, word)?;
                     return Ok(None);
                 }
                 (Phase::Ready, 0) => return Ok(None),
@@ -283,14 +233,5 @@ impl Ring<'_> {
             }
         }
         Ok(Some(first_left))
-    }
-
-    fn any(self, wanted: Phase) -> Result<bool, Corrupted> {
-        for index in 0..self.slots.len() {
-            if phase_of(index, self.word(index))? == wanted {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }

@@ -1,6 +1,7 @@
 //! Looks at the ring that take nothing: cheap ones for busy loops, and counts.
 
-use super::{Ring, is_up, phase_of};
+use super::returned::{Census, Kept};
+use super::{Ring, phase_of};
 use crate::error::Corrupted;
 use crate::format::Slot;
 use crate::sync::{Ordering, fence};
@@ -8,6 +9,8 @@ use crate::word::Phase;
 
 /// How far a busy loop looks past slots that are held.
 const LOOK_AHEAD: usize = 8;
+/// Counts beyond which the last one is believed although items came back meanwhile.
+const PATIENT_COUNTS: u32 = 16;
 /// The most slots that a waiter looks at before each sleep: some microseconds.
 const MAX_HELD_LOOK: usize = 1024;
 
@@ -27,9 +30,9 @@ impl Ring<'_> {
         false
     }
 
-    /// Whether a borrow is worth trying: a cheap look at the hint and from the tail on, for busy loops.
-    pub(crate) fn may_borrow(self) -> bool {
-        if is_up(self.control.hint.load(Ordering::Relaxed)) {
+    /// Whether a borrow is worth trying: a cheap look at the tree's root and from the tail on, for busy loops.
+    pub(crate) fn may_borrow(self, kept: &Kept) -> bool {
+        if self.may_be_returned(kept) {
             return true;
         }
         let tail = self.position(self.control.tail.load(Ordering::Relaxed));
@@ -52,8 +55,8 @@ impl Ring<'_> {
     }
 
     /// Whether a borrow of `count` items is worth trying: one look at the last of them, for busy loops.
-    pub(crate) fn may_borrow_many(self, count: usize) -> bool {
-        if is_up(self.control.hint.load(Ordering::Relaxed)) {
+    pub(crate) fn may_borrow_many(self, count: usize, kept: &Kept) -> bool {
+        if self.may_be_returned(kept) {
             return true;
         }
         let tail = self.control.tail.load(Ordering::Relaxed);
@@ -66,20 +69,21 @@ impl Ring<'_> {
         }
     }
 
+    fn may_be_returned(self, kept: &Kept) -> bool {
+        let root = self.root();
+        root.has_any() && !kept.knows_of_none(root)
+    }
+
     /// What changes when slots are reserved, borrowed or returned: to tell that nothing happened.
     pub(crate) fn movements(self) -> [u64; 3] {
-        [&self.control.head, &self.control.tail, &self.control.hint]
-            .map(|cursor| cursor.load(Ordering::Relaxed))
+        let [head, tail] =
+            [&self.control.head, &self.control.tail].map(|cursor| cursor.load(Ordering::Relaxed));
+        [head, tail, self.root().version().into()]
     }
 
     /// Whether any slot is FREE now: one look at each.
     pub(crate) fn any_free(self) -> bool {
         self.words().any(|word| word.phase() == Some(Phase::Free))
-    }
-
-    /// Whether any slot has an item now: one look at each.
-    pub(crate) fn any_item(self) -> bool {
-        self.words().any(|word| matches!(word.phase(), Some(Phase::Ready | Phase::Returned)))
     }
 
     /// Whether any slot is held now: one look at each. A ring of more slots than a waiter looks at may have some.
@@ -100,20 +104,40 @@ impl Ring<'_> {
         Ok(count)
     }
 
-    /// How many items there are, at most `enough`: from the tail on, and no further than to the first slot that the ring
-    /// has not come to, unless `everywhere`, or the hint, says that items may be out of order (R4).
-    pub(crate) fn count_items(self, enough: usize, everywhere: bool) -> Result<usize, Corrupted> {
-        let everywhere = everywhere || is_up(self.control.hint.load(Ordering::Acquire));
+    /// How many items there are, at most `enough`: those that are RETURNED, and from the tail on up to the first slot that the ring
+    /// has not come to.
+    pub(crate) fn count_items(self, enough: usize, kept: &Kept) -> Result<usize, Corrupted> {
+        let mut patience = PATIENT_COUNTS;
+        loop {
+            let root = self.root();
+            let returned = self.census(root, kept)?;
+            let count = self.count_with(&returned, enough)?;
+            patience -= 1;
+            // An item that became RETURNED meanwhile may not be among either.
+            let is_right = returned.is_fresh && self.root().version() == root.version();
+            if count == enough || is_right || patience == 0 {
+                return Ok(count);
+            }
+            returned.forget();
+        }
+    }
+
+    /// The same with what is known of those that are RETURNED.
+    fn count_with(self, returned: &Census<'_>, enough: usize) -> Result<usize, Corrupted> {
+        let mut count = returned.len().min(enough);
         let tail = self.position(self.control.tail.load(Ordering::Relaxed));
-        let mut count = 0;
         for at in self.lap_from(tail) {
             if count == enough {
                 break;
             }
             let word = self.word(at.slot);
             match (phase_of(at.slot, word)?, word.laps_ahead_of(at.lap)) {
-                (Phase::Ready | Phase::Returned, _) => count += 1,
-                (_, ..0) | (Phase::Free, 0) if !everywhere => break,
+                // Relaxed: published with the word.
+                (Phase::Returned, _) => {
+                    count += usize::from(!returned.has(self.slots[at.slot].ticket.load(Ordering::Relaxed)));
+                }
+                (Phase::Ready, 0..) => count += 1,
+                (_, ..0) | (Phase::Free, 0) => break,
                 _ => {}
             }
         }

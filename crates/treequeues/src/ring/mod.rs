@@ -1,7 +1,7 @@
 //! The ring: who may touch which slot, decided by one compare-and-swap on the slot's state word.
 //!
-//! All truth is in the slots' state words (`word`). The two cursors and the hint only help to find it: anyone may
-//! advance them, and whoever dies before advancing them delays nobody.
+//! All truth is in the slots' state words (`word`). The two cursors and the tree (`tree`) only help to find it: anyone may
+//! advance a cursor, and a participant that dies before it does delays nobody.
 //!
 //! | phase | who holds it | next |
 //! |---|---|---|
@@ -24,8 +24,8 @@
 //!     used up only after all before it, and less than a lap beyond `head`; so a tail more than a lap behind `head` may jump.
 //! R3. Only the owner, or a sweeper after the owner's death, moves a held slot to another holder; others may only burn and
 //!     pass.
-//! R4. The hint is up while RETURNED slots may exist. Who makes one raises the hint before and after, and who finds no
-//!     item looks at every slot before saying so: a raiser may have died in between.
+//! R4. A slot that is RETURNED has its bits in the tree. A borrow takes a READY ticket only while the root's version is that of a
+//!     look that found nothing RETURNED, and says that there is nothing only after a look of its own.
 //! R5. An item keeps the ticket that it was reserved under until its slot is free.
 //! R6. What makes an operation start over is that something has moved, and a lone one comes to an end. What would make it start
 //!     over although nothing has moved is damage; nothing else is.
@@ -42,11 +42,14 @@
 mod borrow;
 mod look;
 mod reserve;
+mod returned;
+mod tree;
 
 use crate::error::{Corrupted, Damage};
-use crate::format::{Control, Slot};
+use crate::format::{Control, Slot, words_below_root};
 use crate::sync::{AtomicU64, Ordering, spin_loop};
 use crate::word::{Owner, Phase, Word};
+pub(crate) use returned::Kept;
 
 /// A ticket that is still being written is passed when a walk ends so many further on. Not at once: what is committed a moment
 /// later should come in order.
@@ -87,13 +90,15 @@ struct Position {
 pub(crate) struct Ring<'s> {
     control: &'s Control,
     slots: &'s [Slot],
+    /// The words of the tree below its root, the last level first.
+    tree: &'s [AtomicU64],
     far_behind: u64,
 }
 
 impl<'s> Ring<'s> {
-    pub(crate) fn new(control: &'s Control, slots: &'s [Slot]) -> Self {
-        debug_assert!(!slots.is_empty());
-        Self { control, slots, far_behind: FAR_BEHIND }
+    pub(crate) fn new(control: &'s Control, slots: &'s [Slot], tree: &'s [AtomicU64]) -> Self {
+        debug_assert!(!slots.is_empty() && tree.len() == words_below_root(slots.len()));
+        Self { control, slots, tree, far_behind: FAR_BEHIND }
     }
 
     /// The same that passes what is so many tickets behind.
@@ -108,10 +113,7 @@ impl<'s> Ring<'s> {
         if self.swap(claim.slot, claim.word, claim.word.with(Phase::Ready, Owner::NOBODY)) {
             return Ok(());
         }
-        self.raise_hint();
-        self.leave(&claim, &[Phase::Late], |late| late.with(Phase::Returned, Owner::NOBODY))?;
-        self.raise_hint();
-        Ok(())
+        self.make_returned(&claim, Phase::Late)
     }
 
     /// Frees a reserved slot unwritten: its ticket is used up, and no reader sees anything.
@@ -131,10 +133,7 @@ impl<'s> Ring<'s> {
 
     /// Puts a borrowed item back: it comes first again.
     pub(crate) fn give_back(self, claim: Claim) -> Result<(), Corrupted> {
-        self.raise_hint();
-        self.leave(&claim, &[Phase::Reading], |word| word.with(Phase::Returned, Owner::NOBODY))?;
-        self.raise_hint();
-        Ok(())
+        self.make_returned(&claim, Phase::Reading)
     }
 
     /// Ends a reserve or a borrow, but keeps the slot, because views of it still live: no item comes of it, neither now nor
@@ -169,7 +168,10 @@ impl<'s> Ring<'s> {
                     break 'slots;
                 }
                 let to = match phase {
-                    Phase::Reading => word.with(Phase::Returned, Owner::NOBODY),
+                    Phase::Reading => {
+                        self.raise(index);
+                        word.with(Phase::Returned, Owner::NOBODY)
+                    }
                     _ => word.freed(),
                 };
                 if self.swap(index, word, to) {
@@ -178,13 +180,22 @@ impl<'s> Ring<'s> {
                 }
             }
         }
-        self.raise_hint();
+        self.raise_again();
         Ok(moved)
     }
 
     /// Every slot's word, one look each.
     pub(crate) fn words(self) -> impl Iterator<Item = Word> + 's {
         (0..self.slots.len()).map(move |index| self.word(index))
+    }
+
+    /// Makes an item of a claimed slot that comes first.
+    #[cold]
+    fn make_returned(self, claim: &Claim, from: Phase) -> Result<(), Corrupted> {
+        self.raise(claim.slot);
+        self.leave(claim, &[from], |word| word.with(Phase::Returned, Owner::NOBODY))?;
+        self.raise_again();
+        Ok(())
     }
 
     /// Leaves a claimed slot although its ticket may be burned again and again meanwhile (R3); returns the word it left.
@@ -219,12 +230,6 @@ impl<'s> Ring<'s> {
             // Release: O3. Failure means that somebody else advanced it.
             let _ = cursor.compare_exchange(from, to, Ordering::Release, Ordering::Relaxed);
         }
-    }
-
-    /// Puts the hint up, and makes it other than before, so that a clearing that began earlier fails (R4).
-    fn raise_hint(self) {
-        // Release: pairs with the Acquire loads in `borrow`. Acquire: keeps what follows behind it.
-        self.control.hint.fetch_add(HINT_RAISE, Ordering::AcqRel);
     }
 
     /// A cursor that no ring can have with its words.
@@ -270,15 +275,4 @@ impl<'s> Ring<'s> {
 #[inline]
 pub(crate) fn phase_of(slot: usize, word: Word) -> Result<Phase, Corrupted> {
     word.phase().ok_or_else(|| Damage::StateWord { slot, word: word.0 }.into())
-}
-
-/// The hint counts raises in its upper half, and in its lower half those that a fruitless look has answered.
-const HINT_RAISE: u64 = 1 << 32;
-
-fn is_up(hint: u64) -> bool {
-    hint >> 32 != hint & (HINT_RAISE - 1)
-}
-
-fn cleared(hint: u64) -> u64 {
-    hint & !(HINT_RAISE - 1) | hint >> 32
 }

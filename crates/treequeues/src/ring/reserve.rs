@@ -129,10 +129,10 @@ impl Ring<'_> {
                 Outlook::UsedUp { .. } => continue,
                 Outlook::Candidate | Outlook::Behind => return Ok(false),
                 Outlook::InTheWay(Phase::Ready) => {
-                    self.raise_hint();
+                    self.raise(at.slot);
                     let burned =
                         self.swap(at.slot, word, word.with(Phase::Returned, Owner::NOBODY).one_lap_further());
-                    self.raise_hint();
+                    self.raise_again();
                     burned
                 }
                 Outlook::InTheWay(Phase::Writing) => {

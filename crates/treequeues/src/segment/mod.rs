@@ -30,11 +30,13 @@ use crate::error::{AttachError, CreateError};
 use crate::fork::{Descriptor, FileIdentity, Mapping, NoFork};
 use crate::format::{
     Control, Entry, FLAG_KEEP, FLAG_NAMED, FLAG_POPULATE, Header, MAGIC, NAME_NBYTES, Slot, VERSION,
+    words_below_root,
 };
 use crate::layout::{DEFAULT_PARTICIPANTS, Layout, LayoutError};
 use crate::name::QueueName;
 use crate::ring::Ring;
 use crate::schema::Schema;
+use crate::sync::AtomicU64;
 
 pub(crate) use file::read_at;
 pub(crate) use heap::Heap;
@@ -333,8 +335,15 @@ impl Segment {
         unsafe { std::slice::from_raw_parts(first.as_ptr(), self.layout.capacity) }
     }
 
+    /// The words of the tree below its root.
+    fn tree(&self) -> &[AtomicU64] {
+        let first = self.at(self.layout.tree_offset).cast::<AtomicU64>();
+        // SAFETY: as in `control`, for as many consecutive words as the layout has placed.
+        unsafe { std::slice::from_raw_parts(first.as_ptr(), words_below_root(self.layout.capacity)) }
+    }
+
     pub(crate) fn ring(&self) -> Ring<'_> {
-        Ring::new(self.control(), self.slots())
+        Ring::new(self.control(), self.slots(), self.tree())
     }
 
     /// The row of one leaf in one slot: its address and bytes. What may be done with it is S4.

@@ -1,17 +1,18 @@
 //! Words and cursors that no participant can have written: an error, whatever the operation, and never a loop.
 
-use super::{Rig, owner};
+use super::{Kept, Rig, owner};
 
 const SURVIVOR: u32 = 3;
 
 #[test]
 fn a_meaningless_state_word_is_an_error_not_a_panic() {
+    use crate::ring::Kept;
     use crate::sync::Ordering;
 
     let rig = Rig::new(2);
     rig.slots[0].state.store(7, Ordering::Relaxed);
     rig.ring().reserve(owner(SURVIVOR), |_| true).expect_err("phase 7 does not exist");
-    rig.ring().borrow(owner(SURVIVOR), || true, |_| true).expect_err("phase 7 does not exist");
+    rig.ring().borrow(owner(SURVIVOR), &Kept::default(), |_| true).expect_err("phase 7 does not exist");
     rig.ring().recover(owner(SURVIVOR), || true).expect_err("phase 7 does not exist");
 }
 
@@ -30,7 +31,7 @@ fn cursors_that_contradict_the_words_are_an_error_not_a_loop() {
             rig.put(owner(SURVIVOR)).expect("a free slot");
             rig.control.tail.store(ticket, Ordering::Relaxed);
             // Whatever a damaged tail makes of it, it ends.
-            let _ = rig.ring().borrow(owner(SURVIVOR), || true, |_| true);
+            let _ = rig.ring().borrow(owner(SURVIVOR), &Kept::default(), |_| true);
         }
     }
 }

@@ -11,7 +11,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::{Rig, owner};
-use crate::ring::Claim;
+use crate::ring::{Claim, Kept};
 use crate::sync::abandon_after;
 use crate::word::Owner;
 
@@ -115,7 +115,7 @@ fn an_item_given_back_is_taken_once() {
         let giver = thread::spawn({
             let rig = Arc::clone(&rig);
             move || {
-                if let Some(claim) = rig.ring().borrow(owner(3), || true, |_| true).expect("sound") {
+                if let Some(claim) = rig.ring().borrow(owner(3), &Kept::default(), |_| true).expect("sound") {
                     rig.ring().give_back(claim).expect("sound");
                 }
             }
@@ -187,7 +187,7 @@ fn the_tail_jumps_beside_a_burner() {
             let rig = Arc::clone(&rig);
             move || {
                 // A look that takes nothing may answer the burner's first raise, and the put may use up a lap behind the burn.
-                assert!(rig.ring().borrow(owner(2), || false, |_| false).expect("sound").is_none());
+                assert!(rig.ring().borrow(owner(2), &Kept::default(), |_| false).expect("sound").is_none());
                 (rig.put(owner(2)), rig.take(owner(2)))
             }
         });
@@ -230,7 +230,7 @@ fn a_slot_that_its_writer_sets_aside_is_let_go_once() {
 fn a_slot_that_its_reader_sets_aside_is_let_go_once() {
     explore_lingering(|rig| {
         rig.put(owner(1)).expect("free");
-        rig.ring().borrow(owner(1), || true, |_| true).expect("sound").expect("an item")
+        rig.ring().borrow(owner(1), &Kept::default(), |_| true).expect("sound").expect("an item")
     });
 }
 
@@ -242,7 +242,7 @@ fn a_batch_that_falls_short_loses_nothing_beside_a_consumer() {
         let batch = thread::spawn({
             let rig = Arc::clone(&rig);
             move || {
-                let next = || rig.ring().borrow(owner(3), || true, |_| true).expect("sound");
+                let next = || rig.ring().borrow(owner(3), &Kept::default(), |_| true).expect("sound");
                 let claims: Vec<_> = [next(), next()].into_iter().flatten().collect();
                 let fell_short = claims.len() < 2;
                 let mut taken = Vec::new();
@@ -334,7 +334,7 @@ fn a_lingering_put_abandoned_at_each_access_is_swept() {
 fn a_give_back_abandoned_at_each_access_is_swept() {
     for steps in 0..STEPS {
         explore_abandoned(steps, |rig, victim| {
-            if let Some(claim) = rig.ring().borrow(victim, || true, |_| true).expect("sound") {
+            if let Some(claim) = rig.ring().borrow(victim, &Kept::default(), |_| true).expect("sound") {
                 rig.ring().give_back(claim).expect("sound");
             }
         });

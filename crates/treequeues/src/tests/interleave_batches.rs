@@ -9,7 +9,7 @@ use loom::thread;
 use super::interleave::{NEWCOMER, assert_exactly_once, explore};
 use super::{Rig, owner};
 use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_NONE};
-use crate::ring::Claim;
+use crate::ring::{Claim, Kept};
 use crate::sync::{Ordering, abandon_after, fence};
 use crate::word::Owner;
 
@@ -22,7 +22,7 @@ const LOOKS: usize = 4;
 
 /// Gets two items or none: what falls short goes back, lowest ticket first.
 fn take_two(rig: &Rig, me: Owner) -> Vec<u64> {
-    let next = || rig.ring().borrow(me, || true, |_| true).expect("sound");
+    let next = || rig.ring().borrow(me, &Kept::default(), |_| true).expect("sound");
     let mut claims: Vec<Claim> = std::iter::from_fn(next).take(2).collect();
     if claims.len() == 2 {
         let tickets = claims.iter().map(|claim| claim.ticket).collect();
@@ -121,7 +121,7 @@ fn an_item_is_given_back_while_the_ring_burns_its_ticket() {
     explore(PREEMPTIONS, || {
         let rig = Arc::new(Rig::new(2));
         let mut all = put_two(&rig, owner(1));
-        let held = rig.ring().borrow(owner(1), || true, |_| true).expect("sound").expect("an item");
+        let held = rig.ring().borrow(owner(1), &Kept::default(), |_| true).expect("sound").expect("an item");
         let other = thread::spawn({
             let rig = Arc::clone(&rig);
             move || {
@@ -143,7 +143,8 @@ fn a_batch_is_given_back_beside_a_batch() {
     explore(PREEMPTIONS_OF_THREE, || {
         let rig = Arc::new(Rig::new(2));
         let put = put_two(&rig, owner(1));
-        let next = || rig.ring().borrow(owner(1), || true, |_| true).expect("sound").expect("an item");
+        let next =
+            || rig.ring().borrow(owner(1), &Kept::default(), |_| true).expect("sound").expect("an item");
         let held = [next(), next()];
         let batch = thread::spawn({
             let rig = Arc::clone(&rig);
@@ -244,7 +245,7 @@ fn a_drain_waits_for_an_item_that_comes_back() {
     explore(PREEMPTIONS, || {
         let rig = Arc::new(Rig::new(2));
         let put = rig.put(owner(1)).expect("free");
-        let held = rig.ring().borrow(owner(1), || true, |_| true).expect("sound").expect("an item");
+        let held = rig.ring().borrow(owner(1), &Kept::default(), |_| true).expect("sound").expect("an item");
         shut_down(&rig);
         let giver = thread::spawn({
             let rig = Arc::clone(&rig);

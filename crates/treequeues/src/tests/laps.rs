@@ -81,7 +81,7 @@ fn a_writer_close_by_is_waited_for() {
     assert_eq!(rig.take(owner(CONSUMER)), Some(items[0]));
     let ticket = slow.ticket;
     rig.ring().commit(slow).expect("sound");
-    assert_eq!(rig.control.hint.load(crate::sync::Ordering::Relaxed), 0, "in order");
+    assert_eq!(rig.control.returned.load(crate::sync::Ordering::Relaxed), 0, "in order");
     assert_eq!(rig.take(owner(CONSUMER)), Some(ticket));
 }
 

@@ -53,8 +53,9 @@ mod shutdowns;
 #[cfg(not(loom))]
 mod steps;
 
-use crate::format::{Control, Slot};
-use crate::ring::Ring;
+use crate::format::{Control, Slot, words_below_root};
+use crate::ring::{Kept, Ring};
+use crate::sync::AtomicU64;
 use crate::word::Owner;
 
 /// Bits of an id in these tests.
@@ -64,6 +65,7 @@ const ID_BITS: u32 = 3;
 struct Rig {
     control: Control,
     slots: Vec<Slot>,
+    tree: Vec<AtomicU64>,
     /// How far behind a ticket that is being written must be to be passed; none ever, unless a test says so.
     far_behind: u64,
 }
@@ -76,11 +78,12 @@ impl Rig {
     /// One that passes what is so many tickets behind.
     fn passing(capacity: usize, far_behind: u64) -> Self {
         let slots = (0..capacity).map(|_| Slot::fresh()).collect();
-        Self { control: Control::fresh(), slots, far_behind }
+        let tree = (0..words_below_root(capacity)).map(|_| AtomicU64::new(0)).collect();
+        Self { control: Control::fresh(), slots, tree, far_behind }
     }
 
     fn ring(&self) -> Ring<'_> {
-        Ring::new(&self.control, &self.slots).passing(self.far_behind)
+        Ring::new(&self.control, &self.slots, &self.tree).passing(self.far_behind)
     }
 
     /// Puts one item and returns its ticket; `None` when full.
@@ -93,7 +96,7 @@ impl Rig {
 
     /// Takes one item and returns its ticket; `None` when empty.
     fn take(&self, me: Owner) -> Option<u64> {
-        let claim = self.ring().borrow(me, || true, |_| true).expect("sound")?;
+        let claim = self.ring().borrow(me, &Kept::default(), |_| true).expect("sound")?;
         let ticket = claim.ticket;
         self.ring().release(claim).expect("sound");
         Some(ticket)

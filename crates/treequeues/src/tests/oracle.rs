@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use proptest::prelude::*;
 
 use super::{Rig, owner};
-use crate::ring::Claim;
+use crate::ring::{Claim, Kept};
 
 const PARTICIPANTS: u32 = 4;
 
@@ -117,7 +117,7 @@ proptest! {
                     rig.ring().abort(claim).expect("sound");
                 },
                 Step::Borrow(id) => {
-                    let claim = rig.ring().borrow(owner(id), || true, |_| true).expect("sound");
+                    let claim = rig.ring().borrow(owner(id), &Kept::default(), |_| true).expect("sound");
                     prop_assert_eq!(claim.as_ref().map(|claim| claim.ticket), oracle.next());
                     if let Some(claim) = claim {
                         oracle.reading.insert(claim.ticket, id);

@@ -3,7 +3,7 @@
 //! The victim runs one operation on a prepared ring and is abandoned before access 0, 1, 2, ... until the operation
 //! gets through. After each, a survivor sweeps and must find every committed item exactly once, and all capacity.
 
-use super::{Rig, owner};
+use super::{Kept, Rig, owner};
 use crate::ring::{Claim, Ring};
 use crate::sync::abandon_after;
 use crate::word::Owner;
@@ -26,7 +26,7 @@ fn reserve(rig: &Rig, id: u32) -> Claim {
 }
 
 fn borrow(rig: &Rig, id: u32) -> Claim {
-    rig.ring().borrow(owner(id), || true, |_| true).expect("sound").expect("an item")
+    rig.ring().borrow(owner(id), &Kept::default(), |_| true).expect("sound").expect("an item")
 }
 
 fn put_n(rig: &Rig, n: usize) {
@@ -181,7 +181,7 @@ fn claim_free(ring: Ring<'_>, me: Owner, count: usize) -> Vec<Claim> {
 
 /// Borrows until `count` items are claimed, or there is none.
 fn claim_items(ring: Ring<'_>, me: Owner, count: usize) -> Vec<Claim> {
-    std::iter::from_fn(|| ring.borrow(me, || true, |_| true).expect("sound")).take(count).collect()
+    std::iter::from_fn(|| ring.borrow(me, &Kept::default(), |_| true).expect("sound")).take(count).collect()
 }
 
 fn tickets(claims: &[Claim]) -> Vec<u64> {

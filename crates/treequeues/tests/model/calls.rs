@@ -7,11 +7,10 @@
 
 use crate::cast::Role;
 use crate::explore::{RingModel, State};
-use crate::memory::{
-    Event, Fault, IMMEDIATELY, Items, Memory, NO_ITEM, Owner, Phase, SHUT_DOWN, Slot, Ticket, bit,
-};
-use crate::process::{NOWHERE, Process};
+use crate::memory::{Event, Fault, IMMEDIATELY, Items, Memory, NO_ITEM, Owner, Phase, SHUT_DOWN, Slot, bit};
+use crate::process::{List, NOWHERE, Process};
 use crate::steps::Pc;
+use crate::tree::{Bits, Found, Look};
 
 impl RingModel {
     /// The first step of a call or the next one of a call under way.
@@ -76,13 +75,38 @@ impl RingModel {
                 state.processes[p].generation = generation;
                 Pc::Idle
             }
-            Pc::N0 => {
-                let first = if is_producer { memory.head } else { memory.tail };
-                Pc::N { t0: first, t: first, count: 0 }
+            Pc::N0 if is_producer => {
+                let look = Look { version: Bits::OLD, fresh: true, counts: true };
+                Pc::N { look, found: Found::default(), t0: memory.head, t: memory.head, count: 0 }
             }
-            Pc::N { t0, t, count } => {
-                self.count(memory, is_producer, self.batch(p, &state.processes[p]), (t0, t, count))
+            Pc::N0 if self.protocol.mutation.counts_in_order => {
+                let look = Look { version: memory.tree.root().version, fresh: true, counts: true };
+                Pc::NTail { look, found: Found::default() }
             }
+            Pc::N0 => match self.valid_list(memory, &state.processes[p]) {
+                Some(found) => {
+                    let look = Look { version: memory.tree.root().version, fresh: false, counts: true };
+                    Pc::NTail { look, found }
+                }
+                None => self.protocol.begin_look(memory, true),
+            },
+            Pc::NLook => self.protocol.begin_look(memory, true),
+            Pc::NTail { found, .. } if found.len >= self.batch(p, &state.processes[p]) => Pc::Enough,
+            Pc::NTail { look, found } => {
+                Pc::N { look, found, t0: memory.tail, t: memory.tail, count: found.len }
+            }
+            Pc::N { .. } | Pc::NTicket { .. } => {
+                self.count(memory, is_producer, self.batch(p, &state.processes[p]), pc)
+            }
+            Pc::NVersion { look } if memory.tree.root().version == look.version && look.fresh => Pc::Short,
+            Pc::NVersion { .. } => Pc::NLook,
+            Pc::B1 => match self.valid_list(memory, &state.processes[p]) {
+                Some(found) => {
+                    let look = Look { version: memory.tree.root().version, fresh: false, counts: false };
+                    if found.len > 0 { Pc::T6Word { look, found } } else { Pc::B2Tail { look } }
+                }
+                None => self.protocol.step(memory, me, item, pc),
+            },
             Pc::F0 if is_producer && memory.flag & SHUT_DOWN != 0 => Pc::ShutDown,
             Pc::F0 if !is_producer && memory.flag & IMMEDIATELY != 0 => Pc::ShutDown,
             Pc::F0 => {
@@ -134,22 +158,37 @@ impl RingModel {
         }
     }
 
-    /// The next look of a count, at the ticket `at.1` of those from `at.0` on, with `at.2` counted so far.
-    fn count(&self, memory: &Memory, is_put: bool, enough: u8, at: (Ticket, Ticket, u8)) -> Pc {
-        let (t0, t, count) = at;
+    /// What an earlier look has found, if that still holds.
+    fn valid_list(&self, memory: &Memory, process: &Process) -> Option<Found> {
+        let list = process.list?;
+        let is_valid = list.version == memory.tree.root().version || self.protocol.mutation.keeps_for_ever;
+        is_valid.then_some(list.found)
+    }
+
+    /// The next look of a count.
+    fn count(&self, memory: &Memory, is_put: bool, enough: u8, pc: Pc) -> Pc {
+        let (Pc::N { look, found, t0, t, count } | Pc::NTicket { look, found, t0, t, count }) = pc else {
+            unreachable!()
+        };
         let w = self.protocol.word(memory, t);
+        let too_few = if is_put { Pc::Short } else { Pc::NVersion { look } };
         let count = match (w.phase, self.protocol.delta(w, t)) {
-            (Phase::Free, _) if is_put => count + 1,
-            (Phase::Ready | Phase::Returned, _) if !is_put => count + 1,
-            (_, ..0) | (Phase::Free, 0) if !is_put && self.protocol.mutation.counts_in_order => {
-                return Pc::Short;
+            _ if matches!(pc, Pc::NTicket { .. }) => {
+                count + u8::from(!found.has(memory.slots[self.protocol.slot(t)].ticket))
             }
+            (Phase::Free, _) if is_put => count + 1,
+            _ if is_put => count,
+            (Phase::Returned, _) if !self.protocol.mutation.counts_in_order => {
+                return Pc::NTicket { look, found, t0, t, count };
+            }
+            (Phase::Ready, 0..) => count + 1,
+            (_, ..0) | (Phase::Free, 0) => return too_few,
             _ => count,
         };
         match t + 1 {
             _ if count == enough => Pc::Enough,
-            t if t < t0 + self.scenario.capacity => Pc::N { t0, t, count },
-            _ => Pc::Short,
+            t if t < t0 + self.scenario.capacity => Pc::N { look, found, t0, t, count },
+            _ => too_few,
         }
     }
 
@@ -223,6 +262,7 @@ impl RingModel {
 
     /// Keeps the books when a process has come to `pc`; ends of calls become [`Pc::Idle`], or the next claim of a batch.
     pub fn arrive(&self, state: &mut State, p: usize, pc: Pc) {
+        self.keep_list(state, p, pc);
         let process = &mut state.processes[p];
         let ledger = &mut state.memory.ledger;
         let batch = self.batch(p, process);
@@ -306,6 +346,25 @@ impl RingModel {
         }
     }
 
+    /// What a consumer keeps of a look, when it has come to `pc`.
+    fn keep_list(&self, state: &mut State, p: usize, pc: Pc) {
+        let process = &mut state.processes[p];
+        if !self.scenario.keeps || self.role(p).is_producer() {
+            return;
+        }
+        let starts_over = matches!(pc, Pc::B1 | Pc::NLook)
+            && !matches!(process.pc, Pc::Idle | Pc::Enough | Pc::F0 | Pc::N0)
+            && !self.protocol.mutation.keeps_at_restart;
+        process.list = match pc {
+            _ if starts_over => None,
+            Pc::T7 { look, rest, .. } => Some(List { version: look.version, found: rest }),
+            Pc::T6Word { look, found } => Some(List { version: look.version, found }),
+            Pc::NTail { look, found } => Some(List { version: look.version, found }),
+            Pc::B2Tail { look } => Some(List { version: look.version, found: Found::default() }),
+            _ => process.list,
+        };
+    }
+
     /// Where a call goes that has found nothing, and holds nothing. A put alone has looked at the flag before that.
     fn after_a_call_in_vain(&self, memory: &Memory, p: usize, process: &mut Process) -> Pc {
         if self.has_closers() && !self.role(p).is_producer() {
@@ -336,7 +395,7 @@ impl RingModel {
             (true, false) => Pc::Reserved { c: claim },
             (true, true) => Pc::A1 { s: claim % self.scenario.capacity },
             (false, false) => Pc::Borrowed { s: claim },
-            (false, true) => Pc::G0 { s: claim },
+            (false, true) => Pc::G0 { s: claim, number: 0 },
         }
     }
 
@@ -351,7 +410,7 @@ impl RingModel {
             let lowest = process.kept.take_lowest(|s| memory.slots[usize::from(s)].ticket);
             first = lowest.expect("at least the one that was pushed");
         }
-        process.pc = self.protocol.begin_give_back(memory, first);
+        process.pc = self.protocol.raise_to_give_back(memory, first, 0);
     }
 
     /// Whether there is a shutdown in this scenario, so that its calls look at the flag.

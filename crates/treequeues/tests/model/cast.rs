@@ -59,6 +59,12 @@ pub struct Scenario {
     pub begun_by: Vec<Call>,
     /// Whether the tickets that are still being written may be passed, as those far behind are: any first few of them.
     pub passes: bool,
+    /// How many bits the words of the tree below the root have, from the last level up; none: there is the root alone.
+    pub fans: Vec<u8>,
+    /// Whether a consumer keeps what a look has found, and may forget it between two calls.
+    pub keeps: bool,
+    /// Whether each call is shown to come to an end alone, in every state.
+    pub lone: bool,
     pub mutation: Mutation,
     /// Whether each call remembers what was there throughout, to tell if its full or empty was true.
     pub honest: bool,
@@ -72,6 +78,9 @@ impl Scenario {
             budget: Budget::default(),
             begun_by: Vec::new(),
             passes: false,
+            fans: Vec::new(),
+            keeps: false,
+            lone: false,
             mutation: Mutation::default(),
             honest: false,
         }
@@ -147,6 +156,21 @@ impl Scenario {
         self
     }
 
+    pub fn fans(mut self, fans: &[u8]) -> Scenario {
+        self.fans = fans.to_vec();
+        self
+    }
+
+    pub fn keeping(mut self) -> Scenario {
+        self.keeps = true;
+        self
+    }
+
+    pub fn lone(mut self) -> Scenario {
+        self.lone = true;
+        self
+    }
+
     pub fn mutated(mut self, mutation: Mutation) -> Scenario {
         self.mutation = mutation;
         self
@@ -180,6 +204,15 @@ impl fmt::Display for Scenario {
         }
         if self.passes {
             write!(f, ", passing")?;
+        }
+        if !self.fans.is_empty() {
+            write!(f, ", tree of {:?}", self.fans)?;
+        }
+        if self.keeps {
+            write!(f, ", keeping")?;
+        }
+        if self.lone {
+            write!(f, ", each alone")?;
         }
         if !self.begun_by.is_empty() {
             write!(f, ", begun by {:?}", self.begun_by)?;

@@ -20,6 +20,7 @@ use crate::process::{NOWHERE, Process};
 use crate::properties::{self, Newcomers};
 use crate::protocol::Protocol;
 use crate::steps::Pc;
+use crate::tree::{Bits, Shape, renumbered};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct State {
@@ -41,6 +42,8 @@ pub enum Action {
     Abort(u8),
     /// A ticket that could be passed is left for now.
     Decline(u8),
+    /// A list that was kept is dropped.
+    Forget(u8),
     Sweep {
         sweeper: u8,
         target: u8,
@@ -76,7 +79,8 @@ impl RingModel {
         }
         assert!(usize::from(items_so_far) <= MAX_ITEMS);
         let Scenario { capacity, passes, mutation, .. } = scenario;
-        let protocol = Protocol { capacity, passes, mutation, same_producers };
+        let shape = Shape::new(&scenario.fans);
+        let protocol = Protocol { capacity, passes, shape, mutation, same_producers };
         RingModel { scenario, protocol, newcomers: Newcomers::default(), first_item }
     }
 
@@ -150,13 +154,19 @@ impl RingModel {
         state.budget.crashes -= 1;
     }
 
-    /// Makes states that differ in nothing but the hint's number one: see [`Memory::FLAT_HINT`].
+    /// Makes states that differ in nothing but the tree's versions one: see [`Bits::NOW`].
     fn settle(&self, state: &mut State) {
-        let hint = state.memory.hint;
-        state.memory.hint = Memory::FLAT_HINT + hint % 2;
+        let tree = &state.memory.tree;
         for process in &mut state.processes {
-            process.pc.renumber_hint(hint, state.memory.hint);
+            process.pc.renumber(self.protocol.shape, tree);
+            if let Some(list) = &mut process.list {
+                list.version = renumbered(list.version, tree.root().version);
+                if list.version == Bits::OLD && !self.protocol.mutation.keeps_for_ever {
+                    process.list = None;
+                }
+            }
         }
+        state.memory.tree.settle();
     }
 
     /// One line for each step of a path, for people.
@@ -170,6 +180,7 @@ impl RingModel {
             | Action::LetGo(p)
             | Action::Abort(p)
             | Action::Decline(p)
+            | Action::Forget(p)
             | Action::Sweep { sweeper: p, .. }
             | Action::Crash(p)
             | Action::Restart(p)) = *action;
@@ -181,11 +192,11 @@ impl RingModel {
                 other => format!("{other:?} "),
             };
             lines += &format!(
-                "p{p} {verb}{before:?}\n      {:?} head {} tail {} hint {}\n",
+                "p{p} {verb}{before:?}\n      {:?} head {} tail {} tree {:?}\n",
                 &memory.slots[..usize::from(self.scenario.capacity)],
                 memory.head,
                 memory.tail,
-                if memory.hint_is_up() { "up" } else { "down" },
+                memory.tree,
             );
         }
         lines
@@ -242,6 +253,7 @@ impl Model for RingModel {
                 }
                 Pc::Idle | Pc::Down if process.aside != NOWHERE => actions.push(Action::LetGo(id)),
                 Pc::B3Pass { .. } => actions.push(Action::Decline(id)),
+                Pc::Idle if process.list.is_some() => actions.push(Action::Forget(id)),
                 _ => {}
             }
             let may_linger = match process.pc {
@@ -293,6 +305,7 @@ impl Model for RingModel {
                 let pc = self.protocol.decline_to_pass(state.processes[usize::from(p)].pc)?;
                 self.arrive(&mut state, usize::from(p), pc);
             }
+            Action::Forget(p) => state.processes[usize::from(p)].list = None,
             Action::Sweep { sweeper, target } => {
                 let pc = self.protocol.begin_sweep(&state.memory, target);
                 self.arrive(&mut state, usize::from(sweeper), pc);

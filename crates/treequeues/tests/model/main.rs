@@ -1,11 +1,11 @@
 //! The ring protocol as a model, explored in every reachable state.
 //!
-//! Each load, CAS, store and raise of the hint in `src/ring.rs` is one step here, with a label of its own (`steps`);
+//! Each load, CAS and store in `src/ring` is one step here, with a label of its own (`steps`);
 //! between any two steps any other process may run, stop for ever, or die. The model shares no code with the ring: it is
 //! the protocol written a second time, small enough to be explored whole.
 //!
 //! - `memory`: what the processes share, and a ledger of what happened.
-//! - `steps`, `protocol`, `put`, `get`, `sweep`: the steps, and the mutations of them.
+//! - `steps`, `protocol`, `put`, `get`, `tree`, `sweep`: the steps, and the mutations of them.
 //! - `calls`: what a process does around them: counts, flags, batches.
 //! - `cast`, `process`: who takes part, and what each one holds.
 //! - `explore`: processes that run the steps, crash and start again, for stateright.
@@ -17,7 +17,7 @@
 //! - `walks`: larger mixes, walked at random.
 //!
 //! What the model does not show: memory order (every access is sequentially consistent here, loom looks at the
-//! real code), payload bytes, waiting and waking (`tests/wake`), and the wrap-around of reach and of the hint.
+//! real code), payload bytes, waiting and waking (`tests/wake`), and the wrap-around of reach and of the tree's versions.
 //!
 //! The long explorations are ignored: `cargo test --release --test model -- --ignored` runs them.
 
@@ -32,8 +32,10 @@ mod process;
 mod properties;
 mod protocol;
 mod put;
+mod returned;
 mod scenarios;
 mod shutdowns;
 mod steps;
 mod sweep;
+mod tree;
 mod walks;

@@ -1,4 +1,4 @@
-//! The shared memory of the model: state words, cursors, hint, participants' entries and locks.
+//! The shared memory of the model: state words, cursors, tree, participants' entries and locks.
 //!
 //! Beside what the real segment holds there is a [`Ledger`], which no process reads: it remembers what was
 //! committed, delivered and released, so that a wrong delivery is noticed in the very step that makes it.
@@ -7,6 +7,8 @@
 //! M2. The ledger changes only inside the access that it describes, so it adds no step of its own.
 
 use std::fmt;
+
+use crate::tree::Tree;
 
 /// More than any scenario needs; a fixed array keeps the state flat and cheap to copy.
 pub const MAX_CAPACITY: usize = 4;
@@ -255,8 +257,7 @@ pub struct Memory {
     pub slots: [Slot; MAX_CAPACITY],
     pub head: Ticket,
     pub tail: Ticket,
-    /// Odd is up. Only equality with a value read before matters, see [`Memory::FLAT_HINT`].
-    pub hint: u8,
+    pub tree: Tree,
     pub entries: [Entry; MAX_PROCESSES],
     /// Bits of the participants whose lock is held, that is, who live.
     pub locks: u8,
@@ -266,12 +267,6 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The hint's value at rest. After each step the model renumbers the hint to this or to one more, and each
-    /// value that a process remembers to the same, or to [`Memory::OLD_HINT`] if it is no longer the current one.
-    /// The real hint never comes back to a value, so this loses nothing, and it keeps the states finite.
-    pub const FLAT_HINT: u8 = 2;
-    pub const OLD_HINT: u8 = 1;
-
     pub fn new(participants: usize) -> Memory {
         let empty = Slot { word: Word::nobodys(Phase::Free, 0), ticket: 0, item: NO_ITEM };
         let mut entries = [Entry { used: false, generation: 0 }; MAX_PROCESSES];
@@ -280,7 +275,7 @@ impl Memory {
             slots: [empty; MAX_CAPACITY],
             head: 0,
             tail: 0,
-            hint: Memory::FLAT_HINT,
+            tree: Tree::EMPTY,
             entries,
             locks: ((1u16 << participants) - 1) as u8,
             flag: 0,
@@ -298,15 +293,6 @@ impl Memory {
                 event: Event::None,
             },
         }
-    }
-
-    /// The hint goes up and always to a value that nobody has read before.
-    pub fn raise(&mut self) {
-        self.hint += if self.hint_is_up() { 2 } else { 1 };
-    }
-
-    pub fn hint_is_up(&self) -> bool {
-        self.hint % 2 == 1
     }
 
     /// CAS of a state word, with the ledger's share of it; `of_producer` tells all items of an item's producer.

@@ -3,11 +3,14 @@
 //! H1. A process that claims several slots keeps those it has, oldest first, while it claims the next. It never waits with
 //!     a claim kept: where there is no next one, it gives all back.
 //! H2. It ends a batch in the order of its claims; what goes back goes lowest ticket first.
-//! H3. A producer whose views survive its put sets the slot aside, LINGERING, and goes on: it puts the same item again.
+//! H3. A consumer may keep what a look has found while the root's version is that of the look. It drops the list where it starts
+//!     over, but for an item of the list that is gone.
+//! H4. A producer whose views survive its put sets the slot aside, LINGERING, and goes on: it puts the same item again.
 
 use crate::cast::{MAX_BATCH, Role};
 use crate::memory::{Items, Phase};
 use crate::steps::Pc;
+use crate::tree::Found;
 
 /// No slot set aside.
 pub const NOWHERE: u8 = u8::MAX;
@@ -47,6 +50,13 @@ impl Kept {
     }
 }
 
+/// What a look has found, and the version of the root that it was made at.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct List {
+    pub version: u8,
+    pub found: Found,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Process {
     pub pc: Pc,
@@ -73,6 +83,8 @@ pub struct Process {
     pub began_after: bool,
     /// The slot that a producer set aside.
     pub aside: u8,
+    /// What a consumer has found, for the calls that follow.
+    pub list: Option<List>,
 }
 
 impl Process {
@@ -90,6 +102,7 @@ impl Process {
         refused: false,
         began_after: false,
         aside: NOWHERE,
+        list: None,
     };
 
     /// Items that a producer has begun to put: those of its kept claims, and the one of a call under way.

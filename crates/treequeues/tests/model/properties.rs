@@ -15,6 +15,8 @@
 //!   dead; no word's reach goes back; an item's ticket fits its slot and word.
 //! - **damage**: no operation sees what it would call a damaged ring; and whoever starts over does so because something has
 //!   moved, so a lone call ends (the newcomer's steps are counted).
+//! - **tree**: what is RETURNED has all its bits, so that nobody has to look elsewhere.
+//! - **alone**: in every state each process would end its call if all others stopped there.
 //! - **honest**: no put says full while one slot was FREE from its beginning to its end, no get says empty while one
 //!   item was READY or RETURNED from its beginning to its end.
 //!
@@ -24,9 +26,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex};
 
-use stateright::Property;
+use stateright::{Model, Property};
 
-use crate::explore::{RingModel, State};
+use crate::explore::{Action, RingModel, State};
 use crate::memory::{Fault, Items, MAX_ITEMS, Memory, NO_ITEM, Owner, Phase, bit};
 use crate::protocol::Protocol;
 use crate::steps::Pc;
@@ -58,6 +60,8 @@ pub const DRAINED: &str = "shutdown: drained, and nothing comes any more";
 pub const FULL: &str = "honest: full means full";
 pub const TAIL: &str = "words: the tail passes nothing that comes in order";
 pub const NO_DAMAGE: &str = "honest: nothing is called damaged";
+pub const BITS: &str = "tree: what is RETURNED has its bits";
+pub const ALONE: &str = "alone: each call comes to its end";
 pub const EMPTY: &str = "honest: empty means empty";
 
 pub fn all() -> Vec<Property<RingModel>> {
@@ -85,6 +89,14 @@ pub fn all() -> Vec<Property<RingModel>> {
         }),
         always(TAIL, |_, s| fault(s) != Fault::TailPassed),
         always(NO_DAMAGE, |_, s| fault(s) != Fault::Damage),
+        always(BITS, |model, s| {
+            let slots = &s.memory.slots[..usize::from(model.scenario.capacity)];
+            slots.iter().enumerate().all(|(index, slot)| {
+                slot.word.phase != Phase::Returned
+                    || model.protocol.shape.has_bits(&s.memory.tree, index as u8)
+            })
+        }),
+        always(ALONE, |model, s| !model.scenario.lone || each_goes_on_alone(model, s)),
         always(FULL, |_, s| fault(s) != Fault::FullWithAFreeSlot),
         always(EMPTY, |_, s| fault(s) != Fault::EmptyWithAnItem),
     ]
@@ -281,6 +293,30 @@ fn verdict(model: &RingModel, memory: &Memory) -> Verdict {
         all_stop: claims && takes && [&claimer, &taker, &passer].into_iter().all(is_sound),
         order: ![&heir, &taker, &passer].into_iter().any(|newcomer| is_order(newcomer.memory.ledger.fault)),
     }
+}
+
+/// Whether each process that is in the middle of a call ends it, if all others stop here.
+fn each_goes_on_alone(model: &RingModel, state: &State) -> bool {
+    let steps = 2 * (STEPS_OF_A_CALL + STEPS_PER_SLOT * usize::from(model.scenario.capacity));
+    (0..model.scenario.roles.len()).filter(|p| state.processes[*p].alive).all(|p| {
+        let mut state = *state;
+        for _ in 0..steps {
+            let is_between = matches!(
+                state.processes[p].pc,
+                Pc::Idle
+                    | Pc::Down
+                    | Pc::Enough
+                    | Pc::Reserved { .. }
+                    | Pc::Borrowed { .. }
+                    | Pc::Lingering { .. }
+            );
+            if is_between || state.memory.ledger.fault != Fault::None {
+                return true;
+            }
+            state = model.next_state(&state, Action::Step(p as u8)).expect("it may step");
+        }
+        false
+    })
 }
 
 fn words_are_sound(model: &RingModel, state: &State) -> bool {

@@ -1,7 +1,7 @@
 //! The ring protocol, one shared access a step.
 //!
 //! [`Protocol::step`] takes a process's next step: from a [`Pc`], which holds all that the process remembers, to the
-//! next one. The verbs are told in `put`, `get` and `sweep`.
+//! next one. The verbs are told in `put`, `get`, `tree` and `sweep`.
 //!
 //! P1. A step makes at most one access to [`Memory`].
 //! P2. What a process remembers lies in its [`Pc`] alone, so two states that differ in nothing else are one.
@@ -11,35 +11,62 @@
 
 use crate::memory::{Fault, Items, Memory, Owner, Phase, Ticket, Word};
 use crate::steps::Pc;
+use crate::tree::Shape;
 
 /// Steps left out or made wrong, to see that the exploration notices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Mutation {
-    /// Raise the hint only before a word becomes RETURNED, not after.
+    /// Set the bits, but do not move the root's version after a word became RETURNED.
     pub no_second_raise: bool,
-    /// Raise the hint only after a word became RETURNED, not before.
-    pub no_first_raise: bool,
-    /// B7: report empty without the look at every slot.
-    pub no_look_before_empty: bool,
+    /// Set the bits only after a word became RETURNED, not before.
+    pub raises_after: bool,
+    /// Set the bits from the root down.
+    pub root_before_leaf: bool,
+    /// Set the bits of a middle level after the root's.
+    pub middle_after_root: bool,
+    /// Leave out what is set already.
+    pub skips_what_is_set: bool,
+    /// Leave out what is above a word that had bits already.
+    pub skips_the_rest_of_a_word: bool,
     /// B3: take a candidate without the look at the remembered tickets.
     pub no_second_look: bool,
-    /// B3: take a candidate without the look at the hint.
-    pub no_hint_before_taking: bool,
-    /// B1: take the lowest RETURNED found without the second load of the hint.
-    pub no_hint_check_in_returned: bool,
-    /// B1: take the first RETURNED found, not the one with the lowest ticket.
+    /// B3: take a candidate without the look at the root's version.
+    pub no_version_before_taking: bool,
+    /// T5: take the lowest RETURNED found without the second load of the root.
+    pub no_version_before_taking_returned: bool,
+    /// T6: take a RETURNED slot of the list whatever ticket it has.
+    pub no_ticket_before_taking_returned: bool,
+    /// T2: take the first RETURNED found, not the one with the lowest ticket.
     pub any_returned: bool,
-    /// B1: clear the hint with a store, not with a CAS from the value read before the look.
-    pub clear_by_store: bool,
+    /// T3, T4: take bits away whatever the word is by now.
+    pub clears_any_version: bool,
+    /// T3: take bits of the last level away if the bits are the same.
+    pub last_level_without_version: bool,
+    /// T4: the same of a middle level.
+    pub middle_without_version: bool,
+    /// T4: the same of the root.
+    pub root_without_version: bool,
+    /// T3: take the bit of a READY slot away.
+    pub clears_ready: bool,
+    /// T3: of a READING one.
+    pub clears_reading: bool,
+    /// T3: of a LATE one.
+    pub clears_late: bool,
+    /// Use the list of an earlier look whatever the root's version.
+    pub keeps_for_ever: bool,
+    /// Keep the list when a call starts over.
+    pub keeps_at_restart: bool,
+    /// Say empty although an earlier call has made the look.
+    pub empty_by_an_old_look: bool,
     /// B3: pass the last ticket that is still being written at the first look, without a second one.
     pub passes_without_a_look: bool,
     /// B3: pass a ticket behind one that was not passed.
     pub passes_any: bool,
     /// B3: go on after a pass that failed.
     pub pass_goes_on: bool,
-    /// BJ: jump without a raise of the hint.
+    /// BJ: jump without moving the root's version.
     pub jumps_without_raise: bool,
-    /// BJ: raise the hint after the jump.
+    /// BJ: move it after the jump.
     pub jumps_before_raise: bool,
     /// BJ: jump one ticket further.
     pub jumps_too_far: bool,
@@ -59,7 +86,7 @@ pub struct Mutation {
     pub lock_before_entry: bool,
     /// Sweep: after a failed CAS go on to the next slot.
     pub sweep_tries_once: bool,
-    /// Sweep: free the entry without raising the hint.
+    /// Sweep: free the entry without moving the root's version.
     pub sweep_without_raise: bool,
     /// Sweep: return a LINGERING slot as if it were READING.
     pub sweep_returns_lingering: bool,
@@ -97,6 +124,7 @@ pub struct Protocol {
     pub capacity: u8,
     /// Whether tickets that are still being written are passed: the real ring does so with what is far behind alone.
     pub passes: bool,
+    pub shape: Shape,
     pub mutation: Mutation,
     /// For each item all items of its producer.
     pub same_producers: [Items; 16],
@@ -152,7 +180,14 @@ impl Protocol {
             Pc::Idle | Pc::Full | Pc::PutDone | Pc::Empty | Pc::GetDone | Pc::SweepDone | Pc::J { .. } => {
                 unreachable!("{pc:?} takes no step of the ring")
             }
-            Pc::N0 | Pc::N { .. } | Pc::Enough | Pc::Short => unreachable!("{pc:?} is a step of a batch"),
+            Pc::N0
+            | Pc::NLook
+            | Pc::NTail { .. }
+            | Pc::N { .. }
+            | Pc::NTicket { .. }
+            | Pc::NVersion { .. }
+            | Pc::Enough
+            | Pc::Short => unreachable!("{pc:?} is a step of a batch"),
             Pc::F0 | Pc::F1 { .. } | Pc::D0 | Pc::D { .. } | Pc::ShutDown | Pc::X { .. } | Pc::Down => {
                 unreachable!("{pc:?} is a step around the ring")
             }
@@ -179,26 +214,29 @@ impl Protocol {
             | Pc::W1 { .. }
             | Pc::W2 { .. } => self.end_put(m, me, pc),
             Pc::B1
-            | Pc::B1Look { .. }
-            | Pc::B1Ticket { .. }
-            | Pc::B1Check { .. }
-            | Pc::B1Take { .. }
-            | Pc::B1Clear { .. } => self.borrow_returned(m, me, pc),
-            Pc::B2Tail
+            | Pc::T1 { .. }
+            | Pc::T2 { .. }
+            | Pc::T2Ticket { .. }
+            | Pc::T3 { .. }
+            | Pc::T4 { .. }
+            | Pc::T5 { .. }
+            | Pc::T6Word { .. }
+            | Pc::T6Ticket { .. }
+            | Pc::T6 { .. }
+            | Pc::T7 { .. } => self.borrow_returned(m, me, pc),
+            Pc::B2Tail { .. }
             | Pc::BJ { .. }
             | Pc::BJLook { .. }
             | Pc::BJHead { .. }
             | Pc::BJRaise { .. }
             | Pc::BJCas { .. }
             | Pc::B2 { .. }
-            | Pc::B2Raise
             | Pc::B3 { .. }
             | Pc::B3Pass { .. }
-            | Pc::B3Hint { .. }
+            | Pc::B3Version { .. }
             | Pc::B4 { .. }
             | Pc::B5 { .. }
-            | Pc::B6 { .. }
-            | Pc::B7 { .. } => self.borrow_ready(m, me, pc),
+            | Pc::B6 { .. } => self.borrow_ready(m, me, pc),
             Pc::Borrowed { .. }
             | Pc::L1 { .. }
             | Pc::L2 { .. }
@@ -207,10 +245,11 @@ impl Protocol {
             | Pc::G0 { .. }
             | Pc::G1 { .. }
             | Pc::G2 { .. }
-            | Pc::G3 => self.end_get(m, me, pc),
+            | Pc::G3 { .. } => self.end_get(m, me, pc),
             Pc::S1 { .. }
             | Pc::S1Entry { .. }
             | Pc::S2 { .. }
+            | Pc::S2Raise { .. }
             | Pc::S2Cas { .. }
             | Pc::S3 { .. }
             | Pc::S4 { .. } => self.sweep(m, pc),

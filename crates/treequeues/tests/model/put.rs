@@ -58,16 +58,14 @@ impl Protocol {
                 match self.outlook(w, t) {
                     Outlook::Candidate | Outlook::Behind => Pc::R0,
                     Outlook::UsedUp { .. } => next_burn(h, c, t),
-                    Outlook::InTheWay if w.phase == Phase::Ready && !self.mutation.no_first_raise => {
-                        Pc::R2Raise { h, c, t, w }
-                    }
+                    Outlook::InTheWay if w.phase == Phase::Ready => Pc::R2Raise { h, c, t, w, number: 0 },
                     Outlook::InTheWay => Pc::R2Cas { h, c, t, w },
                 }
             }
-            Pc::R2Raise { h, c, t, w } => {
-                m.raise();
-                Pc::R2Cas { h, c, t, w }
-            }
+            Pc::R2Raise { h, c, t, w, number } => match self.raise(m, self.slot(t) as u8, number) {
+                true => Pc::R2Cas { h, c, t, w },
+                false => Pc::R2Raise { h, c, t, w, number: number + 1 },
+            },
             Pc::R2Cas { h, c, t, w } => {
                 let phase = match w.phase {
                     Phase::Writing => Phase::Late,
@@ -83,7 +81,7 @@ impl Protocol {
                 }
             }
             Pc::R2RaiseAgain { h, c, t } => {
-                m.raise();
+                self.raise_again(m, self.slot(t) as u8);
                 next_burn(h, c, t)
             }
             Pc::R3 { h, c } => {
@@ -134,14 +132,11 @@ impl Protocol {
                     Pc::C2 { c }
                 }
             }
-            Pc::C2 { c } => {
-                let w = self.word(m, c);
-                if self.mutation.no_first_raise { Pc::C2Cas { c, w } } else { Pc::C2Raise { c, w } }
-            }
-            Pc::C2Raise { c, w } => {
-                m.raise();
-                Pc::C2Cas { c, w }
-            }
+            Pc::C2 { c } => Pc::C2Raise { c, w: self.word(m, c), number: 0 },
+            Pc::C2Raise { c, w, number } => match self.raise(m, self.slot(c) as u8, number) {
+                true => Pc::C2Cas { c, w },
+                false => Pc::C2Raise { c, w, number: number + 1 },
+            },
             Pc::C2Cas { c, w } => {
                 let from = Word::new(Phase::Late, me, w.reach);
                 if !self.cas(m, self.slot(c), from, Word::nobodys(Phase::Returned, w.reach)) {
@@ -153,8 +148,8 @@ impl Protocol {
                 }
             }
             Pc::C2Again { c } => Pc::C2Cas { c, w: self.word(m, c) },
-            Pc::C2RaiseAgain { .. } => {
-                m.raise();
+            Pc::C2RaiseAgain { c } => {
+                self.raise_again(m, self.slot(c) as u8);
                 Pc::PutDone
             }
             Pc::A1 { s } => Pc::A2 { s, w: m.slots[usize::from(s)].word },

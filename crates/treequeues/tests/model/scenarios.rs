@@ -248,7 +248,7 @@ fn every_step_is_taken() {
     for scenario in [
         ring(2).producers(1, 1).producers(1, 4).consumers(1).aborts(1).passing(),
         ring(2).producers(1, 2).consumers(1).sweepers(1).crashes(1).restarts(1),
-        ring(2).producers(1, 2).consumers(2).give_backs(1),
+        ring(2).producers(1, 2).consumers(2).give_backs(1).fans(&[1]),
         ring(2).producers(2, 1).batch_consumers(1, 2).lingers(2),
         ring(2).producers(1, 2).batch_consumers(2, 2),
         ring(2).batch_producers(1, 2, 2).producers(1, 1).consumers(1).closer(false),
@@ -258,9 +258,9 @@ fn every_step_is_taken() {
     let steps = "R0 R1 R2 R2Raise R2Cas R2RaiseAgain R3 R4 R5 R6 \
         Reserved C2 C2Raise C2Cas C2Again C2RaiseAgain A1 A2 W1 W2 \
         R1Head R1Again BJ BJLook BJRaise BJCas B3Pass \
-        B1 B1Look B1Ticket B1Check B1Take B1Clear B2Tail B2 B2Raise B3 B3Hint B4 B5 B6 B7 \
-        Borrowed L1 L2 Lingering L4 G0 G1 G2 G3 S1 S2 S2Cas S3 S4 J \
-        N Enough F1 D0 D";
+        B1 T1 T2 T2Ticket T3 T4 T5 T6Word T6Ticket T6 T7 B2Tail B2 B3 B3Version B4 B5 B6 \
+        Borrowed L1 L2 Lingering L4 G0 G1 G2 G3 S1 S2 S2Raise S2Cas S3 S4 J \
+        NTail N NVersion NLook Enough F1 D0 D";
     let never: Vec<_> = steps.split_whitespace().filter(|step| !taken.contains(*step)).collect();
     assert!(never.is_empty(), "never taken: {never:?}");
 }

@@ -5,15 +5,8 @@
 //! join. Each variant that is not an end of a call makes one access to the shared memory, the one
 //! that its comment names; a decision that needs no access belongs to the step before it.
 
-use crate::memory::{Memory, Phase, Ticket, Word};
-
-/// The RETURNED slot with the lowest ticket so far.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Best {
-    pub slot: u8,
-    pub ticket: Ticket,
-    pub word: Word,
-}
+use crate::memory::{Phase, Ticket, Word};
+use crate::tree::{Found, Look, Path};
 
 /// Whom a sweep is for: the participant and the generation that its entry had.
 pub type Target = (u8, u8);
@@ -52,11 +45,11 @@ pub enum Pc {
     R1Again { in_way: Seen },
     /// Load the word at ticket `t`, which lies before the candidate `c`.
     R2 { h: Ticket, c: Ticket, t: Ticket },
-    /// Burn a READY ticket: raise the hint first.
-    R2Raise { h: Ticket, c: Ticket, t: Ticket, w: Word },
+    /// Burn a READY ticket: set its bits first, one a step.
+    R2Raise { h: Ticket, c: Ticket, t: Ticket, w: Word, number: u8 },
     /// Burn: CAS.
     R2Cas { h: Ticket, c: Ticket, t: Ticket, w: Word },
-    /// Burn a READY ticket: raise the hint again.
+    /// Burn a READY ticket: move the root's version.
     R2RaiseAgain { h: Ticket, c: Ticket, t: Ticket },
     /// CAS the candidate to WRITING.
     R3 { h: Ticket, c: Ticket },
@@ -73,13 +66,13 @@ pub enum Pc {
     Reserved { c: Ticket },
     /// Load the word, which must be LATE.
     C2 { c: Ticket },
-    /// Raise the hint.
-    C2Raise { c: Ticket, w: Word },
+    /// Set the bits, one a step.
+    C2Raise { c: Ticket, w: Word, number: u8 },
     /// CAS LATE to RETURNED.
     C2Cas { c: Ticket, w: Word },
     /// Load the word again: its ticket was burned once more.
     C2Again { c: Ticket },
-    /// Raise the hint again.
+    /// Move the root's version.
     C2RaiseAgain { c: Ticket },
     /// Load the word.
     A1 { s: u8 },
@@ -92,49 +85,55 @@ pub enum Pc {
     /// The put has ended with or without an item.
     PutDone,
 
-    /// Load the hint.
+    /// Load the root.
     B1,
-    /// Load the word of slot `s`.
-    B1Look { hv: u8, s: u8, best: Option<Best> },
+    /// Load the word of the tree at `level` with slot `s`, whose bit is set in the word above.
+    T1 { path: Path, look: Look, level: u8, s: u8, found: Found },
+    /// Load the word of slot `s`, whose bit is set; `clear`: bits that may go.
+    T2 { path: Path, look: Look, s: u8, clear: u8, found: Found },
     /// Load the ticket of slot `s`, which was RETURNED.
-    B1Ticket { hv: u8, s: u8, w: Word, best: Option<Best> },
-    /// Load the hint again.
-    B1Check { hv: u8, best: Best },
-    /// CAS the RETURNED one to READING.
-    B1Take { best: Best },
-    /// CAS the hint down.
-    B1Clear { hv: u8 },
+    T2Ticket { path: Path, look: Look, s: u8, clear: u8, found: Found },
+    /// CAS the word of the last level without the bits `clear`.
+    T3 { path: Path, look: Look, s: u8, clear: u8, found: Found },
+    /// CAS the word at `level` without the bit of the word below, which has none.
+    T4 { path: Path, look: Look, level: u8, s: u8, found: Found },
+    /// Load the root again.
+    T5 { look: Look, found: Found },
+    /// Load the word of the first slot of the list.
+    T6Word { look: Look, found: Found },
+    /// Load its ticket.
+    T6Ticket { look: Look, found: Found, w: Word },
+    /// CAS it to READING.
+    T6 { look: Look, found: Found, w: Word },
+    /// Take its bit away.
+    T7 { s: u8, look: Look, rest: Found },
     /// Load the tail.
-    B2Tail,
+    B2Tail { look: Look },
     /// Load the head: the tail may be more than a lap behind it.
-    BJ { t0: Ticket },
+    BJ { look: Look, t0: Ticket },
     /// Load the word at ticket `h - 1`, which must be used up, and no more than that of the next lap with it.
     BJLook { t0: Ticket, h: Ticket },
     /// A slot has used up more than `h` allows: load the head again, which must have moved.
     BJHead { h: Ticket },
-    /// Raise the hint.
+    /// Move the root's version.
     BJRaise { t0: Ticket, n: Ticket },
     /// CAS the tail to `n`, and start over.
     BJCas { t0: Ticket, n: Ticket },
     /// Load the word at ticket `t`; `fw` is the first ticket that is still being written.
-    B2 { t0: Ticket, t: Ticket, fw: Option<Ticket> },
-    /// Raise the hint for a RETURNED word that was met, and start over.
-    B2Raise,
+    B2 { look: Look, t0: Ticket, t: Ticket, fw: Option<Ticket> },
     /// Load the word at ticket `t` again, one of those before `c`, at which the walk ended; `fw` is the first one that is
     /// still being written and was not passed.
-    B3 { t0: Ticket, c: Ticket, fw: Option<Ticket>, t: Ticket, end: End },
+    B3 { look: Look, t0: Ticket, c: Ticket, fw: Option<Ticket>, t: Ticket, end: End },
     /// Pass the ticket `t`: CAS WRITING to LATE.
-    B3Pass { t0: Ticket, c: Ticket, fw: Option<Ticket>, t: Ticket, w: Word, end: End },
-    /// Load the hint.
-    B3Hint { t0: Ticket, c: Ticket, fw: Option<Ticket> },
+    B3Pass { look: Look, t0: Ticket, c: Ticket, fw: Option<Ticket>, t: Ticket, w: Word, end: End },
+    /// Load the root.
+    B3Version { look: Look, t0: Ticket, c: Ticket, fw: Option<Ticket> },
     /// CAS the candidate to READING.
     B4 { t0: Ticket, c: Ticket, fw: Option<Ticket> },
     /// CAS the tail to `n`.
     B5 { t0: Ticket, n: Ticket, s: u8 },
-    /// CAS the tail to `n`, then start over or look before empty.
-    B6 { t0: Ticket, n: Ticket, again: bool },
-    /// Load the word of slot `s`.
-    B7 { s: u8 },
+    /// CAS the tail to `n`, then start over or end.
+    B6 { look: Look, t0: Ticket, n: Ticket, again: bool },
     /// The call has ended: empty.
     Empty,
 
@@ -148,14 +147,14 @@ pub enum Pc {
     Lingering { s: u8 },
     /// CAS LINGERING to FREE.
     L4 { s: u8, w: Word },
-    /// Raise the hint.
-    G0 { s: u8 },
+    /// Set the bits, one a step.
+    G0 { s: u8, number: u8 },
     /// Load the word.
     G1 { s: u8 },
     /// CAS READING to RETURNED.
     G2 { s: u8, w: Word },
-    /// Raise the hint again.
-    G3,
+    /// Move the root's version.
+    G3 { s: u8 },
     /// The get has ended.
     GetDone,
 
@@ -165,9 +164,11 @@ pub enum Pc {
     S1Entry { p: u8 },
     /// Load the word of slot `s`.
     S2 { p: Target, s: u8 },
+    /// Set the bits of a slot that the target read, one a step.
+    S2Raise { p: Target, s: u8, w: Word, number: u8 },
     /// CAS what the target held.
     S2Cas { p: Target, s: u8, w: Word },
-    /// Raise the hint.
+    /// Move the root's version.
     S3 { p: Target },
     /// CAS the entry to free.
     S4 { p: Target },
@@ -177,10 +178,18 @@ pub enum Pc {
     /// The lock is taken: CAS the entry to used.
     J { generation: u8 },
 
-    /// A batch counts first: load the head or the tail.
+    /// A batch counts first: load the head, or the root.
     N0,
+    /// Load the tail, after a look.
+    NTail { look: Look, found: Found },
+    /// Load the root for a look.
+    NLook,
     /// Load the word at ticket `t`, one of those from `t0` on.
-    N { t0: Ticket, t: Ticket, count: u8 },
+    N { look: Look, found: Found, t0: Ticket, t: Ticket, count: u8 },
+    /// Load the ticket of the slot of ticket `t`, which was RETURNED: the look may have found it.
+    NTicket { look: Look, found: Found, t0: Ticket, t: Ticket, count: u8 },
+    /// Too few: load the root again.
+    NVersion { look: Look },
     /// The count says that there is enough; the next step is the first claim's first.
     Enough,
     /// The count says that there is not.
@@ -221,20 +230,12 @@ impl Pc {
             | Pc::Borrowed { s }
             | Pc::L1 { s, .. }
             | Pc::L2 { s, .. }
-            | Pc::G0 { s }
+            | Pc::T7 { s, .. }
+            | Pc::G0 { s, .. }
             | Pc::G1 { s }
             | Pc::G2 { s, .. } => Some((s, [Phase::Reading, Phase::Reading])),
             Pc::Lingering { s } | Pc::L4 { s, .. } => Some((s, [Phase::Lingering, Phase::Lingering])),
             _ => None,
-        }
-    }
-
-    /// Renumbers the remembered hint, see [`Memory::FLAT_HINT`].
-    pub fn renumber_hint(&mut self, from: u8, to: u8) {
-        if let Pc::B1Look { hv, .. } | Pc::B1Ticket { hv, .. } | Pc::B1Check { hv, .. } | Pc::B1Clear { hv } =
-            self
-        {
-            *hv = if *hv == from { to } else { Memory::OLD_HINT };
         }
     }
 }

@@ -29,8 +29,16 @@ impl Protocol {
             },
             Pc::S2 { p, s } => {
                 let w = m.slots[usize::from(s)].word;
-                if self.is_targets(w, p) { Pc::S2Cas { p, s, w } } else { self.next_swept(p, s) }
+                match w.phase {
+                    _ if !self.is_targets(w, p) => self.next_swept(p, s),
+                    Phase::Reading => Pc::S2Raise { p, s, w, number: 0 },
+                    _ => Pc::S2Cas { p, s, w },
+                }
             }
+            Pc::S2Raise { p, s, w, number } => match self.raise(m, s, number) {
+                true => Pc::S2Cas { p, s, w },
+                false => Pc::S2Raise { p, s, w, number: number + 1 },
+            },
             Pc::S2Cas { p, s, w } => {
                 let to = match w.phase {
                     Phase::Reading => Word::nobodys(Phase::Returned, w.reach),
@@ -46,7 +54,13 @@ impl Protocol {
                 }
             }
             Pc::S3 { p } => {
-                m.raise();
+                if self.mutation.raises_after {
+                    let is_returned = |s: &u8| m.slots[usize::from(*s)].word.phase == Phase::Returned;
+                    for s in (0..self.capacity).filter(is_returned).collect::<Vec<_>>() {
+                        self.raise_again(m, s);
+                    }
+                }
+                m.tree.bump_root();
                 self.after_raise(p)
             }
             Pc::S4 { p } => {

@@ -59,7 +59,7 @@ impl Chooser<RingModel> for Weighted {
                 Action::Step(p) if asleep(p) => 1,
                 Action::Step(_) => 400,
                 Action::GiveBack(_) | Action::Linger(_) | Action::LetGo(_) | Action::Abort(_) => 200,
-                Action::Decline(_) => 200,
+                Action::Decline(_) | Action::Forget(_) => 200,
                 Action::Sweep { .. } => 100,
                 Action::Restart(_) => 200,
                 Action::Crash(_) => 3,

@@ -4,7 +4,7 @@
 //! | file | what is hostile | who meets it |
 //! |---|---|---|
 //! | `preamble` | header, schema and size of a file, also with its checksum and fingerprint mended | who attaches |
-//! | `ring` | state words, cursors, hint, tickets | every verb and every look of the ring |
+//! | `ring` | state words, cursors, trees, tickets | every verb and every look of the ring |
 //! | `queues` | any byte of a segment, also while it is in use | every call of whole queues, in a process that may crash |
 //!
 //! `cargo test` runs some thousand cases. `TREEQUEUES_HOSTILE=100` runs a hundred times as many (`make soak`). A case that failed
@@ -53,6 +53,8 @@ fn assert_says_where(error: &Corrupted) {
             vec![format!("cursor {cursor}"), format!("ticket {ticket}"), format!("slot {slot}")]
         }
         Damage::Cursors { head, tail, .. } => vec![format!("ticket {tail}"), format!("head, at {head}")],
+        Damage::Tree { slot, .. } | Damage::NotInTree { slot, .. } => vec![format!("slot {slot}")],
+        Damage::Ticket { slot, ticket } => vec![format!("slot {slot}"), format!("ticket {ticket}")],
         Damage::ShutdownFlag { found } => vec![format!("{found:#010x}")],
     };
     for place in places {

@@ -64,7 +64,7 @@ impl Victim {
             file: File::from(segment.fd().expect("a file").try_clone_to_owned().expect("a descriptor")),
             control: layout.control_offset,
             entries: entries..entries + layout.participants as usize * size_of::<Entry>(),
-            slots: layout.slots_offset..layout.schema_offset,
+            slots: layout.slots_offset..layout.tree_offset,
             nbytes: layout.total_nbytes,
         }
     }
@@ -78,7 +78,7 @@ impl Victim {
             4 => slot + random.below(size_of::<Slot>() / 8) * 8,
             5 => self.control + offset_of!(Control, head),
             6 => self.control + offset_of!(Control, tail),
-            7 => self.control + offset_of!(Control, hint),
+            7 => self.control + offset_of!(Control, returned),
             8 => self.control + random.below(size_of::<Control>() / 8) * 8,
             9 => not_full + offset_of!(NotFull, shutdown),
             10 => self.entries.start + random.below(self.entries.len() / 8) * 8,

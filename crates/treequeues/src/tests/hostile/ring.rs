@@ -1,4 +1,4 @@
-//! The ring on words, cursors, hint and tickets that nobody wrote.
+//! The ring on words, cursors, trees and tickets that nobody wrote.
 //!
 //! Every operation runs under a bound of its accesses, so a loop without end is found without a clock.
 
@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use super::super::{ID_BITS, Rig};
 use super::{assert_says_where, config, hostile_u64};
 use crate::error::Corrupted;
-use crate::ring::Claim;
+use crate::ring::{Claim, Kept};
 use crate::sync::{AtomicU64, Ordering, abandon_after};
-use crate::word::{Owner, Word};
+use crate::word::{Owner, Phase, Word};
 
 /// Far above what any operation takes on these small rings: a lone one ends after a few passes (`ring` R6).
 const MAX_ACCESSES: u32 = 1 << 12;
@@ -24,7 +24,9 @@ enum Target {
     Ticket(usize),
     Head,
     Tail,
-    Hint,
+    Root,
+    /// A word of the tree below the root; the root where there is none.
+    Tree(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +35,7 @@ enum Step {
     Reserve(u32),
     Commit(usize),
     Abort(usize),
-    Borrow(u32, bool),
+    Borrow(u32),
     Release(usize),
     GiveBack(usize),
     Linger(usize),
@@ -44,11 +46,12 @@ enum Step {
 
 fn target() -> impl Strategy<Value = Target> {
     prop_oneof![
-        4 => (0_usize..6).prop_map(Target::State),
-        1 => (0_usize..6).prop_map(Target::Ticket),
+        4 => any::<usize>().prop_map(Target::State),
+        1 => any::<usize>().prop_map(Target::Ticket),
         2 => Just(Target::Head),
         2 => Just(Target::Tail),
-        1 => Just(Target::Hint),
+        1 => Just(Target::Root),
+        1 => any::<usize>().prop_map(Target::Tree),
     ]
 }
 
@@ -64,13 +67,13 @@ fn verb() -> impl Strategy<Value = Step> {
         4 => (0..PARTICIPANTS).prop_map(Step::Reserve),
         3 => any::<usize>().prop_map(Step::Commit),
         1 => any::<usize>().prop_map(Step::Abort),
-        4 => (0..PARTICIPANTS, any::<bool>()).prop_map(|(id, everywhere)| Step::Borrow(id, everywhere)),
+        4 => (0..PARTICIPANTS).prop_map(Step::Borrow),
         2 => any::<usize>().prop_map(Step::Release),
         1 => any::<usize>().prop_map(Step::GiveBack),
         1 => any::<usize>().prop_map(Step::Linger),
         1 => any::<usize>().prop_map(Step::LetGo),
         1 => (0..PARTICIPANTS).prop_map(Step::Recover),
-        1 => (0_usize..20).prop_map(Step::Look),
+        1 => any::<usize>().prop_map(Step::Look),
     ]
 }
 
@@ -86,6 +89,7 @@ fn owner(id: u32) -> Owner {
 /// A ring, the claims that are open on it, and what is in it.
 struct Play {
     rig: Rig,
+    kept: Kept,
     writes: Vec<Claim>,
     reads: Vec<Claim>,
     lingering: Vec<Claim>,
@@ -106,6 +110,7 @@ impl Play {
     fn new(capacity: usize) -> Self {
         Self {
             rig: Rig::new(capacity),
+            kept: Kept::default(),
             writes: vec![],
             reads: vec![],
             lingering: vec![],
@@ -120,12 +125,13 @@ impl Play {
             Target::Ticket(number) => &slot(number).ticket,
             Target::Head => &self.rig.control.head,
             Target::Tail => &self.rig.control.tail,
-            Target::Hint => &self.rig.control.hint,
+            Target::Tree(number) if !self.rig.tree.is_empty() => &self.rig.tree[number % self.rig.tree.len()],
+            Target::Root | Target::Tree(_) => &self.rig.control.returned,
         }
     }
 
     fn take(&mut self, step: Step) -> Result<(), Corrupted> {
-        let Self { rig, writes, reads, lingering, items } = self;
+        let Self { rig, kept, writes, reads, lingering, items } = self;
         let ring = rig.ring();
         match step {
             Step::Damage(target, value) => self.cell(target).store(value, Ordering::Relaxed),
@@ -142,8 +148,8 @@ impl Play {
                     bounded(|| ring.abort(claim))?;
                 }
             }
-            Step::Borrow(id, everywhere) => {
-                reads.extend(bounded(|| ring.borrow(owner(id), || everywhere, |_| true))?);
+            Step::Borrow(id) => {
+                reads.extend(bounded(|| ring.borrow(owner(id), kept, |_| true))?);
             }
             Step::Release(number) => {
                 if let Some(claim) = pick(reads, number) {
@@ -176,12 +182,11 @@ impl Play {
             Step::Look(count) => {
                 let count = 1 + count % rig.slots.len();
                 bounded(|| {
-                    let _ = (ring.may_reserve(), ring.may_borrow(), ring.movements());
-                    let _ = (ring.may_reserve_many(count), ring.may_borrow_many(count));
-                    let _ = (ring.any_free(), ring.any_item(), ring.words().count());
+                    let _ = (ring.may_reserve(), ring.may_borrow(kept), ring.movements());
+                    let _ = (ring.may_reserve_many(count), ring.may_borrow_many(count, kept));
+                    let _ = (ring.any_free(), ring.words().count());
                     assert!(ring.count_free(count)? <= count);
-                    assert!(ring.count_items(count, false)? <= count);
-                    assert!(ring.count_items(count, true)? <= count);
+                    assert!(ring.count_items(count, kept)? <= count);
                     ring.left_to_drain(|_| false)
                 })?;
             }
@@ -206,7 +211,7 @@ proptest! {
 
     /// Any numbers, and every verb on them, again and again.
     #[test]
-    fn a_hostile_ring_is_an_error_that_says_where_or_works(capacity in 1_usize..6, steps in steps()) {
+    fn a_hostile_ring_is_an_error_that_says_where_or_works(capacity in prop_oneof![3 => 1_usize..6, 1 => 30_usize..100], steps in steps()) {
         let mut play = Play::new(capacity);
         for step in steps {
             // Whatever came of it, the next one is as well defended.
@@ -220,7 +225,7 @@ proptest! {
     #![proptest_config(config(500))]
 
     /// One number of a sound ring is damaged for one operation. If that reports it, the ring without the damage is as sound as
-    /// before. (The cursors follow the state words wherever these lead; so they are mended with a word.)
+    /// before. (The cursors and the tree follow the state words wherever these lead; so they are mended with a word.)
     #[test]
     fn an_operation_that_reports_damage_does_none(
         capacity in 1_usize..6,
@@ -237,7 +242,7 @@ proptest! {
             }
         }
         let mended: &[Target] = match target {
-            Target::State(_) => &[target, Target::Head, Target::Tail],
+            Target::State(_) => &[target, Target::Head, Target::Tail, Target::Root],
             _ => &[target],
         };
         let sound: Vec<u64> = mended.iter().map(|&it| play.cell(it).load(Ordering::Relaxed)).collect();
@@ -249,7 +254,12 @@ proptest! {
         }
         if reported {
             for (&it, sound) in mended.iter().zip(sound) {
-                play.cell(it).store(sound, Ordering::Relaxed);
+                // Bits of the tree that were set since are right, too, and too many do no harm.
+                let set_since = match it {
+                    Target::Root if !matches!(target, Target::Root) => play.cell(it).load(Ordering::Relaxed),
+                    _ => 0,
+                };
+                play.cell(it).store(sound | set_since, Ordering::Relaxed);
             }
             play.assert_sound();
         }
@@ -268,7 +278,7 @@ fn a_state_word_without_meaning_is_named_with_its_slot_by_every_verb_that_meets_
         verb(&mut play).expect_err("phase 7").to_string()
     };
     let message = "the state word of slot 1 is 0x000000ffffffff0f, which has no meaning";
-    for step in [Step::Borrow(1, true), Step::Recover(1)] {
+    for step in [Step::Borrow(1), Step::Recover(1)] {
         assert!(meets(&|play| play.take(step)).ends_with(message), "{step:?}");
     }
     let all_are_done = |play: &mut Play| play.rig.ring().left_to_drain(|_| true).map(drop);
@@ -296,6 +306,41 @@ fn a_cursor_that_the_words_contradict_is_named_with_its_value() {
         // Every ticket up to a far one is used up, and nothing is in the way.
         play.take(Step::Damage(Target::State(slot), Word(1 << 60).0)).expect("only a store");
     }
-    let said = play.take(Step::Borrow(0, true)).expect_err("nobody was there").to_string();
+    let said = play.take(Step::Borrow(0)).expect_err("nobody was there").to_string();
     assert!(said.contains("the cursor tail is at ticket "), "{said}");
+}
+
+#[test]
+fn a_tree_that_the_words_contradict_is_named_with_the_slot() {
+    for capacity in [4, 40, 2000] {
+        let with_one_given_back = || {
+            let mut play = Play::new(capacity);
+            for step in [Step::Reserve(0), Step::Commit(0), Step::Borrow(0), Step::GiveBack(0)] {
+                play.take(step).expect("sound");
+            }
+            play
+        };
+        let mut play = with_one_given_back();
+        play.take(Step::Damage(Target::Root, u64::MAX)).expect("only a store");
+        let said = play.take(Step::Borrow(1)).expect_err("slots beyond the last").to_string();
+        assert!(said.contains("the tree of returned items names slot "), "{said}");
+        // An item that came back, where only a walk over the tickets meets it: below a root without bits, and below one with.
+        for root in [0, u64::from(capacity > 32)] {
+            let mut play = Play::new(capacity);
+            for step in [Step::Reserve(0), Step::Commit(0)] {
+                play.take(step).expect("sound");
+            }
+            let returned = Word::new(Phase::Returned, Owner::NOBODY, 0);
+            for (target, value) in [(Target::State(0), returned.0), (Target::Root, root)] {
+                play.take(Step::Damage(target, value)).expect("only a store");
+            }
+            let said = play.take(Step::Borrow(1)).expect_err("a slot that no look finds").to_string();
+            let expected = "slot 0 has Returned(reach 0), and the tree of returned items does not say so";
+            assert!(said.ends_with(expected), "{said}");
+        }
+        let mut play = with_one_given_back();
+        play.take(Step::Damage(Target::Ticket(0), 1)).expect("only a store");
+        let said = play.take(Step::Borrow(1)).expect_err("a ticket of slot 1").to_string();
+        assert!(said.ends_with("slot 0 has an item of ticket 1, which belongs to another slot"), "{said}");
+    }
 }

@@ -1,0 +1,215 @@
+//! RETURNED items: found by the tree, lowest ticket first, and kept for the calls that follow.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::tree::Bits;
+use super::{Claim, Ring, phase_of};
+use crate::error::{Corrupted, Damage};
+use crate::sync::Ordering;
+use crate::word::{Owner, Phase};
+
+/// Looks for the RETURNED item with the lowest ticket, beyond which a borrow takes the lowest that it found although others gave
+/// items back meanwhile: somebody who gives back thousands would keep it from ever having any.
+const PATIENT_LOOKS: u32 = 16;
+/// The most tickets that a process keeps: 8 MiB. Who has taken them looks for the next ones.
+const MAX_KEPT: usize = 1 << 20;
+/// A list is kept no longer than this, or than so many times its look took: a participant that is stopped between returning an item
+/// and moving the root's version (T2) would keep it from this process.
+const KEPT_FOR: Duration = Duration::from_millis(100);
+const KEPT_FOR_LOOKS: u32 = 400;
+
+/// What this process found RETURNED, for all its threads. Never shared with others.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(Mutex<List>);
+
+/// The tickets that a look found, while they are worth anything.
+#[derive(Debug, Default)]
+struct List {
+    /// The root's version that the look began with, and when the list is to be dropped; `None` for no list.
+    of: Option<(u32, Instant)>,
+    /// Highest first.
+    tickets: Vec<u64>,
+    /// Items found beyond `MAX_KEPT`.
+    others: usize,
+}
+
+/// What came of the tree.
+pub(super) enum Returned {
+    Claimed(Claim),
+    Refused,
+    Moved,
+    /// Nothing is there; `is_fresh` says whether this very call has looked.
+    None {
+        is_fresh: bool,
+    },
+}
+
+/// How many items are RETURNED, and which.
+pub(super) struct Census<'k> {
+    list: Option<MutexGuard<'k, List>>,
+    pub(super) is_fresh: bool,
+}
+
+impl Kept {
+    /// Drops the list, as whoever starts over must: the next look is a fresh one.
+    #[cold]
+    pub(super) fn forget(&self) {
+        self.lock().forget();
+    }
+
+    /// Whether the list says that nothing is RETURNED below this root. False also when another thread has the list.
+    pub(super) fn knows_of_none(&self, root: Bits) -> bool {
+        self.0.try_lock().is_ok_and(|list| list.holds(root) && list.tickets.is_empty())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, List> {
+        // Whoever panicked with it has at most left a ticket too many, and each is looked at before it is taken.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl List {
+    fn holds(&self, root: Bits) -> bool {
+        self.of.is_some_and(|(version, until)| version == root.version() && Instant::now() < until)
+    }
+
+    fn forget(&mut self) {
+        self.of = None;
+        self.tickets.clear();
+        self.others = 0;
+    }
+
+    fn push(&mut self, ticket: u64) {
+        self.tickets.push(ticket);
+        if self.tickets.len() == 2 * MAX_KEPT {
+            self.keep_the_lowest();
+        }
+    }
+
+    fn keep_the_lowest(&mut self) {
+        if self.tickets.len() > MAX_KEPT {
+            self.tickets.select_nth_unstable(MAX_KEPT - 1);
+            self.others += self.tickets.len() - MAX_KEPT;
+            self.tickets.truncate(MAX_KEPT);
+        }
+    }
+
+    fn has(&self, ticket: u64) -> bool {
+        self.tickets.binary_search_by(|other| ticket.cmp(other)).is_ok()
+    }
+}
+
+impl Census<'_> {
+    pub(super) fn len(&self) -> usize {
+        self.list.as_ref().map_or(0, |list| list.tickets.len() + list.others)
+    }
+
+    /// Whether a RETURNED item is among them; those beyond `MAX_KEPT` are taken for it.
+    pub(super) fn has(&self, ticket: u64) -> bool {
+        self.list.as_ref().is_some_and(|list| list.others > 0 || list.has(ticket))
+    }
+
+    /// Drops the list: what follows is a fresh look.
+    pub(super) fn forget(mut self) {
+        if let Some(list) = &mut self.list {
+            list.forget();
+        }
+    }
+}
+
+impl Ring<'_> {
+    /// Claims the RETURNED item with the lowest ticket. `root` has bits; it becomes the root of the last look.
+    #[cold]
+    pub(super) fn borrow_returned(
+        self,
+        me: Owner,
+        root: &mut Bits,
+        kept: &Kept,
+        accept: &impl Fn(usize) -> bool,
+    ) -> Result<Returned, Corrupted> {
+        let mut list = kept.lock();
+        let mut patience = PATIENT_LOOKS;
+        let mut is_fresh = false;
+        while root.has_any() && !list.holds(*root) {
+            self.look_for_returned(*root, &mut list)?;
+            is_fresh = true;
+            // A lower ticket may have been returned behind the look; then the root has moved. One that was returned before this
+            // borrow began was seen in any case.
+            let root_now = self.root();
+            if list.tickets.is_empty() || root_now.version() == root.version() {
+                break;
+            }
+            patience -= 1;
+            if patience == 0 {
+                break;
+            }
+            *root = root_now;
+        }
+        let had_any = !list.tickets.is_empty();
+        while let Some(&ticket) = list.tickets.last() {
+            let slot = (ticket % self.slots.len() as u64) as usize;
+            let word = self.word(slot);
+            // Relaxed: written before the word that `self.word` acquired; a later tenant fails the swap (W2).
+            let is_it = phase_of(slot, word)? == Phase::Returned
+                && self.slots[slot].ticket.load(Ordering::Relaxed) == ticket;
+            if is_it {
+                if !accept(slot) {
+                    return Ok(Returned::Refused);
+                }
+                let taken = word.with(Phase::Reading, me);
+                if !self.swap(slot, word, taken) {
+                    // Burned, or gone: another look at the same.
+                    continue;
+                }
+                list.tickets.pop();
+                if list.tickets.is_empty() {
+                    // The next look takes the bits away that stand for nothing any more.
+                    list.forget();
+                }
+                drop(list);
+                self.lower(slot);
+                return Ok(Returned::Claimed(Claim { slot, ticket, word: taken, met_holds: 0 }));
+            }
+            list.tickets.pop();
+        }
+        if had_any {
+            list.forget();
+            return Ok(Returned::Moved);
+        }
+        Ok(Returned::None { is_fresh })
+    }
+
+    /// What is RETURNED below this root, for a count.
+    pub(super) fn census(self, root: Bits, kept: &Kept) -> Result<Census<'_>, Corrupted> {
+        if !root.has_any() {
+            return Ok(Census { list: None, is_fresh: true });
+        }
+        let mut list = kept.lock();
+        let is_fresh = !list.holds(root);
+        if is_fresh {
+            self.look_for_returned(root, &mut list)?;
+        }
+        Ok(Census { list: Some(list), is_fresh })
+    }
+
+    /// Makes a fresh list below a root.
+    fn look_for_returned(self, root: Bits, list: &mut List) -> Result<(), Corrupted> {
+        let began = Instant::now();
+        list.forget();
+        self.for_each_returned(root, &mut |slot| {
+            // Relaxed: as in `borrow_returned`.
+            let ticket = self.slots[slot].ticket.load(Ordering::Relaxed);
+            if ticket % self.slots.len() as u64 != slot as u64 {
+                return Err(Damage::Ticket { slot, ticket }.into());
+            }
+            list.push(ticket);
+            Ok(())
+        })?;
+        list.keep_the_lowest();
+        list.tickets.sort_unstable_by(|one, other| other.cmp(one));
+        let now = Instant::now();
+        list.of = Some((root.version(), now + KEPT_FOR.max(KEPT_FOR_LOOKS * (now - began))));
+        Ok(())
+    }
+}
