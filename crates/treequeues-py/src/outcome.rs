@@ -163,7 +163,7 @@ pub fn borrow_error(
     match error {
         BorrowError::Empty => errors::empty(py),
         BorrowError::ShutDown(shutdown) => {
-            let left = queue.snapshot().map_or(0, |snapshot| snapshot.ready);
+            let left = queue.len().unwrap_or(0);
             let what = if shutdown.is_immediate() {
                 "what was left cannot be taken".to_owned()
             } else if wanted > 1 && left > 0 {

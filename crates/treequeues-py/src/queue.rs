@@ -11,7 +11,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple, PyType};
 use treequeues::schema::{LeafKind, Node};
-use treequeues::{BatchSize, CreateOptions, Handle, Peers, Queue, SegmentId, Snapshot};
+use treequeues::{BatchSize, CreateOptions, Handle, Peers, Queue, SegmentId};
 
 use crate::attach::attach_passed;
 use crate::errors;
@@ -238,7 +238,7 @@ impl TreeQueue {
         }
         match queue.peers().map_err(outcome::attach_error)? {
             Peers::Thread => Ok(0),
-            _ => Ok(queue.snapshot().map_err(outcome::attach_error)?.ready),
+            _ => queue.len().map_err(outcome::attach_error),
         }
     }
 
@@ -475,19 +475,19 @@ impl TreeQueue {
         opened.get().get_many(py, max_items, Timeout::from_arguments(block, timeout)?)
     }
 
-    /// How many items can be taken.
+    /// How many items can be taken. In a queue of more than 1024 slots, those that are being written or read may be counted, too.
     fn qsize(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.snapshot(py)?.ready)
+        self.opened(py)?.get().queue.len().map_err(outcome::attach_error)
     }
 
     /// Whether no item can be taken.
     fn empty(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.snapshot(py)?.ready == 0)
+        self.opened(py)?.get().queue.is_empty().map_err(outcome::attach_error)
     }
 
     /// Whether no slot can be filled: each holds an item, or is being written or read.
     fn full(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.snapshot(py)?.free == 0)
+        self.opened(py)?.get().queue.is_full().map_err(outcome::attach_error)
     }
 
     /// Slots of the queue.
@@ -661,10 +661,6 @@ impl TreeQueue {
             State::Closed => Err(outcome::closed()),
             State::Fresh => Err(PyRuntimeError::new_err("the queue's __init__ was not called")),
         }
-    }
-
-    fn snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
-        self.opened(py)?.get().queue.snapshot().map_err(outcome::attach_error)
     }
 }
 

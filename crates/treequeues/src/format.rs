@@ -3,10 +3,10 @@
 //! ```text
 //!  offset            size             content
 //!  0                 256              Header: written once, before anyone else can see the segment
-//!  256               384              Control: cursors, the tree's root, shutdown flag, two wake-up words, who shut it down; a cache
+//!  256               448              Control: cursors, the tree's root, gap, shutdown flag, two wake-up words, who shut it down; a cache
 //!                                     line each
-//!  640               256 * P          participants: P entries, with what each has counted
-//!  640 + 256 * P     64 * capacity    slots: state word and metadata, a cache line each
+//!  704               256 * P          participants: P entries, with what each has counted
+//!  704 + 256 * P     64 * capacity    slots: state word and metadata, a cache line each
 //!  ...               8 * words        tree: its words below the root, the last level first (`ring::tree`); from 33 slots on
 //!  ...               schema_nbytes    schema: UTF-8 JSON, `Schema::to_json`
 //!  ...                                leaves: one array [capacity, *shape] a leaf, its base aligned to 64 bytes, to 4096
@@ -97,6 +97,9 @@ pub(crate) struct Control {
     pub(crate) tail: Line<AtomicU64>,
     /// The root of the tree that tells where items are RETURNED: see `ring`.
     pub(crate) returned: Line<AtomicU64>,
+    /// One past the highest ticket that was used up otherwise than by an item that was taken in order, or lower where the tail
+    /// has passed that: see `ring`.
+    pub(crate) gap: Line<AtomicU64>,
     /// The wake-up word of consumers. Bit 0: waiters; above: a sequence.
     pub(crate) not_empty: Line<AtomicU32>,
     pub(crate) not_full: Line<NotFull>,
@@ -233,6 +236,7 @@ impl Control {
             head: Line(AtomicU64::new(0)),
             tail: Line(AtomicU64::new(0)),
             returned: Line(AtomicU64::new(0)),
+            gap: Line(AtomicU64::new(0)),
             not_empty: Line(AtomicU32::new(0)),
             not_full: Line(NotFull {
                 event: AtomicU32::new(0),
@@ -265,7 +269,7 @@ impl Slot {
 #[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<Header>() == 256);
-    assert!(size_of::<Control>() == 384);
+    assert!(size_of::<Control>() == 448);
     assert!(size_of::<Entry>() == 256);
     assert!(size_of::<Slot>() == 64);
     assert!(size_of::<Header>().is_multiple_of(align_of::<Control>()));

@@ -150,5 +150,5 @@ mod stepped {
         }
     }
 
-    stepped!(AtomicU64, u64, fetch_add, fetch_and);
+    stepped!(AtomicU64, u64, fetch_add, fetch_and, fetch_max);
 }

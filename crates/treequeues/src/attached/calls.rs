@@ -61,7 +61,7 @@ impl Attached {
             self.abort(claim)?;
             return Err(ReserveError::ShutDown(self.first_shutdown()));
         }
-        if claim.met_holds > 0 {
+        if claim.has_met_holds() {
             self.sweep_while_busy();
         }
         Ok(Some(claim))
@@ -101,7 +101,7 @@ impl Attached {
         let me = self.participant.owner();
         let Some(claim) = self.ring().borrow(me, &self.kept, accept)? else { return Ok(None) };
         self.hold_begins(&claim);
-        if claim.met_holds > 0 {
+        if claim.has_met_holds() {
             self.sweep_while_busy();
         }
         Ok(Some(claim))
@@ -208,6 +208,21 @@ impl Attached {
     /// How many items there are, at most `enough`.
     pub(crate) fn count_items(&self, enough: usize) -> Result<usize, Corrupted> {
         self.ring().count_items(enough, &self.kept)
+    }
+
+    /// How many items can be had.
+    pub(crate) fn len(&self) -> Result<usize, Corrupted> {
+        if self.nothing_can_be_had()? { Ok(0) } else { self.ring().size(&self.kept, &self.holes) }
+    }
+
+    /// Whether no item can be had.
+    pub(crate) fn is_empty(&self) -> Result<bool, Corrupted> {
+        Ok(self.nothing_can_be_had()? || self.count_items(1)? == 0)
+    }
+
+    fn nothing_can_be_had(&self) -> Result<bool, Corrupted> {
+        let flag = self.shutdown_flag();
+        Ok(flag != SHUTDOWN_NONE && shut_down_how(flag)? == How::Immediate)
     }
 
     /// Whether there is an item; damage is for the attempt to report.

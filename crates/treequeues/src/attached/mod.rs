@@ -34,7 +34,7 @@ use crate::fork::{self, FileIdentity, NoFork};
 use crate::format::Slot;
 use crate::names::{Farewell, Rounds};
 use crate::participant::{Participant, Refusal};
-use crate::ring::{Claim, Kept, Ring};
+use crate::ring::{Claim, Kept, LongLook, Ring};
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentId};
 use crate::wait::{Event, Patience};
@@ -55,7 +55,9 @@ pub(crate) struct Attached {
     threads: Threads,
     producers: Patience,
     consumers: Patience,
+    /// What was found RETURNED, and what lies between tail and gap.
     kept: Kept,
+    holes: LongLook,
 }
 
 /// An attachment in the list of this process and its parents.
@@ -187,6 +189,7 @@ impl Attached {
             producers: Patience::new(),
             consumers: Patience::new(),
             kept: Kept::default(),
+            holes: LongLook::default(),
         };
         // What the dead held came back on the way.
         attached.wake_everyone();

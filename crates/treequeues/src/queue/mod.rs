@@ -211,6 +211,31 @@ impl Queue {
         }
     }
 
+    /// How many items can be taken. With up to 1024 slots, all are looked at. With more, it takes about as long, and slots that are
+    /// being written or read may count as items.
+    ///
+    /// # Errors
+    /// If the segment is damaged.
+    pub fn len(&self) -> Result<usize, AttachError> {
+        Ok(self.attached()?.len()?)
+    }
+
+    /// Whether no item can be taken.
+    ///
+    /// # Errors
+    /// If the segment is damaged.
+    pub fn is_empty(&self) -> Result<bool, AttachError> {
+        Ok(self.attached()?.is_empty()?)
+    }
+
+    /// Whether no slot can be filled: each holds an item, or is being written or read.
+    ///
+    /// # Errors
+    /// If the segment is damaged.
+    pub fn is_full(&self) -> Result<bool, AttachError> {
+        Ok(self.attached()?.ring().count_free(1)? == 0)
+    }
+
     /// What is in the queue now, slot by slot counted.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::returned::{Kept, Returned};
 use super::tree::Bits;
-use super::{Claim, HEAD, Position, Ring, TAIL, phase_of};
+use super::{Claim, HEAD, Notes, Position, Ring, TAIL, phase_of};
 use crate::error::{Corrupted, Damage};
 use crate::sync::spin_loop;
 use crate::word::{Owner, Phase, Word};
@@ -202,8 +202,10 @@ impl Ring<'_> {
             return None;
         }
         let passable = written.first_left.unwrap_or(at.ticket.wrapping_add(1));
-        self.advance(&self.control.tail, tail.ticket, passable);
-        Some(Claim { slot: at.slot, ticket: at.ticket, word: taken, met_holds: usize::from(written.has_met) })
+        let tail = self.advance(&self.control.tail, tail.ticket, passable);
+        let is_passed = tail.wrapping_sub(at.ticket) as i64 > 0;
+        let notes = Notes::MET_HOLDS.when(written.has_met).and(Notes::IS_PASSED.when(is_passed));
+        Some(Claim { slot: at.slot, ticket: at.ticket, word: taken, notes })
     }
 
     /// The second look, at the tickets from `first` up to `end`, none of which was READY a moment ago. A producer that was met on

@@ -81,27 +81,28 @@ impl Ring<'_> {
         [head, tail, self.root().version().into()]
     }
 
-    /// Whether any slot is FREE now: one look at each.
-    pub(crate) fn any_free(self) -> bool {
-        self.words().any(|word| word.phase() == Some(Phase::Free))
-    }
-
     /// Whether any slot is held now: one look at each. A ring of more slots than a waiter looks at may have some.
     pub(crate) fn may_be_held(self) -> bool {
         self.slots.len() > MAX_HELD_LOOK || self.words().any(|word| word.phase().is_none_or(Phase::is_held))
     }
 
-    /// How many slots are FREE, at most `enough`: from the head on, where they mostly are.
+    /// How many slots are FREE, at most `enough`: from the head on, and as far as they may lie (R7).
     pub(crate) fn count_free(self, enough: usize) -> Result<usize, Corrupted> {
-        let head = self.position(self.control.head.load(Ordering::Relaxed));
+        let head = self.head();
+        let end = self.end_of_free(head);
         let mut count = 0;
         for at in self.lap_from(head) {
-            if count == enough {
+            if count == enough || at.ticket == end {
                 break;
             }
             count += usize::from(phase_of(at.slot, self.word(at.slot))? == Phase::Free);
         }
         Ok(count)
+    }
+
+    /// Whether any slot is FREE; damage is for an attempt to report.
+    pub(crate) fn any_free(self) -> bool {
+        self.count_free(1).is_ok_and(|count| count > 0)
     }
 
     /// How many items there are, at most `enough`: those that are RETURNED, and from the tail on up to the first slot that the ring

@@ -29,6 +29,8 @@
 //! R5. An item keeps the ticket that it was reserved under until its slot is free.
 //! R6. What makes an operation start over is that something has moved, and a lone one comes to an end. What would make it start
 //!     over although nothing has moved is damage; nothing else is.
+//! R7. A ticket is used up by an item that is taken in order, after which the tail passes it; or the gap is past it, and was raised
+//!     before. So the tickets of FREE slots lie below max(tail, gap) + capacity, and a reserve looks no further.
 //!
 //! The same steps, one shared access each, are explored exhaustively in `tests/model`.
 //!
@@ -43,6 +45,7 @@ mod borrow;
 mod look;
 mod reserve;
 mod returned;
+mod size;
 mod tree;
 
 use crate::error::{Corrupted, Damage};
@@ -50,6 +53,7 @@ use crate::format::{Control, Slot, words_below_root};
 use crate::sync::{AtomicU64, Ordering, spin_loop};
 use crate::word::{Owner, Phase, Word};
 pub(crate) use returned::Kept;
+pub(crate) use size::LongLook;
 
 /// A ticket that is still being written is passed when a walk ends so many further on. Not at once: what is committed a moment
 /// later should come in order.
@@ -69,9 +73,38 @@ pub(crate) struct Claim {
     pub(crate) ticket: u64,
     /// The word that won the claim.
     word: Word,
-    /// How many other holders were in the way: a reason to look whether they still live. A number, not a flag: a claim is
-    /// returned through three functions, and fields of one size are moved in one piece.
-    pub(crate) met_holds: usize,
+    notes: Notes,
+}
+
+/// What a claim knows. A number, not flags: a claim is returned through three functions, and fields of one size are moved in one
+/// piece.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Notes(usize);
+
+impl Notes {
+    /// Other holders were in the way.
+    const MET_HOLDS: Self = Self(1);
+    /// The tail has passed the ticket.
+    const IS_PASSED: Self = Self(2);
+
+    fn when(self, is_so: bool) -> Self {
+        Self(if is_so { self.0 } else { 0 })
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl Claim {
+    /// Whether other holders were in the way: a reason to look whether they still live.
+    pub(crate) fn has_met_holds(&self) -> bool {
+        self.notes.has(Notes::MET_HOLDS)
+    }
 }
 
 // What a verb returns is moved through several functions: no error makes it larger.
@@ -118,17 +151,21 @@ impl<'s> Ring<'s> {
 
     /// Frees a reserved slot unwritten: its ticket is used up, and no reader sees anything.
     pub(crate) fn abort(self, claim: Claim) -> Result<(), Corrupted> {
-        self.leave(&claim, &[Phase::Writing, Phase::Late], Word::freed).map(drop)
+        self.leave(&claim, &[Phase::Writing, Phase::Late], |word| {
+            self.raise_gap(self.used_up_by(&claim, word));
+            word.freed()
+        })
+        .map(drop)
     }
 
     /// Ends a read: the slot is free for its next ticket.
     pub(crate) fn release(self, claim: Claim) -> Result<(), Corrupted> {
         let word = claim.word;
         // Release: the reads of the rows are over before a producer's Acquire sees FREE (O1). SeqCst: O2.
-        if self.swap(claim.slot, word, word.freed()) {
+        if claim.notes.has(Notes::IS_PASSED) && self.swap(claim.slot, word, word.freed()) {
             return Ok(());
         }
-        self.leave(&claim, &[Phase::Reading], Word::freed).map(drop)
+        self.free_what_the_tail_may_not_have_passed(&claim, Phase::Reading)
     }
 
     /// Puts a borrowed item back: it comes first again.
@@ -147,7 +184,7 @@ impl<'s> Ring<'s> {
     /// The last view has died: the slot is free.
     pub(crate) fn let_go(self, claim: Claim) -> Result<(), Corrupted> {
         // Release: what the views read is read before a producer's Acquire sees FREE (O1).
-        self.leave(&claim, &[Phase::Lingering], Word::freed).map(drop)
+        self.free_what_the_tail_may_not_have_passed(&claim, Phase::Lingering)
     }
 
     /// Returns what `dead` held: unwritten and finished slots become free, unfinished reads are redelivered.
@@ -167,6 +204,7 @@ impl<'s> Ring<'s> {
                 if !is_still_theirs() {
                     break 'slots;
                 }
+                self.raise_gap(self.used_up_in(index, word));
                 let to = match phase {
                     Phase::Reading => {
                         self.raise(index);
@@ -189,11 +227,28 @@ impl<'s> Ring<'s> {
         (0..self.slots.len()).map(move |index| self.word(index))
     }
 
+    /// Frees a slot whose ticket was used up by an item, in order or not (R7).
+    #[cold]
+    #[inline(never)]
+    fn free_what_the_tail_may_not_have_passed(self, claim: &Claim, from: Phase) -> Result<(), Corrupted> {
+        self.leave(claim, &[from], |word| {
+            self.raise_gap_before_the_tail(self.used_up_by(claim, word));
+            word.freed()
+        })
+        .map(drop)
+    }
+
     /// Makes an item of a claimed slot that comes first.
     #[cold]
     fn make_returned(self, claim: &Claim, from: Phase) -> Result<(), Corrupted> {
         self.raise(claim.slot);
-        self.leave(claim, &[from], |word| word.with(Phase::Returned, Owner::NOBODY))?;
+        self.leave(claim, &[from], |word| {
+            // A late one was burned, and the gap was raised then, or passed.
+            if from == Phase::Reading {
+                self.raise_gap_before_the_tail(self.used_up_by(claim, word));
+            }
+            word.with(Phase::Returned, Owner::NOBODY)
+        })?;
         self.raise_again();
         Ok(())
     }
@@ -225,11 +280,48 @@ impl<'s> Ring<'s> {
         self.slots[index].state.compare_exchange(from.0, to.0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 
-    fn advance(self, cursor: &AtomicU64, from: u64, to: u64) {
-        if from != to {
-            // Release: O3. Failure means that somebody else advanced it.
-            let _ = cursor.compare_exchange(from, to, Ordering::Release, Ordering::Relaxed);
+    /// Where the cursor is then, or was before somebody moved it further on.
+    fn advance(self, cursor: &AtomicU64, from: u64, to: u64) -> u64 {
+        if from == to {
+            return from;
         }
+        // Release: O3. Failure means that somebody else advanced it.
+        match cursor.compare_exchange(from, to, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => to,
+            Err(further) => further,
+        }
+    }
+
+    /// Before a ticket is used up otherwise than by an item that is taken in order (R7): moves the gap past it.
+    #[cold]
+    fn raise_gap(self, end: u64) {
+        // Relaxed: a gap that is there already is seen by whoever sees what follows from the caller.
+        if self.control.gap.load(Ordering::Relaxed) < end {
+            // Release: pairs with the Acquire in `end_of_free`. Acquire: keeps the slot's compare-and-swap behind it.
+            self.control.gap.fetch_max(end, Ordering::AcqRel);
+        }
+    }
+
+    /// The same where the tail has not passed the ticket.
+    fn raise_gap_before_the_tail(self, end: u64) {
+        if self.tail().ticket < end {
+            self.raise_gap(end);
+        }
+    }
+
+    /// One past the last ticket that the slot of a claim has used up, in a word that was seen there.
+    fn used_up_by(self, claim: &Claim, word: Word) -> u64 {
+        let capacity = self.slots.len() as u64;
+        let burned = word.laps_ahead_of(claim.ticket / capacity);
+        claim.ticket.wrapping_add_signed(burned.wrapping_mul(capacity as i64)).wrapping_add(1)
+    }
+
+    /// The same of any slot that is not FREE.
+    fn used_up_in(self, slot: usize, word: Word) -> u64 {
+        let head = self.head();
+        let laps = word.laps_ahead_of(head.lap);
+        let in_lap_of_head = head.ticket.wrapping_sub(head.slot as u64).wrapping_add(slot as u64);
+        in_lap_of_head.wrapping_add_signed(laps.wrapping_mul(self.slots.len() as i64)).wrapping_add(1)
     }
 
     /// A cursor that no ring can have with its words.

@@ -1,6 +1,6 @@
 //! Reserve: claims the slot of the lowest free ticket.
 
-use super::{Claim, HEAD, Position, Ring, phase_of};
+use super::{Claim, HEAD, Notes, Position, Ring, phase_of};
 use crate::error::Corrupted;
 use crate::sync::{Ordering, spin_loop};
 use crate::word::{Owner, Phase, Word};
@@ -30,7 +30,7 @@ impl Ring<'_> {
         let free = Word::new(Phase::Free, Owner::NOBODY, head.lap);
         if self.word(head.slot) == free
             && accept(head.slot)
-            && let Some(claim) = self.claim_free(me, head, (head, free), 0)
+            && let Some(claim) = self.claim_free(me, head, (head, free), false)
         {
             return Ok(Some(claim));
         }
@@ -48,20 +48,24 @@ impl Ring<'_> {
             let head = self.head();
             let mut leading_used_up = 0;
             let mut in_the_way: Option<(usize, Word)> = None;
-            let mut met_holds = 0;
+            let mut end = head.ticket.wrapping_add(self.slots.len() as u64);
             let mut saw_free = false;
             let mut candidate = None;
             for at in self.lap_from(head) {
+                if at.ticket == end {
+                    break;
+                }
                 let word = self.word(at.slot);
-                match Self::outlook(word, at)? {
+                let outlook = Self::outlook(word, at)?;
+                if at.ticket == head.ticket && !matches!(outlook, Outlook::Candidate) {
+                    end = self.end_of_free(head);
+                }
+                match outlook {
                     Outlook::Candidate => {
                         candidate = Some((at, word));
                         break;
                     }
-                    Outlook::InTheWay(_) => {
-                        met_holds += 1;
-                        in_the_way = in_the_way.or(Some((at.slot, word)));
-                    }
+                    Outlook::InTheWay(_) => in_the_way = in_the_way.or(Some((at.slot, word))),
                     Outlook::UsedUp { free, far } => {
                         // R2: whoever used up a ticket a lap further had a head beyond this one, and whoever used up one behind
                         // another that is in the way had burned that before.
@@ -87,10 +91,10 @@ impl Ring<'_> {
                 if !accept(at.slot) {
                     return Ok(None);
                 }
-                if met_holds > 0 && !self.burn(head, at)? {
+                if in_the_way.is_some() && !self.burn(head, at)? {
                     continue;
                 }
-                if let Some(claim) = self.claim_free(me, head, (at, word), met_holds) {
+                if let Some(claim) = self.claim_free(me, head, (at, word), in_the_way.is_some()) {
                     return Ok(Some(claim));
                 }
             } else {
@@ -104,10 +108,29 @@ impl Ring<'_> {
         }
     }
 
+    /// Where a look for a free slot ends that began at `head`, whose own slot is none (R7), at the latest after a lap.
+    pub(super) fn end_of_free(self, head: Position) -> u64 {
+        let capacity = self.slots.len() as u64;
+        // The tail first: what is taken in order between the two loads is passed by a later tail, and it is not free yet.
+        let tail = self.tail().ticket;
+        // Acquire: pairs with `raise_gap`.
+        let gap = self.control.gap.load(Ordering::Acquire);
+        let free_below = tail.max(gap).wrapping_add(capacity);
+        // Signed distances: a damaged number ends the look early or late, and no later than after a lap.
+        let looks = (free_below.wrapping_sub(head.ticket) as i64).clamp(1, capacity as i64);
+        head.ticket.wrapping_add(looks as u64)
+    }
+
     /// Claims the slot of the ticket at `at.0`, which was FREE for it in the word `at.1`, if it still is, and moves the head, which
     /// was read as `head`, past it.
     #[inline(always)]
-    fn claim_free(self, me: Owner, head: Position, at: (Position, Word), met_holds: usize) -> Option<Claim> {
+    fn claim_free(
+        self,
+        me: Owner,
+        head: Position,
+        at: (Position, Word),
+        has_met_holds: bool,
+    ) -> Option<Claim> {
         let (at, free) = at;
         let word = free.with(Phase::Writing, me);
         // Acquire: pairs with the release of the slot's last holder, whose reads of the rows are over.
@@ -117,12 +140,14 @@ impl Ring<'_> {
         // Relaxed: published by the compare-and-swap of the commit.
         self.slots[at.slot].ticket.store(at.ticket, Ordering::Relaxed);
         self.advance(&self.control.head, head.ticket, at.ticket.wrapping_add(1));
-        Some(Claim { slot: at.slot, ticket: at.ticket, word, met_holds })
+        let notes = Notes::MET_HOLDS.when(has_met_holds);
+        Some(Claim { slot: at.slot, ticket: at.ticket, word, notes })
     }
 
     /// Burns the tickets in the way from `head` up to `candidate`; false when the ring has moved on meanwhile.
     #[cold]
     fn burn(self, head: Position, candidate: Position) -> Result<bool, Corrupted> {
+        self.raise_gap(candidate.ticket);
         for at in self.lap_from(head).take_while(|at| at.ticket != candidate.ticket) {
             let word = self.word(at.slot);
             let burned = match Self::outlook(word, at)? {

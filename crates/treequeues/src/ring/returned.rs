@@ -4,10 +4,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::tree::Bits;
-use super::{Claim, Ring, phase_of};
+use super::{Claim, Notes, Ring, phase_of};
 use crate::error::{Corrupted, Damage};
 use crate::sync::Ordering;
-use crate::word::{Owner, Phase};
+use crate::word::{Owner, Phase, Word};
 
 /// Looks for the RETURNED item with the lowest ticket, beyond which a borrow takes the lowest that it found although others gave
 /// items back meanwhile: somebody who gives back thousands would keep it from ever having any.
@@ -148,30 +148,26 @@ impl Ring<'_> {
         }
         let had_any = !list.tickets.is_empty();
         while let Some(&ticket) = list.tickets.last() {
-            let slot = (ticket % self.slots.len() as u64) as usize;
-            let word = self.word(slot);
-            // Relaxed: written before the word that `self.word` acquired; a later tenant fails the swap (W2).
-            let is_it = phase_of(slot, word)? == Phase::Returned
-                && self.slots[slot].ticket.load(Ordering::Relaxed) == ticket;
-            if is_it {
-                if !accept(slot) {
-                    return Ok(Returned::Refused);
-                }
-                let taken = word.with(Phase::Reading, me);
-                if !self.swap(slot, word, taken) {
-                    // Burned, or gone: another look at the same.
-                    continue;
-                }
+            let Some((slot, word)) = self.returned_in_slot_of(ticket)? else {
                 list.tickets.pop();
-                if list.tickets.is_empty() {
-                    // The next look takes the bits away that stand for nothing any more.
-                    list.forget();
-                }
-                drop(list);
-                self.lower(slot);
-                return Ok(Returned::Claimed(Claim { slot, ticket, word: taken, met_holds: 0 }));
+                continue;
+            };
+            if !accept(slot) {
+                return Ok(Returned::Refused);
+            }
+            let taken = word.with(Phase::Reading, me);
+            if !self.swap(slot, word, taken) {
+                // Burned, or gone: another look at the same.
+                continue;
             }
             list.tickets.pop();
+            if list.tickets.is_empty() {
+                // The next look takes the bits away that stand for nothing any more.
+                list.forget();
+            }
+            drop(list);
+            self.lower(slot);
+            return Ok(Returned::Claimed(Claim { slot, ticket, word: taken, notes: Notes::default() }));
         }
         if had_any {
             list.forget();
@@ -189,8 +185,36 @@ impl Ring<'_> {
         let is_fresh = !list.holds(root);
         if is_fresh {
             self.look_for_returned(root, &mut list)?;
+        } else {
+            // Others may have taken some since: what is counted begins with one that is there.
+            while let Some(&ticket) = list.tickets.last()
+                && self.returned_in_slot_of(ticket)?.is_none()
+            {
+                list.tickets.pop();
+            }
         }
         Ok(Census { list: Some(list), is_fresh })
+    }
+
+    /// How many items are RETURNED. Of more than `few`, those may count that others have taken since this process looked last.
+    pub(super) fn count_returned(self, kept: &Kept, few: usize) -> Result<usize, Corrupted> {
+        let root = self.root();
+        let known = self.census(root, kept)?;
+        if known.is_fresh || known.len() > few {
+            return Ok(known.len());
+        }
+        known.forget();
+        Ok(self.census(root, kept)?.len())
+    }
+
+    /// The word of a ticket's slot, if the item of that ticket is RETURNED there.
+    fn returned_in_slot_of(self, ticket: u64) -> Result<Option<(usize, Word)>, Corrupted> {
+        let slot = (ticket % self.slots.len() as u64) as usize;
+        let word = self.word(slot);
+        // Relaxed: written before the word that `self.word` acquired; a later tenant fails the swap (W2).
+        let is_there = phase_of(slot, word)? == Phase::Returned
+            && self.slots[slot].ticket.load(Ordering::Relaxed) == ticket;
+        Ok(is_there.then_some((slot, word)))
     }
 
     /// Makes a fresh list below a root.
@@ -198,7 +222,7 @@ impl Ring<'_> {
         let began = Instant::now();
         list.forget();
         self.for_each_returned(root, &mut |slot| {
-            // Relaxed: as in `borrow_returned`.
+            // Relaxed: as in `returned_in_slot_of`.
             let ticket = self.slots[slot].ticket.load(Ordering::Relaxed);
             if ticket % self.slots.len() as u64 != slot as u64 {
                 return Err(Damage::Ticket { slot, ticket }.into());

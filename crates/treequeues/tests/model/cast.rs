@@ -59,6 +59,8 @@ pub struct Scenario {
     pub begun_by: Vec<Call>,
     /// Whether the tickets that are still being written may be passed, as those far behind are: any first few of them.
     pub passes: bool,
+    /// Whether the gap is raised and looked at; else a put looks at a whole lap before it says full.
+    pub has_gap: bool,
     /// How many bits the words of the tree below the root have, from the last level up; none: there is the root alone.
     pub fans: Vec<u8>,
     /// Whether a consumer keeps what a look has found, and may forget it between two calls.
@@ -78,6 +80,7 @@ impl Scenario {
             budget: Budget::default(),
             begun_by: Vec::new(),
             passes: false,
+            has_gap: false,
             fans: Vec::new(),
             keeps: false,
             lone: false,
@@ -156,6 +159,11 @@ impl Scenario {
         self
     }
 
+    pub fn gap(mut self) -> Scenario {
+        self.has_gap = true;
+        self
+    }
+
     pub fn fans(mut self, fans: &[u8]) -> Scenario {
         self.fans = fans.to_vec();
         self
@@ -204,6 +212,9 @@ impl fmt::Display for Scenario {
         }
         if self.passes {
             write!(f, ", passing")?;
+        }
+        if self.has_gap {
+            write!(f, ", gap")?;
         }
         if !self.fans.is_empty() {
             write!(f, ", tree of {:?}", self.fans)?;

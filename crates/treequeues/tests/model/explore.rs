@@ -19,7 +19,7 @@ use crate::memory::{Fault, MAX_ITEMS, MAX_PROCESSES, Memory, NO_ITEM, Owner, Pha
 use crate::process::{NOWHERE, Process};
 use crate::properties::{self, Newcomers};
 use crate::protocol::Protocol;
-use crate::steps::Pc;
+use crate::steps::{Leaving, Pc};
 use crate::tree::{Bits, Shape, renumbered};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -78,9 +78,9 @@ impl RingModel {
             }
         }
         assert!(usize::from(items_so_far) <= MAX_ITEMS);
-        let Scenario { capacity, passes, mutation, .. } = scenario;
+        let Scenario { capacity, passes, has_gap, mutation, .. } = scenario;
         let shape = Shape::new(&scenario.fans);
-        let protocol = Protocol { capacity, passes, shape, mutation, same_producers };
+        let protocol = Protocol { capacity, passes, has_gap, shape, mutation, same_producers };
         RingModel { scenario, protocol, newcomers: Newcomers::default(), first_item }
     }
 
@@ -192,10 +192,11 @@ impl RingModel {
                 other => format!("{other:?} "),
             };
             lines += &format!(
-                "p{p} {verb}{before:?}\n      {:?} head {} tail {} tree {:?}\n",
+                "p{p} {verb}{before:?}\n      {:?} head {} tail {} gap {} tree {:?}\n",
                 &memory.slots[..usize::from(self.scenario.capacity)],
                 memory.head,
                 memory.tail,
+                memory.gap,
                 memory.tree,
             );
         }
@@ -291,7 +292,7 @@ impl Model for RingModel {
             Action::LetGo(p) => {
                 let s = state.processes[usize::from(p)].aside;
                 let w = state.memory.slots.get(usize::from(s))?.word;
-                state.processes[usize::from(p)].pc = Pc::L4 { s, w };
+                state.processes[usize::from(p)].pc = self.protocol.before_leaving(s, w, Leaving::LetGo);
             }
             Action::Abort(p) => {
                 let Pc::Reserved { c } = state.processes[usize::from(p)].pc else { return None };
@@ -299,7 +300,7 @@ impl Model for RingModel {
                 let s = c % self.scenario.capacity;
                 let w = state.memory.slots[usize::from(s)].word;
                 state.processes[usize::from(p)].goes_back = true;
-                state.processes[usize::from(p)].pc = Pc::A2 { s, w };
+                state.processes[usize::from(p)].pc = self.protocol.before_abort(s, w);
             }
             Action::Decline(p) => {
                 let pc = self.protocol.decline_to_pass(state.processes[usize::from(p)].pc)?;

@@ -2,7 +2,7 @@
 
 use crate::memory::{Fault, Memory, Owner, Phase, Ticket, Word, bit};
 use crate::protocol::Protocol;
-use crate::steps::{End, Pc};
+use crate::steps::{End, Leaving, Pc};
 use crate::tree::Look;
 
 impl Protocol {
@@ -200,8 +200,15 @@ impl Protocol {
     pub fn end_get(&self, m: &mut Memory, me: Owner, pc: Pc) -> Pc {
         let load = |m: &Memory, s: u8| m.slots[usize::from(s)].word;
         match pc {
-            Pc::Borrowed { s } => Pc::L2 { s, w: load(m, s), linger: false },
-            Pc::L1 { s, linger } => Pc::L2 { s, w: load(m, s), linger },
+            Pc::Borrowed { s } => self.before_leaving(s, load(m, s), Leaving::Release),
+            Pc::L1 { s, linger: true } => Pc::L2 { s, w: load(m, s), linger: true },
+            Pc::L1 { s, linger: false } => self.before_leaving(s, load(m, s), Leaving::Release),
+            Pc::LT { s, w, to } if self.used_up_by(s, w) <= m.tail => self.end_hold(s, w, to),
+            Pc::LT { s, w, to } => Pc::LF { s, w, to },
+            Pc::LF { s, w, to } => {
+                self.raise_gap(m, self.used_up_by(s, w));
+                self.end_hold(s, w, to)
+            }
             Pc::L2 { s, w, linger } => {
                 let from = Word::new(Phase::Reading, me, w.reach);
                 let to = match linger {
@@ -214,7 +221,7 @@ impl Protocol {
                     (true, false) => Pc::GetDone,
                 }
             }
-            Pc::Lingering { s } => Pc::L4 { s, w: load(m, s) },
+            Pc::Lingering { s } => self.before_leaving(s, load(m, s), Leaving::LetGo),
             Pc::L4 { s, w } => {
                 let from = Word::new(Phase::Lingering, me, w.reach);
                 let further = u8::from(!self.mutation.let_go_without_reach);
@@ -222,7 +229,7 @@ impl Protocol {
                 if self.cas(m, usize::from(s), from, free) { Pc::GetDone } else { Pc::Lingering { s } }
             }
             Pc::G0 { s, number } => self.raise_to_give_back(m, s, number),
-            Pc::G1 { s } => Pc::G2 { s, w: load(m, s) },
+            Pc::G1 { s } => self.before_leaving(s, load(m, s), Leaving::GiveBack),
             Pc::G2 { s, w } => {
                 let from = Word::new(Phase::Reading, me, w.reach);
                 if !self.cas(m, usize::from(s), from, Word::nobodys(Phase::Returned, w.reach)) {
@@ -236,6 +243,25 @@ impl Protocol {
                 Pc::GetDone
             }
             _ => unreachable!(),
+        }
+    }
+
+    /// The end of a hold, whose word was loaded. The real ring spares the load of the tail where the claim has moved that past the
+    /// ticket: the tail never goes back.
+    pub fn before_leaving(&self, s: u8, w: Word, to: Leaving) -> Pc {
+        let is_left_out = match to {
+            Leaving::Release => self.mutation.no_gap_at_release,
+            Leaving::LetGo => self.mutation.no_gap_at_let_go,
+            Leaving::GiveBack => self.mutation.no_gap_at_give_back,
+        };
+        if is_left_out || !self.has_gap { self.end_hold(s, w, to) } else { Pc::LT { s, w, to } }
+    }
+
+    fn end_hold(&self, s: u8, w: Word, to: Leaving) -> Pc {
+        match to {
+            Leaving::Release => Pc::L2 { s, w, linger: false },
+            Leaving::LetGo => Pc::L4 { s, w },
+            Leaving::GiveBack => Pc::G2 { s, w },
         }
     }
 

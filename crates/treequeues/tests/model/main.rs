@@ -13,6 +13,7 @@
 //! - `live`: from every state all that live come to an end.
 //! - `scenarios`: small mixes of processes, explored exhaustively.
 //! - `shutdowns`: the same of queues that are shut down.
+//! - `returned`, `gap`: the same of items that come back, of full and of the size, with the steps left out that these need.
 //! - `mutations`: the protocol with a step left out, and the property that then fails.
 //! - `walks`: larger mixes, walked at random.
 //!
@@ -24,6 +25,7 @@
 mod calls;
 mod cast;
 mod explore;
+mod gap;
 mod get;
 mod live;
 mod memory;

@@ -257,6 +257,8 @@ pub struct Memory {
     pub slots: [Slot; MAX_CAPACITY],
     pub head: Ticket,
     pub tail: Ticket,
+    /// One past the highest ticket that was used up otherwise than by an item that was taken in order.
+    pub gap: Ticket,
     pub tree: Tree,
     pub entries: [Entry; MAX_PROCESSES],
     /// Bits of the participants whose lock is held, that is, who live.
@@ -275,6 +277,7 @@ impl Memory {
             slots: [empty; MAX_CAPACITY],
             head: 0,
             tail: 0,
+            gap: 0,
             tree: Tree::EMPTY,
             entries,
             locks: ((1u16 << participants) - 1) as u8,

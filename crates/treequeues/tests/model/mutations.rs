@@ -1,7 +1,7 @@
 //! The protocol with a step left out or made wrong: the exploration must notice.
 //!
 //! Each test names a scenario that holds without the mutation, and a property that fails with it. Those of the tree are in
-//! `returned`.
+//! `returned`, those of the gap in `gap`. One step is no such case: see the last test.
 
 use stateright::{Checker, HasDiscoveries, Model};
 
@@ -78,12 +78,6 @@ fn without_burning_a_ticket_in_the_way() {
 }
 
 #[test]
-fn without_the_second_load_of_the_root_before_taking_a_returned_item() {
-    let mutation = Mutation { no_version_before_taking_returned: true, ..Mutation::default() };
-    fails(ring(3).producers(1, 5).consumers(1).give_backs(1).aborts(1), mutation, &[PRODUCER_ORDER]);
-}
-
-#[test]
 fn taking_any_returned_item() {
     let mutation = Mutation { any_returned: true, ..Mutation::default() };
     fails(
@@ -129,24 +123,6 @@ fn going_on_after_a_pass_that_failed() {
     );
 }
 
-/// The first producer burns the item of the second one, which may then use up a lap.
-fn a_burner_may_be_left_behind() -> Scenario {
-    let scenario = ring(3).producers(1, 1).producers(1, 6).consumers(1).aborts(1);
-    scenario.begun_by(&[Call::Put(1), Call::Abort(1), Call::Abort(1)])
-}
-
-#[test]
-fn jumping_without_a_raise() {
-    let mutation = Mutation { jumps_without_raise: true, ..Mutation::default() };
-    refutes(a_burner_may_be_left_behind(), mutation, &[PRODUCER_ORDER, NEWCOMER_ORDER]);
-}
-
-#[test]
-fn jumping_before_the_raise() {
-    let mutation = Mutation { jumps_before_raise: true, ..Mutation::default() };
-    refutes(a_burner_may_be_left_behind(), mutation, &[PRODUCER_ORDER, NEWCOMER_ORDER]);
-}
-
 #[test]
 fn jumping_one_ticket_too_far() {
     let mutation = Mutation { jumps_too_far: true, ..Mutation::default() };
@@ -190,7 +166,11 @@ fn sweeping_each_slot_only_once() {
 #[test]
 fn sweeping_without_a_raise() {
     let mutation = Mutation { sweep_without_raise: true, ..Mutation::default() };
-    fails(ring(2).producers(1, 2).consumers(2).sweepers(1).crashes(1).honest(), mutation, &[RETURNED_FIRST]);
+    fails(
+        ring(2).producers(1, 2).consumers(2).sweepers(1).crashes(1).honest().keeping().lone(),
+        mutation,
+        &[RETURNED_FIRST],
+    );
 }
 
 #[test]
@@ -250,8 +230,20 @@ fn a_batch_counts_what_is_in_order_alone() {
     fails(ring(3).producers(1, 2).batch_consumers(1, 2).give_backs(1).honest(), mutation, &[EMPTY]);
 }
 
+/// The first producer burns the item of the second one, which may then use up a lap.
+fn a_burner_may_be_left_behind() -> Scenario {
+    let scenario = ring(3).producers(1, 1).producers(1, 6).consumers(1).aborts(1).keeping();
+    scenario.begun_by(&[Call::Put(1), Call::Abort(1), Call::Abort(1)])
+}
+
 #[test]
 #[ignore = "some million states, for `make soak`"]
 fn soak_a_burner_is_left_behind_by_a_jump() {
     holds(a_burner_may_be_left_behind());
+    // A consumer that starts over looks anew. The list that another one has kept since before the burn would hide the item from that
+    // one, and two that keep lists are too many to be explored: on record that one alone needs no version that moves.
+    for (jumps_without_raise, jumps_before_raise) in [(true, false), (false, true)] {
+        let mutation = Mutation { jumps_without_raise, jumps_before_raise, ..Mutation::default() };
+        holds(a_burner_may_be_left_behind().mutated(mutation));
+    }
 }

@@ -113,6 +113,8 @@ impl Process {
                 | Pc::J { .. }
                 | Pc::Lingering { .. }
                 | Pc::L4 { .. }
+                | Pc::LT { .. }
+                | Pc::LF { .. }
                 | Pc::N0
                 | Pc::N { .. }
                 | Pc::D0

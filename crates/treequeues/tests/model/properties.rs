@@ -16,6 +16,7 @@
 //! - **damage**: no operation sees what it would call a damaged ring; and whoever starts over does so because something has
 //!   moved, so a lone call ends (the newcomer's steps are counted).
 //! - **tree**: what is RETURNED has all its bits, so that nobody has to look elsewhere.
+//! - **size**: where no slot is held, the items are counted by the cursors, the gap, and a look at what lies between tail and gap.
 //! - **alone**: in every state each process would end its call if all others stopped there.
 //! - **honest**: no put says full while one slot was FREE from its beginning to its end, no get says empty while one
 //!   item was READY or RETURNED from its beginning to its end.
@@ -29,7 +30,7 @@ use std::sync::{Arc, Mutex};
 use stateright::{Model, Property};
 
 use crate::explore::{Action, RingModel, State};
-use crate::memory::{Fault, Items, MAX_ITEMS, Memory, NO_ITEM, Owner, Phase, bit};
+use crate::memory::{Fault, Items, MAX_ITEMS, Memory, NO_ITEM, Owner, Phase, Ticket, bit};
 use crate::protocol::Protocol;
 use crate::steps::Pc;
 
@@ -60,6 +61,7 @@ pub const DRAINED: &str = "shutdown: drained, and nothing comes any more";
 pub const FULL: &str = "honest: full means full";
 pub const TAIL: &str = "words: the tail passes nothing that comes in order";
 pub const NO_DAMAGE: &str = "honest: nothing is called damaged";
+pub const SIZE: &str = "honest: the size is exact where nobody holds a slot";
 pub const BITS: &str = "tree: what is RETURNED has its bits";
 pub const ALONE: &str = "alone: each call comes to its end";
 pub const EMPTY: &str = "honest: empty means empty";
@@ -97,6 +99,7 @@ pub fn all() -> Vec<Property<RingModel>> {
             })
         }),
         always(ALONE, |model, s| !model.scenario.lone || each_goes_on_alone(model, s)),
+        always(SIZE, size_is_exact),
         always(FULL, |_, s| fault(s) != Fault::FullWithAFreeSlot),
         always(EMPTY, |_, s| fault(s) != Fault::EmptyWithAnItem),
     ]
@@ -317,6 +320,31 @@ fn each_goes_on_alone(model: &RingModel, state: &State) -> bool {
         }
         false
     })
+}
+
+/// Where no slot is held, the cursors, the gap and a look at what lies between tail and gap count the items.
+fn size_is_exact(model: &RingModel, state: &State) -> bool {
+    let (memory, protocol, capacity) = (&state.memory, &model.protocol, model.scenario.capacity);
+    let slots = &memory.slots[..usize::from(capacity)];
+    if !protocol.has_gap
+        || memory.ledger.fault != Fault::None
+        || slots.iter().any(|slot| slot.word.phase.is_owned())
+    {
+        return true;
+    }
+    let is_ready = |t: &Ticket| {
+        let w = protocol.word(memory, *t);
+        w.phase == Phase::Ready && protocol.delta(w, *t) == 0
+    };
+    let used_up = |t: Ticket| protocol.used_up_to(protocol.word(memory, t), t) > t;
+    let head = (memory.head..).find(|t| !used_up(*t)).expect("some ticket is not used up");
+    let first = memory.tail.max(head.saturating_sub(capacity));
+    let tail = (first..head).find(is_ready).unwrap_or(head);
+    let end = memory.gap.clamp(tail, head);
+    let in_order = (tail..end).filter(is_ready).count() + usize::from(head - end);
+    let count = |like: fn(Phase) -> bool| slots.iter().filter(|slot| like(slot.word.phase)).count();
+    let returned = count(|phase| phase == Phase::Returned);
+    in_order + returned == count(|phase| matches!(phase, Phase::Ready | Phase::Returned))
 }
 
 fn words_are_sound(model: &RingModel, state: &State) -> bool {

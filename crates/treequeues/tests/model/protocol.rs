@@ -34,8 +34,6 @@ pub struct Mutation {
     pub no_version_before_taking: bool,
     /// T5: take the lowest RETURNED found without the second load of the root.
     pub no_version_before_taking_returned: bool,
-    /// T6: take a RETURNED slot of the list whatever ticket it has.
-    pub no_ticket_before_taking_returned: bool,
     /// T2: take the first RETURNED found, not the one with the lowest ticket.
     pub any_returned: bool,
     /// T3, T4: take bits away whatever the word is by now.
@@ -78,6 +76,26 @@ pub struct Mutation {
     pub no_head_help: bool,
     /// R2: claim the candidate and leave the tickets in the way as they are.
     pub no_burn: bool,
+    /// A: do not raise the gap before an abort.
+    pub no_gap_at_abort: bool,
+    /// A: raise it after the abort.
+    pub gap_after_abort: bool,
+    /// RG: do not raise it before a burn.
+    pub no_gap_at_burn: bool,
+    /// LT: do not raise it before a release.
+    pub no_gap_at_release: bool,
+    /// LT: nor before a view that lingered is let go.
+    pub no_gap_at_let_go: bool,
+    /// LT: nor before a give back.
+    pub no_gap_at_give_back: bool,
+    /// S: nor in a sweep.
+    pub no_gap_at_sweep: bool,
+    /// Raise it with a store, not to the maximum.
+    pub gap_by_store: bool,
+    /// RF: look as far as the tail says.
+    pub full_without_the_gap: bool,
+    /// RF: look as far as the gap says.
+    pub full_without_the_tail: bool,
     /// Sweep: free the entry first, then return the slots.
     pub entry_freed_first: bool,
     /// Sweep: compare the owner's id alone.
@@ -124,6 +142,8 @@ pub struct Protocol {
     pub capacity: u8,
     /// Whether tickets that are still being written are passed: the real ring does so with what is far behind alone.
     pub passes: bool,
+    /// Whether the gap is raised and looked at.
+    pub has_gap: bool,
     pub shape: Shape,
     pub mutation: Mutation,
     /// For each item all items of its producer.
@@ -154,6 +174,15 @@ impl Protocol {
             0 => 0,
             laps => (laps - 1) * self.capacity + self.slot(t) as u8 + 1,
         }
+    }
+
+    /// One past the last ticket that slot `s` has used up once it leaves the word `w` for FREE.
+    pub fn used_up_by(&self, s: u8, w: Word) -> Ticket {
+        w.reach * self.capacity + s + 1
+    }
+
+    pub fn raise_gap(&self, m: &mut Memory, to: Ticket) {
+        m.gap = if self.mutation.gap_by_store { to } else { m.gap.max(to) };
     }
 
     /// Moves the tail, which was read as `from`: past nothing that is an item in order or may become one.
@@ -193,6 +222,9 @@ impl Protocol {
             }
             Pc::R0
             | Pc::R1 { .. }
+            | Pc::RT { .. }
+            | Pc::RF { .. }
+            | Pc::RG { .. }
             | Pc::R1Head { .. }
             | Pc::R1Again { .. }
             | Pc::R2 { .. }
@@ -210,6 +242,7 @@ impl Protocol {
             | Pc::C2Again { .. }
             | Pc::C2RaiseAgain { .. }
             | Pc::A1 { .. }
+            | Pc::AF { .. }
             | Pc::A2 { .. }
             | Pc::W1 { .. }
             | Pc::W2 { .. } => self.end_put(m, me, pc),
@@ -239,6 +272,8 @@ impl Protocol {
             | Pc::B6 { .. } => self.borrow_ready(m, me, pc),
             Pc::Borrowed { .. }
             | Pc::L1 { .. }
+            | Pc::LT { .. }
+            | Pc::LF { .. }
             | Pc::L2 { .. }
             | Pc::Lingering { .. }
             | Pc::L4 { .. }
@@ -250,6 +285,7 @@ impl Protocol {
             | Pc::S1Entry { .. }
             | Pc::S2 { .. }
             | Pc::S2Raise { .. }
+            | Pc::S2F { .. }
             | Pc::S2Cas { .. }
             | Pc::S3 { .. }
             | Pc::S4 { .. } => self.sweep(m, pc),

@@ -32,22 +32,48 @@ impl Protocol {
 
     pub fn reserve(&self, m: &mut Memory, me: Owner, item: u8, pc: Pc) -> Pc {
         match pc {
-            Pc::R0 => Pc::R1 { h: m.head, t: m.head, lead: 0, in_way: None, free: false },
-            Pc::R1 { h, t, lead, in_way, free } => {
+            Pc::R0 => {
+                let h = m.head;
+                Pc::R1 { h, t: h, lead: 0, in_way: None, free: false, end: h + self.capacity }
+            }
+            Pc::R1 { h, t, lead, in_way, free, end } => {
                 let w = self.word(m, t);
                 match self.outlook(w, t) {
                     Outlook::Candidate if in_way.is_some() && !self.mutation.no_burn => {
-                        Pc::R2 { h, c: t, t: h }
+                        if !self.has_gap || self.mutation.no_gap_at_burn {
+                            Pc::R2 { h, c: t, t: h }
+                        } else {
+                            Pc::RG { h, c: t }
+                        }
                     }
                     Outlook::Candidate => Pc::R3 { h, c: t },
                     Outlook::Behind => damage(m),
-                    Outlook::InTheWay => self.next_look(h, t, lead, in_way.or(Some(Seen { t, w })), free),
+                    Outlook::InTheWay if t == h && self.has_gap => {
+                        Pc::RT { h, lead, in_way: Some(Seen { t, w }), free }
+                    }
+                    Outlook::InTheWay => {
+                        self.next_look(h, t, lead, in_way.or(Some(Seen { t, w })), free, end)
+                    }
                     Outlook::UsedUp { far: true, .. } => Pc::R1Head { h },
+                    Outlook::UsedUp { free: seen, .. } if t == h && self.has_gap => {
+                        Pc::RT { h, lead: 1, in_way, free: seen }
+                    }
                     Outlook::UsedUp { free: seen, .. } => match in_way {
                         Some(in_way) => Pc::R1Again { in_way },
-                        None => self.next_look(h, t, lead + 1, None, free || seen),
+                        None => self.next_look(h, t, lead + 1, None, free || seen, end),
                     },
                 }
+            }
+            Pc::RT { h, lead, in_way, free } => Pc::RF { h, lead, in_way, free, tail: m.tail },
+            Pc::RF { h, lead, in_way, free, tail } => {
+                let tail = if self.mutation.full_without_the_tail { 0 } else { tail };
+                let gap = if self.mutation.full_without_the_gap { 0 } else { m.gap };
+                let end = (h + self.capacity).min(gap.max(tail) + self.capacity);
+                self.next_look(h, h, lead, in_way, free, end)
+            }
+            Pc::RG { h, c } => {
+                self.raise_gap(m, c);
+                Pc::R2 { h, c, t: h }
             }
             Pc::R1Head { h } if m.head == h => damage(m),
             Pc::R1Head { .. } => Pc::R0,
@@ -111,9 +137,9 @@ impl Protocol {
         }
     }
 
-    fn next_look(&self, h: Ticket, t: Ticket, lead: u8, in_way: Option<Seen>, free: bool) -> Pc {
-        if t + 1 < h + self.capacity {
-            Pc::R1 { h, t: t + 1, lead, in_way, free }
+    fn next_look(&self, h: Ticket, t: Ticket, lead: u8, in_way: Option<Seen>, free: bool, end: Ticket) -> Pc {
+        if t + 1 < end {
+            Pc::R1 { h, t: t + 1, lead, in_way, free, end }
         } else if lead > 0 && !self.mutation.no_head_help {
             Pc::R6 { h, lead, free }
         } else {
@@ -152,10 +178,18 @@ impl Protocol {
                 self.raise_again(m, self.slot(c) as u8);
                 Pc::PutDone
             }
-            Pc::A1 { s } => Pc::A2 { s, w: m.slots[usize::from(s)].word },
+            Pc::A1 { s } => self.before_abort(s, m.slots[usize::from(s)].word),
+            Pc::AF { s, w } => {
+                self.raise_gap(m, self.used_up_by(s, w));
+                if self.mutation.gap_after_abort { Pc::PutDone } else { Pc::A2 { s, w } }
+            }
             Pc::A2 { s, w } => {
                 let free = Word::nobodys(Phase::Free, w.reach + 1);
-                if self.cas(m, usize::from(s), w, free) { Pc::PutDone } else { Pc::A1 { s } }
+                match self.cas(m, usize::from(s), w, free) {
+                    true if self.has_gap && self.mutation.gap_after_abort => Pc::AF { s, w },
+                    true => Pc::PutDone,
+                    false => Pc::A1 { s },
+                }
             }
             Pc::W1 { s } => Pc::W2 { s, w: m.slots[usize::from(s)].word },
             Pc::W2 { s, w } => {
@@ -165,6 +199,17 @@ impl Protocol {
                 if self.cas(m, usize::from(s), w, to) { Pc::Lingering { s } } else { Pc::W1 { s } }
             }
             _ => unreachable!(),
+        }
+    }
+}
+
+impl Protocol {
+    /// An abort that has loaded the word.
+    pub fn before_abort(&self, s: u8, w: Word) -> Pc {
+        if !self.has_gap || self.mutation.no_gap_at_abort || self.mutation.gap_after_abort {
+            Pc::A2 { s, w }
+        } else {
+            Pc::AF { s, w }
         }
     }
 }

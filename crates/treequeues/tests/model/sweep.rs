@@ -32,11 +32,15 @@ impl Protocol {
                 match w.phase {
                     _ if !self.is_targets(w, p) => self.next_swept(p, s),
                     Phase::Reading => Pc::S2Raise { p, s, w, number: 0 },
-                    _ => Pc::S2Cas { p, s, w },
+                    _ => self.before_sweeping(p, s, w),
                 }
             }
+            Pc::S2F { p, s, w } => {
+                self.raise_gap(m, self.used_up_by(s, w));
+                Pc::S2Cas { p, s, w }
+            }
             Pc::S2Raise { p, s, w, number } => match self.raise(m, s, number) {
-                true => Pc::S2Cas { p, s, w },
+                true => self.before_sweeping(p, s, w),
                 false => Pc::S2Raise { p, s, w, number: number + 1 },
             },
             Pc::S2Cas { p, s, w } => {
@@ -72,6 +76,14 @@ impl Protocol {
                 if self.mutation.entry_freed_first { Pc::S2 { p, s: 0 } } else { Pc::SweepDone }
             }
             _ => unreachable!(),
+        }
+    }
+
+    fn before_sweeping(&self, p: Target, s: u8, w: Word) -> Pc {
+        if !self.has_gap || self.mutation.no_gap_at_sweep {
+            Pc::S2Cas { p, s, w }
+        } else {
+            Pc::S2F { p, s, w }
         }
     }
 

@@ -366,11 +366,8 @@ impl Protocol {
             }
             Pc::T6Ticket { look, found, w } => {
                 let is_the_same = m.slots[self.slot(found.first())].ticket == found.first();
-                if is_the_same || mutation.no_ticket_before_taking_returned {
-                    Pc::T6 { look, found, w }
-                } else {
-                    Protocol::next_found(look, found)
-                }
+                // No path was found on which it is another's and can be had: it costs nothing to be sure.
+                if is_the_same { Pc::T6 { look, found, w } } else { Protocol::next_found(look, found) }
             }
             Pc::T6 { look, found, w } => {
                 let s = self.slot(found.first());

@@ -1,0 +1,103 @@
+//! How many items there are, without a look at every slot.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::returned::Kept;
+use super::{Position, Ring, phase_of};
+use crate::error::Corrupted;
+use crate::word::Phase;
+
+/// So many slots, and so many tickets between tail and gap, are looked at each time: some ten microseconds.
+const MAX_LOOK: u64 = 1024;
+/// A longer look that took t is due again after so many times t, and not before `MIN_INTERVAL`: a quarter of a percent of a processor.
+const INTERVAL_IN_LOOKS: u32 = 400;
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A longer look of this process, and when the next one is due. Never shared with others.
+#[derive(Debug, Default)]
+pub(crate) struct LongLook(Mutex<Option<(Instant, usize)>>);
+
+impl LongLook {
+    /// What the last look came to, or what this one does, if it is due.
+    fn get(&self, look: impl FnOnce() -> Result<usize, Corrupted>) -> Result<usize, Corrupted> {
+        // Whoever panicked with it has left a whole result, or none.
+        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some((due, result)) = *last
+            && now < due
+        {
+            return Ok(result);
+        }
+        let result = look()?;
+        let took = now.elapsed();
+        *last = Some((now + took + MIN_INTERVAL.max(INTERVAL_IN_LOOKS * took), result));
+        Ok(result)
+    }
+}
+
+impl Ring<'_> {
+    /// How many items there are. In a ring of up to `MAX_LOOK` slots, each is looked at. In a larger one items in order are counted by the
+    /// cursors (R7): exact where no slot is held; else each of those that are held beyond the tail may count as an item.
+    pub(crate) fn size(self, kept: &Kept, holes: &LongLook) -> Result<usize, Corrupted> {
+        if self.slots.len() as u64 <= MAX_LOOK {
+            return self.count_words(|phase| matches!(phase, Phase::Ready | Phase::Returned));
+        }
+        let head = self.first_not_used_up()?;
+        let tail = self.first_item_or_writer(head)?;
+        let gap = self.control.gap.load(crate::sync::Ordering::Acquire);
+        // Signed distances, as in `end_of_free`.
+        let in_order =
+            (head.ticket.wrapping_sub(tail.ticket) as i64).clamp(0, self.slots.len() as i64) as u64;
+        let looked_at = (gap.wrapping_sub(tail.ticket) as i64).clamp(0, in_order as i64) as u64;
+        let not_items = || {
+            let mut count = 0;
+            for at in self.lap_from(tail).take(looked_at as usize) {
+                let word = self.word(at.slot);
+                let is_item = phase_of(at.slot, word)? == Phase::Ready && word.laps_ahead_of(at.lap) == 0;
+                count += usize::from(!is_item);
+            }
+            Ok(count)
+        };
+        let holes = if looked_at <= MAX_LOOK { not_items()? } else { holes.get(not_items)? };
+        let returned = self.count_returned(kept, MAX_LOOK as usize)?;
+        Ok((in_order as usize).saturating_sub(holes) + returned)
+    }
+
+    /// The head, past what is used up: whoever uses up a ticket moves it afterwards, and may have died before.
+    fn first_not_used_up(self) -> Result<Position, Corrupted> {
+        let head = self.head();
+        for at in self.lap_from(head).take(MAX_LOOK as usize) {
+            if self.laps_used_up(at)?.is_none() {
+                return Ok(at);
+            }
+        }
+        Ok(head)
+    }
+
+    /// The tail, past what was used up and is no item in order: whoever takes one moves it afterwards.
+    fn first_item_or_writer(self, head: Position) -> Result<Position, Corrupted> {
+        let lap_before_head = head.ticket.saturating_sub(self.slots.len() as u64);
+        let tail = self.position(self.tail().ticket.max(lap_before_head));
+        for at in self.lap_from(tail).take(MAX_LOOK as usize) {
+            let word = self.word(at.slot);
+            let is_passed = at.ticket != head.ticket
+                && !matches!(
+                    (phase_of(at.slot, word)?, word.laps_ahead_of(at.lap)),
+                    (Phase::Ready | Phase::Writing, 0)
+                );
+            if !is_passed {
+                return Ok(at);
+            }
+        }
+        Ok(tail)
+    }
+
+    fn count_words(self, like: impl Fn(Phase) -> bool) -> Result<usize, Corrupted> {
+        let mut count = 0;
+        for (slot, word) in self.words().enumerate() {
+            count += usize::from(like(phase_of(slot, word)?));
+        }
+        Ok(count)
+    }
+}
