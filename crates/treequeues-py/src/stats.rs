@@ -10,7 +10,7 @@ use crate::outcome;
 
 /// One look at the queue.
 pub fn to_python<'py>(py: Python<'py>, queue: &Queue) -> PyResult<Bound<'py, PyAny>> {
-    let stats = queue.stats().map_err(outcome::attach_error)?;
+    let stats = py.detach(|| queue.stats()).map_err(outcome::attach_error)?;
     let classes = py.import("treequeues._stats")?;
     let item_nbytes = queue.schema().item_nbytes();
     let by_participant = stats

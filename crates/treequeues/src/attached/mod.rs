@@ -32,6 +32,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use crate::error::AttachError;
 use crate::fork::{self, FileIdentity, NoFork};
 use crate::format::Slot;
+use crate::monitor::Stats;
 use crate::names::{Farewell, Rounds};
 use crate::participant::{Participant, Refusal};
 use crate::ring::{Claim, Kept, LongLook, Ring};
@@ -55,9 +56,10 @@ pub(crate) struct Attached {
     threads: Threads,
     producers: Patience,
     consumers: Patience,
-    /// What was found RETURNED, and what lies between tail and gap.
+    /// What was found RETURNED, what lies between tail and gap, and what all slots were seen to be.
     kept: Kept,
-    holes: LongLook,
+    holes: LongLook<usize>,
+    slots_seen: LongLook<Stats>,
 }
 
 /// An attachment in the list of this process and its parents.
@@ -190,6 +192,7 @@ impl Attached {
             consumers: Patience::new(),
             kept: Kept::default(),
             holes: LongLook::default(),
+            slots_seen: LongLook::default(),
         };
         // What the dead held came back on the way.
         attached.wake_everyone();
@@ -219,6 +222,16 @@ impl Attached {
 
     pub(crate) fn schema(&self) -> &Schema {
         self.segment.schema()
+    }
+
+    /// What is in the queue, what was done to it, and who holds what.
+    pub(crate) fn stats(&self) -> Result<Stats, AttachError> {
+        let me = &self.participant;
+        let mut stats = Stats::of_attached(&self.segment, me.locks(), me.id(), &self.slots_seen)?;
+        if Stats::may_be_of_an_earlier_look(self.segment.layout().capacity) {
+            stats.snapshot.ready = self.len()?;
+        }
+        Ok(stats)
     }
 
     pub(crate) fn slot(&self, claim: &Claim) -> &Slot {

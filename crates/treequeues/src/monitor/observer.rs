@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::stats::{Stats, Tally};
+use super::stats::Stats;
 use super::values::{EntryValues, ShutdownValues, SlotValues};
 use crate::error::AttachError;
 use crate::fork::{self, Descriptor};
@@ -14,6 +14,7 @@ use crate::layout::Layout;
 use crate::liveness::is_alive;
 use crate::name::QueueName;
 use crate::names::{self, NameState};
+use crate::ring::LongLook;
 use crate::schema::Schema;
 use crate::segment::{Preamble, SegmentId, has_name, read_at};
 use crate::word::{Phase, Word};
@@ -45,6 +46,7 @@ pub struct Observer {
     file: Descriptor,
     preamble: Preamble,
     schema: Arc<Schema>,
+    slots_seen: LongLook<Stats>,
 }
 
 /// An item as it was when somebody looked, still in the queue then.
@@ -72,7 +74,7 @@ impl Observer {
         let (file, preamble) = names::look_at(name)?;
         file.leave_to_children(&mut fork::hold_off());
         let schema = Arc::new(preamble.schema.clone());
-        Ok(Self { name: name.clone(), file, preamble, schema })
+        Ok(Self { name: name.clone(), file, preamble, schema, slots_seen: LongLook::default() })
     }
 
     /// The queue's name.
@@ -138,7 +140,7 @@ impl Observer {
         names::state_of(&self.file, &self.name)
     }
 
-    /// What is in the queue now, what was done to it, and who holds what.
+    /// What is in the queue now, what was done to it, and who holds what: of slots as old as in `Queue::stats`.
     ///
     /// # Errors
     /// If the segment is damaged, or cannot be read.
@@ -147,16 +149,19 @@ impl Observer {
             self.preamble.layout;
         let entries = self.read(entries_offset, participants as usize * size_of::<Entry>())?;
         let entries: Vec<_> = entries.chunks_exact(size_of::<Entry>()).map(EntryValues::parse).collect();
-        let mut tally = Tally::new(&self.preamble.layout, &entries, |id| is_alive(self.file.as_fd(), id))?;
-        for first in (0..capacity).step_by(CHUNK_SLOTS) {
-            let count = CHUNK_SLOTS.min(capacity - first);
-            let slots = self.read(slots_offset + first * size_of::<Slot>(), count * size_of::<Slot>())?;
-            for slot in slots.chunks_exact(size_of::<Slot>()) {
-                tally.count(&SlotValues::parse(slot))?;
-            }
-        }
         let control = self.read(control_offset, size_of::<Control>())?;
-        Ok(tally.finish(ShutdownValues::parse(&control))?)
+        let shutdown = ShutdownValues::parse(&control);
+        let is_alive = |id| is_alive(self.file.as_fd(), id);
+        Stats::of(&self.preamble.layout, &entries, is_alive, shutdown, &self.slots_seen, |tally| {
+            for first in (0..capacity).step_by(CHUNK_SLOTS) {
+                let count = CHUNK_SLOTS.min(capacity - first);
+                let slots = self.read(slots_offset + first * size_of::<Slot>(), count * size_of::<Slot>())?;
+                for slot in slots.chunks_exact(size_of::<Slot>()) {
+                    tally.count(&SlotValues::parse(slot))?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// The oldest item, as it is now: it stays in the queue. `None` if there is none, or if others were faster each time.

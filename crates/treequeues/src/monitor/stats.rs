@@ -11,9 +11,12 @@ use crate::error::{AttachError, Corrupted, Shutdown};
 use crate::format::COUNTERS;
 use crate::layout::Layout;
 use crate::liveness::{EntryState, Locks};
+use crate::ring::LongLook;
 use crate::segment::Segment;
 use crate::word::{Owner, Phase, Word};
 
+/// So many slots are looked at each time: some ten microseconds.
+const MAX_ALWAYS_LOOKED_AT: usize = 4096;
 /// Held slots that a look lists one by one. All of them are counted.
 const MAX_HELD_LISTED: usize = 4096;
 
@@ -88,22 +91,51 @@ pub enum WhatFor {
 
 impl Stats {
     /// Of a queue that this process is attached to, as participant `me`.
-    pub(crate) fn of_attached(segment: &Segment, locks: &Locks, me: u32) -> Result<Self, AttachError> {
+    pub(crate) fn of_attached(
+        segment: &Segment,
+        locks: &Locks,
+        me: u32,
+        slots_seen: &LongLook<Self>,
+    ) -> Result<Self, AttachError> {
         // A descriptor that was closed and opened again as another file would call everybody dead.
         locks.are_of(segment)?;
         let entries: Vec<_> = segment.entries().iter().map(EntryValues::load).collect();
-        let mut tally =
-            Tally::new(
-                segment.layout(),
-                &entries,
-                |id| {
-                    if id == me { Ok(true) } else { locks.is_locked(id) }
-                },
-            )?;
-        for slot in segment.slots() {
-            tally.count(&SlotValues::load(slot))?;
+        let shutdown = ShutdownValues::load(segment.control());
+        let is_alive = |id| if id == me { Ok(true) } else { locks.is_locked(id) };
+        Self::of(segment.layout(), &entries, is_alive, shutdown, slots_seen, |tally| {
+            Ok(segment.slots().iter().try_for_each(|slot| tally.count(&SlotValues::load(slot)))?)
+        })
+    }
+
+    /// Whether what is said of slots may be of an earlier look.
+    pub(crate) fn may_be_of_an_earlier_look(capacity: usize) -> bool {
+        capacity > MAX_ALWAYS_LOOKED_AT
+    }
+
+    /// Of a table of participants, and of slots that `count_slots` looks at if a look is due, or if they are few.
+    pub(super) fn of(
+        layout: &Layout,
+        entries: &[EntryValues],
+        is_alive: impl Fn(u32) -> io::Result<bool>,
+        shutdown: ShutdownValues,
+        slots_seen: &LongLook<Self>,
+        count_slots: impl FnOnce(&mut Tally) -> Result<(), AttachError>,
+    ) -> Result<Self, AttachError> {
+        let mut tally = Tally::new(layout, entries, is_alive)?;
+        if layout.capacity <= MAX_ALWAYS_LOOKED_AT {
+            count_slots(&mut tally)?;
+            return Ok(tally.finish(shutdown)?);
         }
-        Ok(tally.finish(ShutdownValues::load(segment.control()))?)
+        let mut tally = Some(tally);
+        let seen = slots_seen.get(|| {
+            let mut tally = tally.take().expect("the one look of this call");
+            count_slots(&mut tally)?;
+            Ok::<_, AttachError>(tally.finish(shutdown)?)
+        })?;
+        match tally {
+            Some(tally) => Ok(tally.with_slots_of(seen).finish(shutdown)?),
+            None => Ok(seen),
+        }
     }
 }
 
@@ -198,6 +230,24 @@ impl Tally {
             self.stats.held.push(HeldSlot { slot, ticket, participant: id, what_for, held_for });
         }
         Ok(())
+    }
+
+    /// Takes over what an earlier look has seen of the slots.
+    fn with_slots_of(mut self, seen: Stats) -> Self {
+        let stats = &mut self.stats;
+        stats.snapshot = Snapshot { participants: stats.snapshot.participants, ..seen.snapshot };
+        (stats.held, stats.most_deaths) = (seen.held, seen.most_deaths);
+        for participant in &mut stats.participants {
+            let is_the_same = |other: &&ParticipantStats| {
+                (other.id, other.pid, other.attached_at)
+                    == (participant.id, participant.pid, participant.attached_at)
+            };
+            if let Some(then) = seen.participants.iter().find(is_the_same) {
+                (participant.writing, participant.reading) = (then.writing, then.reading);
+                (participant.lingering, participant.longest_hold) = (then.lingering, then.longest_hold);
+            }
+        }
+        self
     }
 
     pub(super) fn finish(mut self, shutdown: ShutdownValues) -> Result<Stats, Corrupted> {

@@ -1,11 +1,12 @@
 //! How many items there are, without a look at every slot.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::returned::Kept;
 use super::{Position, Ring, phase_of};
 use crate::error::Corrupted;
+use crate::sync::Ordering;
 use crate::word::Phase;
 
 /// So many slots, and so many tickets between tail and gap, are looked at each time: some ten microseconds.
@@ -14,24 +15,30 @@ const MAX_LOOK: u64 = 1024;
 const INTERVAL_IN_LOOKS: u32 = 400;
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A longer look of this process, and when the next one is due. Never shared with others.
-#[derive(Debug, Default)]
-pub(crate) struct LongLook(Mutex<Option<(Instant, usize)>>);
+/// What a longer look of this process came to, and when the next one is due. Never shared with others.
+#[derive(Debug)]
+pub(crate) struct LongLook<T>(Mutex<Option<(Instant, T)>>);
 
-impl LongLook {
+impl<T> Default for LongLook<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T: Clone> LongLook<T> {
     /// What the last look came to, or what this one does, if it is due.
-    fn get(&self, look: impl FnOnce() -> Result<usize, Corrupted>) -> Result<usize, Corrupted> {
+    pub(crate) fn get<E>(&self, look: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         // Whoever panicked with it has left a whole result, or none.
-        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if let Some((due, result)) = *last
-            && now < due
+        if let Some((due, result)) = &*last
+            && now < *due
         {
-            return Ok(result);
+            return Ok(result.clone());
         }
         let result = look()?;
         let took = now.elapsed();
-        *last = Some((now + took + MIN_INTERVAL.max(INTERVAL_IN_LOOKS * took), result));
+        *last = Some((now + took + MIN_INTERVAL.max(INTERVAL_IN_LOOKS * took), result.clone()));
         Ok(result)
     }
 }
@@ -39,13 +46,13 @@ impl LongLook {
 impl Ring<'_> {
     /// How many items there are. In a ring of up to `MAX_LOOK` slots, each is looked at. In a larger one items in order are counted by the
     /// cursors (R7): exact where no slot is held; else each of those that are held beyond the tail may count as an item.
-    pub(crate) fn size(self, kept: &Kept, holes: &LongLook) -> Result<usize, Corrupted> {
+    pub(crate) fn size(self, kept: &Kept, holes: &LongLook<usize>) -> Result<usize, Corrupted> {
         if self.slots.len() as u64 <= MAX_LOOK {
             return self.count_words(|phase| matches!(phase, Phase::Ready | Phase::Returned));
         }
         let head = self.first_not_used_up()?;
         let tail = self.first_item_or_writer(head)?;
-        let gap = self.control.gap.load(crate::sync::Ordering::Acquire);
+        let gap = self.control.gap.load(Ordering::Acquire);
         // Signed distances, as in `end_of_free`.
         let in_order =
             (head.ticket.wrapping_sub(tail.ticket) as i64).clamp(0, self.slots.len() as i64) as u64;
@@ -57,7 +64,7 @@ impl Ring<'_> {
                 let is_item = phase_of(at.slot, word)? == Phase::Ready && word.laps_ahead_of(at.lap) == 0;
                 count += usize::from(!is_item);
             }
-            Ok(count)
+            Ok::<_, Corrupted>(count)
         };
         let holes = if looked_at <= MAX_LOOK { not_items()? } else { holes.get(not_items)? };
         let returned = self.count_returned(kept, MAX_LOOK as usize)?;
