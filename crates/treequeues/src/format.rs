@@ -3,10 +3,10 @@
 //! ```text
 //!  offset            size             content
 //!  0                 256              Header: written once, before anyone else can see the segment
-//!  256               448              Control: cursors, the tree's root, gap, shutdown flag, two wake-up words, who shut it down; a cache
-//!                                     line each
-//!  704               256 * P          participants: P entries, with what each has counted
-//!  704 + 256 * P     64 * capacity    slots: state word and metadata, a cache line each
+//!  256               640              Control: cursors, the tree's root, gap, two wake-up words, marks of those who spin, time of the last
+//!                                     sweep, shutdown; a cache line each
+//!  896               256 * P          participants: P entries, with what each has counted
+//!  896 + 256 * P     64 * capacity    slots: state word and metadata, a cache line each
 //!  ...               8 * words        tree: its words below the root, the last level first (`ring::tree`); from 33 slots on
 //!  ...               schema_nbytes    schema: UTF-8 JSON, `Schema::to_json`
 //!  ...                                leaves: one array [capacity, *shape] a leaf, its base aligned to 64 bytes, to 4096
@@ -87,7 +87,7 @@ impl<T> std::ops::Deref for Line<T> {
     }
 }
 
-/// What all participants share beside the slots.
+/// What all participants share beside the slots. What every call reads lies apart from what a call writes that waits.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Control {
@@ -102,24 +102,34 @@ pub(crate) struct Control {
     pub(crate) gap: Line<AtomicU64>,
     /// The wake-up word of consumers. Bit 0: waiters; above: a sequence.
     pub(crate) not_empty: Line<AtomicU32>,
-    pub(crate) not_full: Line<NotFull>,
-    pub(crate) shutdown_notes: Line<ShutdownNotes>,
+    /// That of producers.
+    pub(crate) not_full: Line<AtomicU32>,
+    /// The marks of consumers that spin: see `wait` E6.
+    pub(crate) spinning_consumers: Line<Marks>,
+    /// Those of producers.
+    pub(crate) spinning_producers: Line<Marks>,
+    /// CLOCK_MONOTONIC in nanoseconds when somebody last began a sweep: one sweeper serves all who sleep.
+    pub(crate) swept_at_ns: Line<AtomicU64>,
+    pub(crate) shutdown: Line<ShutdownLine>,
 }
 
-/// The wake-up word of producers, and beside it what is rarely written.
+/// A mark for each of those who may spin at once: CLOCK_MONOTONIC in nanoseconds until which its holder does; 0 for nobody.
+pub(crate) type Marks = [AtomicU64; SPINNERS];
+
+/// How many of one side spin at once: one that has got something is not back at once, and more fight for the same slot.
+pub(crate) const SPINNERS: usize = 2;
+
+/// Whether the queue is shut down, which every call looks at, and what is written once, when it is.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct NotFull {
-    /// Bit 0: waiters; above: a sequence.
-    pub(crate) event: AtomicU32,
+pub(crate) struct ShutdownLine {
     /// `SHUTDOWN_*`.
-    pub(crate) shutdown: AtomicU32,
-    /// CLOCK_MONOTONIC in nanoseconds when somebody last began a sweep: one sweeper serves all who sleep.
-    pub(crate) swept_at_ns: AtomicU64,
+    pub(crate) flag: AtomicU32,
+    pub(crate) reserved: AtomicU32,
+    pub(crate) notes: ShutdownNotes,
 }
 
-/// Who shut the queue down, and when: a `ShutdownNote` each, for people. Not beside the flag, whose cache line every call
-/// reads.
+/// Who shut the queue down, and when: a `ShutdownNote` each, for people.
 ///
 /// A note is written before its bit of the flag is set, and says nothing while that is not set: a process may have died in
 /// between. Of several that shut down at once, it names one.
@@ -238,12 +248,15 @@ impl Control {
             returned: Line(AtomicU64::new(0)),
             gap: Line(AtomicU64::new(0)),
             not_empty: Line(AtomicU32::new(0)),
-            not_full: Line(NotFull {
-                event: AtomicU32::new(0),
-                shutdown: AtomicU32::new(SHUTDOWN_NONE),
-                swept_at_ns: AtomicU64::new(0),
+            not_full: Line(AtomicU32::new(0)),
+            spinning_consumers: Line([(); SPINNERS].map(|()| AtomicU64::new(0))),
+            spinning_producers: Line([(); SPINNERS].map(|()| AtomicU64::new(0))),
+            swept_at_ns: Line(AtomicU64::new(0)),
+            shutdown: Line(ShutdownLine {
+                flag: AtomicU32::new(SHUTDOWN_NONE),
+                reserved: AtomicU32::new(0),
+                notes: ShutdownNotes { first: AtomicU64::new(0), immediate: AtomicU64::new(0) },
             }),
-            shutdown_notes: Line(ShutdownNotes { first: AtomicU64::new(0), immediate: AtomicU64::new(0) }),
         }
     }
 }
@@ -269,7 +282,7 @@ impl Slot {
 #[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<Header>() == 256);
-    assert!(size_of::<Control>() == 448);
+    assert!(size_of::<Control>() == 640);
     assert!(size_of::<Entry>() == 256);
     assert!(size_of::<Slot>() == 64);
     assert!(size_of::<Header>().is_multiple_of(align_of::<Control>()));

@@ -9,6 +9,9 @@ pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(any(loom, test))]
 pub(crate) use stepped::{AtomicU32, AtomicU64, Ordering, abandon_after, fence};
 
+#[cfg(all(test, not(loom)))]
+pub(crate) use stepped::{Accesses, accesses_of};
+
 /// Plain atomics for what only this process sees: how patient it is, when it last looked, how often it was forked.
 #[cfg(not(loom))]
 pub(crate) mod local {
@@ -35,22 +38,53 @@ pub(crate) fn load_to_swap(word: &AtomicU64) -> u64 {
     return word.fetch_add(0, Ordering::Relaxed);
 }
 
+/// Pauses of one call between its attempts. They double: of many that want the same word, those that lost leave it to the others,
+/// instead of taking its cache line away from them (Dice, Hendler, Mirsky: "Lightweight contention management").
+pub(crate) struct Backoff {
+    pauses: u32,
+}
+
+impl Backoff {
+    /// Some two microseconds: about what an item takes.
+    const MAX_PAUSES: u32 = 64;
+
+    pub(crate) fn new() -> Self {
+        Self { pauses: 1 }
+    }
+
+    /// After a lost compare-and-swap.
+    pub(crate) fn pause(&mut self) {
+        // Under loom a pause is a switch to another thread, and one is enough.
+        for _ in 0..if cfg!(loom) { 1 } else { self.pauses } {
+            spin_loop();
+        }
+        self.pauses = (self.pauses * 2).min(Self::MAX_PAUSES);
+    }
+}
+
 /// The word as the kernel's futex calls take it.
 #[cfg(not(loom))]
 pub(crate) fn futex_word(word: &AtomicU32) -> &local::AtomicU32 {
     #[cfg(not(test))]
     return word;
     #[cfg(test)]
-    return word.inner();
+    {
+        stepped::count_system_call();
+        word.inner()
+    }
 }
 
-/// Atomics that can "die": a thread may be told to unwind just before its n-th access from now.
+/// Atomics that count their accesses, and that can "die": a thread may be told to unwind just before its n-th access from now.
 ///
 /// What a killed process leaves behind is exactly the shared memory as it stood between two of its accesses. The ring
 /// holds nothing that an unwinding would put in order, so unwinding out of it leaves the same.
 #[cfg(any(loom, test))]
 mod stepped {
     use std::cell::Cell;
+    #[cfg(not(loom))]
+    use std::cell::RefCell;
+    #[cfg(not(loom))]
+    use std::collections::BTreeSet;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
     #[cfg(loom)]
@@ -68,6 +102,64 @@ mod stepped {
     #[cfg(not(loom))]
     std::thread_local! {
         static STEPS_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+        static ACCESSES: RefCell<Option<Accesses>> = const { RefCell::new(None) };
+    }
+
+    /// What an operation does to the memory that it shares.
+    #[cfg(not(loom))]
+    #[derive(Debug, Default)]
+    pub(crate) struct Accesses {
+        pub(crate) loads: u32,
+        pub(crate) stores: u32,
+        /// Compare-and-swaps and the like, lost ones too.
+        pub(crate) locked: u32,
+        /// The cache lines that these and the stores take.
+        pub(crate) written_lines: BTreeSet<usize>,
+        /// Futex calls.
+        pub(crate) system_calls: u32,
+    }
+
+    #[cfg(not(loom))]
+    const LINE_NBYTES: usize = 64;
+
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Kind {
+        Load,
+        Store,
+        Locked,
+    }
+
+    /// Runs `operation`, and counts what this thread does in it.
+    #[cfg(not(loom))]
+    pub(crate) fn accesses_of<T>(operation: impl FnOnce() -> T) -> (T, Accesses) {
+        ACCESSES.set(Some(Accesses::default()));
+        let outcome = operation();
+        (outcome, ACCESSES.take().expect("it counts"))
+    }
+
+    #[cfg(not(loom))]
+    fn count(kind: Kind, address: usize) {
+        ACCESSES.with_borrow_mut(|accesses| {
+            let Some(accesses) = accesses else { return };
+            match kind {
+                Kind::Load => accesses.loads += 1,
+                Kind::Store => accesses.stores += 1,
+                Kind::Locked => accesses.locked += 1,
+            }
+            if kind != Kind::Load {
+                accesses.written_lines.insert(address / LINE_NBYTES);
+            }
+        });
+    }
+
+    #[cfg(loom)]
+    fn count(_: Kind, _: usize) {}
+
+    #[cfg(not(loom))]
+    pub(super) fn count_system_call() {
+        ACCESSES.with_borrow_mut(|accesses| {
+            accesses.iter_mut().for_each(|accesses| accesses.system_calls += 1);
+        });
     }
 
     /// What the unwinding carries.
@@ -89,7 +181,8 @@ mod stepped {
         STEPS_LEFT.with(|left| left.set(steps));
     }
 
-    fn step() {
+    fn step(kind: Kind, address: *const impl Sized) {
+        count(kind, address.addr());
         match STEPS_LEFT.with(Cell::get) {
             None => {}
             Some(0) => {
@@ -113,12 +206,12 @@ mod stepped {
                 }
 
                 pub(crate) fn load(&self, order: Ordering) -> $value {
-                    step();
+                    step(Kind::Load, self);
                     self.0.load(order)
                 }
 
                 pub(crate) fn store(&self, value: $value, order: Ordering) {
-                    step();
+                    step(Kind::Store, self);
                     self.0.store(value, order);
                 }
 
@@ -129,12 +222,12 @@ mod stepped {
                     success: Ordering,
                     failure: Ordering,
                 ) -> Result<$value, $value> {
-                    step();
+                    step(Kind::Locked, self);
                     self.0.compare_exchange(current, new, success, failure)
                 }
 
                 $(pub(crate) fn $also(&self, operand: $value, order: Ordering) -> $value {
-                    step();
+                    step(Kind::Locked, self);
                     self.0.$also(operand, order)
                 })+
             }

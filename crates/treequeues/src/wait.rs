@@ -14,6 +14,15 @@
 //! E4. Nobody waiting: no system call and no store, but for one waker after each wait: the bit stays set behind it.
 //! E5. Between E2's clearing and setting of the bit, others sleep while it is clear. So a waker that means everybody does
 //!     not look at it: it clears the bit, moves the sequence, and wakes all that sleep.
+//! E6. Few spin, and while one does, wakers leave the wake-ups to it. A spinner holds one of its side's marks: the time until which
+//!     it spins at most. A waiter that finds none free, and none whose time is over, goes to sleep at once. A waker that sees the bit
+//!     wakes nobody if a mark is valid; it looks at the marks after its slot is available. So a spinner owes what others may have
+//!     left to it: it clears its mark first, and only then goes to sleep (E1) or, if it has got something, looks for more
+//!     and passes a wake-up on. It does the latter too if it gets something after a spin in vain. The clearing and the wakers' loads
+//!     are SeqCst, and there is a fence between the clearing and the look: a waker sees the mark cleared, or the spinner sees the slot.
+//! E7. A waiter that was woken does not spin again: it sets the bit first (E2), and who is awake and has its bit set needs no mark.
+//! E8. The mark of a spinner that is killed or stopped is heeded for `MAX_MARK` at most. A wake-up that was left to it meanwhile is
+//!     made up for by the next one, or by the end of the sleep (E3).
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -21,7 +30,9 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::thread::{NanosleepRelativeResult, futex, nanosleep};
 
-use crate::sync::{AtomicU32, Ordering, fence, futex_word, local, spin_loop};
+use crate::clock::monotonic_ns;
+use crate::format::Marks;
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence, futex_word, local, spin_loop};
 
 /// The longest uninterrupted sleep while somebody, who may die, holds a slot (E3).
 pub(crate) const MAX_SLEEP: Duration = Duration::from_millis(100);
@@ -39,6 +50,10 @@ const MAX_PAUSES: u32 = 16;
 const MAX_YIELDING: Duration = Duration::from_micros(50);
 /// The shortest one: a single offer.
 const MIN_YIELDING: Duration = Duration::from_micros(1);
+/// The first part of a spin, on a slow processor, and what else there is between taking a mark and clearing it.
+const MAX_BUSY: Duration = Duration::from_micros(20);
+/// A mark whose time is further away than this is none: it comes from a clock of another time namespace, or is damaged (E8).
+const MAX_MARK: Duration = Duration::from_nanos(MAX_YIELDING.as_nanos() as u64 + MAX_BUSY.as_nanos() as u64);
 /// An offer that was taken for longer than this was taken by work that has nothing to do with the queue.
 const LONG_OFFER: Duration = Duration::from_micros(500);
 /// So many waits go without offers then: who sleeps is back sooner than who offered its turn to such work.
@@ -46,9 +61,18 @@ const WAITS_WITHOUT_OFFERS: u64 = 100;
 /// A sleep shorter than this would have been better spent spinning.
 const SHORT_SLEEP: Duration = Duration::from_micros(150);
 
-/// A wake-up word in the segment.
+/// A wake-up word in the segment, and the marks of those who spin instead of sleeping on it.
 #[derive(Clone, Copy)]
-pub(crate) struct Event<'s>(pub(crate) &'s AtomicU32);
+pub(crate) struct Event<'s> {
+    pub(crate) word: &'s AtomicU32,
+    pub(crate) marks: &'s Marks,
+}
+
+/// A mark that this call has taken.
+struct Mark<'s> {
+    word: &'s AtomicU64,
+    until: u64,
+}
 
 /// How long one call may wait, and what may end the wait early.
 pub struct Wait<'w> {
@@ -114,20 +138,26 @@ impl<'w> Wait<'w> {
     }
 }
 
-impl Event<'_> {
+impl<'s> Event<'s> {
     /// Wakes one sleeper, if there is any.
     #[inline]
     pub(crate) fn notify_one(self) {
         // SeqCst: E1, pairs with `set_waiters`.
-        let seen = self.0.load(Ordering::SeqCst);
+        let seen = self.word.load(Ordering::SeqCst);
         if seen & WAITERS != 0 {
             self.wake_one_of(seen);
         }
     }
 
+    /// Whether anybody may sleep.
+    fn has_waiters(self) -> bool {
+        // SeqCst: E6, behind the clearing of a mark.
+        self.word.load(Ordering::SeqCst) & WAITERS != 0
+    }
+
     /// Wakes all sleepers, also those beside a clear bit (E5).
     pub(crate) fn notify_all(self) {
-        let mut seen = self.0.load(Ordering::Relaxed);
+        let mut seen = self.word.load(Ordering::Relaxed);
         // Each failure is another participant's progress, and there are no more of them than waits and wake-ups under way.
         while let Err(newer) = self.move_on(seen) {
             seen = newer;
@@ -138,6 +168,9 @@ impl Event<'_> {
 
     #[cold]
     fn wake_one_of(self, seen: u32) {
+        if self.is_left_to_a_spinner() {
+            return;
+        }
         // If it fails, another waker has moved the sequence since, and wakes one.
         if self.move_on(seen).is_ok() {
             self.wake(1);
@@ -148,18 +181,42 @@ impl Event<'_> {
     fn move_on(self, seen: u32) -> Result<u32, u32> {
         let moved = seen.wrapping_add(SEQUENCE) & !WAITERS;
         // SeqCst: E1, pairs with `set_waiters`: orders the waker's slot before the moved sequence.
-        self.0.compare_exchange(seen, moved, Ordering::SeqCst, Ordering::Relaxed)
+        self.word.compare_exchange(seen, moved, Ordering::SeqCst, Ordering::Relaxed)
+    }
+
+    /// Whether somebody spins who will pass the wake-up on (E6).
+    fn is_left_to_a_spinner(self) -> bool {
+        // SeqCst: E6, pairs with the clearing.
+        let marks = self.marks.each_ref().map(|mark| mark.load(Ordering::SeqCst));
+        if marks == [0; _] {
+            return false;
+        }
+        let now = monotonic_ns();
+        marks.into_iter().any(|until| is_valid(until, now))
+    }
+
+    /// Takes a mark that is free or whose time is over, until `at_most` from now.
+    fn take_mark(self, at_most: Duration) -> Option<Mark<'s>> {
+        let now = monotonic_ns();
+        let until = now + at_most.as_nanos() as u64;
+        let mut free = self.marks.iter().filter(|word| {
+            // Relaxed, and below: whoever sees the mark late wakes somebody, which does no harm.
+            let seen = word.load(Ordering::Relaxed);
+            !is_valid(seen, now)
+                && word.compare_exchange(seen, until, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        });
+        free.next().map(|word| Mark { word, until })
     }
 
     fn wake(self, count: u32) {
         // The only error is a bad address, and the word is mapped.
-        let _ = futex::wake(futex_word(self.0), futex::Flags::empty(), count);
+        let _ = futex::wake(futex_word(self.word), futex::Flags::empty(), count);
     }
 
     /// Tells wakers that somebody may sleep, and returns the word to sleep on.
     fn set_waiters(self) -> u32 {
         // SeqCst: E1, pairs with the load in `notify`.
-        let seen = self.0.fetch_or(WAITERS, Ordering::SeqCst) | WAITERS;
+        let seen = self.word.fetch_or(WAITERS, Ordering::SeqCst) | WAITERS;
         // SeqCst: E1: the looks that follow are not older than the bit.
         fence(Ordering::SeqCst);
         seen
@@ -168,11 +225,24 @@ impl Event<'_> {
     /// Sleeps while the word is `seen`; false when a signal or the time ended the sleep.
     fn sleep(self, seen: u32, at_most: Duration) -> bool {
         let timeout = at_most.try_into().expect("at most MAX_IDLE_SLEEP");
-        match futex::wait(futex_word(self.0), futex::Flags::empty(), seen, Some(&timeout)) {
+        match futex::wait(futex_word(self.word), futex::Flags::empty(), seen, Some(&timeout)) {
             Ok(()) | Err(Errno::AGAIN) => true,
             Err(_) => false,
         }
     }
+}
+
+impl Mark<'_> {
+    /// Clears the mark, unless its time was over and somebody else has taken it.
+    fn clear(self) {
+        // SeqCst, also where it fails: E6, pairs with the wakers' loads.
+        let _ = self.word.compare_exchange(self.until, 0, Ordering::SeqCst, Ordering::SeqCst);
+    }
+}
+
+/// Whether the holder of a mark still spins.
+fn is_valid(until: u64, now: u64) -> bool {
+    until > now && until - now <= MAX_MARK.as_nanos() as u64
 }
 
 impl Patience {
@@ -186,11 +256,17 @@ impl Patience {
         }
     }
 
+    /// A mark for a spin as long as it was worth lately; `None` if enough others spin, or it is never worth it.
+    fn mark<'s>(&self, event: Event<'s>) -> Option<Mark<'s>> {
+        if self.is_alone {
+            return None;
+        }
+        // Relaxed: as in `spin`.
+        event.take_mark(MAX_BUSY + Duration::from_nanos(self.yielding_ns.load(Ordering::Relaxed)))
+    }
+
     /// Looks until `ready`, for as long as it was worth lately.
     fn spin(&self, plenty: impl Fn() -> bool, ready: impl Fn() -> bool) -> bool {
-        if self.is_alone {
-            return false;
-        }
         let (mut paused, mut pauses) = (0, 1);
         while paused < BUSY_PAUSES {
             for _ in 0..pauses {
@@ -290,12 +366,24 @@ pub(crate) fn wait_for<T, E>(
     >,
 ) -> Result<Waited<T>, E> {
     let Goal { plenty, ready, available, is_held, mut before_sleep, mut next, mut attempt } = goal;
-    if patience.spin(&plenty, &ready)
-        && let Some(got) = attempt()?
-    {
-        return Ok(Waited::Got(got));
+    let mark = patience.mark(event);
+    let has_spun = mark.is_some();
+    if let Some(mark) = mark {
+        let outcome = if patience.spin(&plenty, &ready) { attempt() } else { Ok(None) };
+        mark.clear();
+        if let Some(outcome) = outcome.map(|got| got.map(Waited::Got)).transpose() {
+            // E6. Nobody who may sleep: nobody whose wake-up was left to this call.
+            if event.has_waiters() {
+                fence(Ordering::SeqCst);
+                if available() {
+                    event.notify_one();
+                }
+            }
+            return outcome;
+        }
     }
-    let mut was_woken = false;
+    // Or as good as: it owes what others left to it while it had the mark (E6).
+    let mut was_woken = has_spun;
     let mut woken_in_vain = false;
     let mut asked = Instant::now();
     let outcome = loop {
@@ -336,7 +424,9 @@ pub(crate) fn wait_for<T, E>(
                 woken_in_vain = was_woken_now;
                 if was_woken_now {
                     was_woken = true;
-                    patience.slept(before.elapsed());
+                    if has_spun {
+                        patience.slept(before.elapsed());
+                    }
                 }
                 was_woken_now
             }

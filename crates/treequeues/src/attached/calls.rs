@@ -296,14 +296,14 @@ impl Attached {
     /// Shuts the queue down for everyone.
     pub(crate) fn shutdown(&self, immediate: bool) {
         let flag = if immediate { SHUTDOWN_IMMEDIATE } else { SHUTDOWN_DRAIN };
-        let notes = &self.segment.control().shutdown_notes;
+        let notes = &self.segment.control().shutdown.notes;
         let mine = ShutdownNote::new(self.participant.pid(), realtime_ns());
         self.sign_shutdown(&notes.first, SHUTDOWN_DRAIN, mine);
         if immediate {
             self.sign_shutdown(&notes.immediate, SHUTDOWN_IMMEDIATE, mine);
         }
         // SeqCst: pairs with the second look in `try_reserve`: a reserve sees the flag, or its slot is seen by a drain.
-        self.segment.control().not_full.shutdown.fetch_or(flag, Ordering::SeqCst);
+        self.segment.control().shutdown.flag.fetch_or(flag, Ordering::SeqCst);
         self.wake_everyone();
     }
 
@@ -325,7 +325,7 @@ impl Attached {
     /// Who shut the queue down first. It was: the flag was seen.
     #[cold]
     fn first_shutdown(&self) -> Shutdown {
-        let notes = &self.segment.control().shutdown_notes;
+        let notes = &self.segment.control().shutdown.notes;
         // Relaxed, and below: written before the flag, which the caller has seen.
         let [first, immediate] = [&notes.first, &notes.immediate].map(|note| note.load(Ordering::Relaxed));
         Shutdown::first(self.shutdown_flag(), first, immediate)
@@ -334,7 +334,7 @@ impl Attached {
     /// Who shut the queue down immediately.
     #[cold]
     fn immediate_shutdown(&self) -> Shutdown {
-        Shutdown::immediate(self.segment.control().shutdown_notes.immediate.load(Ordering::Relaxed))
+        Shutdown::immediate(self.segment.control().shutdown.notes.immediate.load(Ordering::Relaxed))
     }
 
     /// Returns what dead participants held.
@@ -354,7 +354,7 @@ impl Attached {
 
     fn shutdown_flag(&self) -> u32 {
         // SeqCst: pairs with `shutdown`.
-        self.segment.control().not_full.shutdown.load(Ordering::SeqCst)
+        self.segment.control().shutdown.flag.load(Ordering::SeqCst)
     }
 
     pub(super) fn slot_became_free(&self) {
@@ -391,7 +391,7 @@ impl Attached {
 
     /// Sweeps if the last sweep, anybody's, began at least `interval` ago; true if it found somebody dead.
     fn sweep_after(&self, interval: Duration) -> Result<bool, AttachError> {
-        let swept_at = &self.segment.control().not_full.swept_at_ns;
+        let swept_at = &self.segment.control().swept_at_ns;
         // Relaxed: a clock value, and nothing depends on it but who sweeps.
         let last = swept_at.load(Ordering::Relaxed);
         let now = monotonic_ns();

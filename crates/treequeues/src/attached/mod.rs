@@ -248,11 +248,13 @@ impl Attached {
     }
 
     pub(crate) fn not_empty(&self) -> Event<'_> {
-        Event(&self.segment.control().not_empty)
+        let control = self.segment.control();
+        Event { word: &control.not_empty, marks: &control.spinning_consumers }
     }
 
     pub(crate) fn not_full(&self) -> Event<'_> {
-        Event(&self.segment.control().not_full.event)
+        let control = self.segment.control();
+        Event { word: &control.not_full, marks: &control.spinning_producers }
     }
 
     pub(crate) fn producers(&self) -> &Patience {

@@ -38,7 +38,7 @@ impl Snapshot {
         }
         snapshot.participants = segment.entries().iter().filter(|entry| EntryState::load(entry).used).count();
         // Relaxed: one more look among many.
-        snapshot.apply_shutdown(segment.control().not_full.shutdown.load(Ordering::Relaxed))?;
+        snapshot.apply_shutdown(segment.control().shutdown.flag.load(Ordering::Relaxed))?;
         Ok(snapshot)
     }
 

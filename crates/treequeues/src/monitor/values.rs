@@ -7,7 +7,7 @@ use std::mem::offset_of;
 
 use crate::error::Shutdown;
 use crate::format::{
-    COUNTERS, COUNTERS_OF_THREADS, Control, Entry, NotFull, SHUTDOWN_NONE, ShutdownNotes, Slot,
+    COUNTERS, COUNTERS_OF_THREADS, Control, Entry, SHUTDOWN_NONE, ShutdownLine, ShutdownNotes, Slot,
 };
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -101,17 +101,19 @@ impl ShutdownValues {
     pub(super) fn load(control: &Control) -> Self {
         Self {
             // Acquire: pairs with the setting of the flag, which is behind the notes.
-            flag: control.not_full.shutdown.load(Ordering::Acquire),
-            first: load(&control.shutdown_notes.first),
-            immediate: load(&control.shutdown_notes.immediate),
+            flag: control.shutdown.flag.load(Ordering::Acquire),
+            first: load(&control.shutdown.notes.first),
+            immediate: load(&control.shutdown.notes.immediate),
         }
     }
 
     /// From the bytes of the control part.
     pub(super) fn parse(control: &[u8]) -> Self {
-        let note = |which: usize| u64_at(control, offset_of!(Control, shutdown_notes) + which);
+        let line = offset_of!(Control, shutdown);
+        let notes = line + offset_of!(ShutdownLine, notes);
+        let note = |which: usize| u64_at(control, notes + which);
         Self {
-            flag: u32_at(control, offset_of!(Control, not_full) + offset_of!(NotFull, shutdown)),
+            flag: u32_at(control, line + offset_of!(ShutdownLine, flag)),
             first: note(offset_of!(ShutdownNotes, first)),
             immediate: note(offset_of!(ShutdownNotes, immediate)),
         }

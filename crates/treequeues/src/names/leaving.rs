@@ -246,7 +246,7 @@ fn not_removed(
 /// The items that go with a name, but for those of a queue that was shut down at once: nobody was to have them.
 fn count_items(segment: &Segment, is_item: impl Fn(Phase) -> bool) -> usize {
     // Relaxed: nobody else is there.
-    if segment.control().not_full.shutdown.load(Ordering::Relaxed) == SHUTDOWN_IMMEDIATE {
+    if segment.control().shutdown.flag.load(Ordering::Relaxed) == SHUTDOWN_IMMEDIATE {
         return 0;
     }
     let words = segment.ring().words().enumerate();

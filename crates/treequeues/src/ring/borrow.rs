@@ -4,7 +4,7 @@ use super::returned::{Kept, Returned};
 use super::tree::Bits;
 use super::{Claim, HEAD, Notes, Position, Ring, TAIL, phase_of};
 use crate::error::{Corrupted, Damage};
-use crate::sync::spin_loop;
+use crate::sync::Backoff;
 use crate::word::{Owner, Phase, Word};
 
 /// A tail so many laps behind is taken for damage: hours of nothing but aborts in a ring of one slot, with no borrow that comes to
@@ -79,6 +79,7 @@ impl Ring<'_> {
         kept: &Kept,
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<Claim>, Corrupted> {
+        let mut backoff = Backoff::new();
         loop {
             let mut root = self.root();
             let mut is_fresh = true;
@@ -87,7 +88,7 @@ impl Ring<'_> {
                     Returned::Claimed(claim) => return Ok(Some(claim)),
                     Returned::Refused => return Ok(None),
                     Returned::Moved => {
-                        spin_loop();
+                        backoff.pause();
                         continue;
                     }
                     Returned::None { is_fresh: has_looked } => is_fresh = has_looked,
@@ -100,7 +101,7 @@ impl Ring<'_> {
                 // An earlier look is good enough to take what is in order, and not to say that there is nothing.
                 InOrder::None | InOrder::Moved => kept.forget(),
             }
-            spin_loop();
+            backoff.pause();
         }
     }
 

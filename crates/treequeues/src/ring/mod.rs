@@ -50,7 +50,7 @@ mod tree;
 
 use crate::error::{Corrupted, Damage};
 use crate::format::{Control, Slot, words_below_root};
-use crate::sync::{AtomicU64, Ordering, spin_loop};
+use crate::sync::{AtomicU64, Backoff, Ordering};
 use crate::word::{Owner, Phase, Word};
 pub(crate) use returned::Kept;
 pub(crate) use size::LongLook;
@@ -255,6 +255,7 @@ impl<'s> Ring<'s> {
 
     /// Leaves a claimed slot although its ticket may be burned again and again meanwhile (R3); returns the word it left.
     fn leave(self, claim: &Claim, from: &[Phase], to: impl Fn(Word) -> Word) -> Result<Word, Corrupted> {
+        let mut backoff = Backoff::new();
         loop {
             let word = self.word(claim.slot);
             let mine =
@@ -266,7 +267,7 @@ impl<'s> Ring<'s> {
             if self.swap(claim.slot, word, left) {
                 return Ok(left);
             }
-            spin_loop();
+            backoff.pause();
         }
     }
 

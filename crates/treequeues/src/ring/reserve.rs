@@ -2,7 +2,7 @@
 
 use super::{Claim, HEAD, Notes, Position, Ring, phase_of};
 use crate::error::Corrupted;
-use crate::sync::{Ordering, spin_loop};
+use crate::sync::{Backoff, Ordering};
 use crate::word::{Owner, Phase, Word};
 
 /// What a ticket's slot means to a reserve.
@@ -44,6 +44,7 @@ impl Ring<'_> {
         me: Owner,
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<Claim>, Corrupted> {
+        let mut backoff = Backoff::new();
         'moved: loop {
             let head = self.head();
             let mut leading_used_up = 0;
@@ -81,7 +82,7 @@ impl Ring<'_> {
                         if !has_moved {
                             return Err(self.contradicted(HEAD, head));
                         }
-                        spin_loop();
+                        backoff.pause();
                         continue 'moved;
                     }
                     Outlook::Behind => return Err(self.contradicted(HEAD, head)),
@@ -104,7 +105,7 @@ impl Ring<'_> {
                     return Ok(None);
                 }
             }
-            spin_loop();
+            backoff.pause();
         }
     }
 

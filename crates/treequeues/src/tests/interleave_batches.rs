@@ -156,11 +156,11 @@ fn a_batch_is_given_back_beside_a_batch() {
 }
 
 fn is_shut_down(rig: &Rig) -> bool {
-    rig.control.not_full.shutdown.load(Ordering::SeqCst) != SHUTDOWN_NONE
+    rig.control.shutdown.flag.load(Ordering::SeqCst) != SHUTDOWN_NONE
 }
 
 fn shut_down(rig: &Rig) {
-    rig.control.not_full.shutdown.fetch_or(SHUTDOWN_DRAIN, Ordering::SeqCst);
+    rig.control.shutdown.flag.fetch_or(SHUTDOWN_DRAIN, Ordering::SeqCst);
 }
 
 /// A put as `attached` makes it.

@@ -9,6 +9,7 @@
 //! | `crowds` | batches in threads: they wait without burning a processor, and hinder nobody |
 //! | `returns` | a borrow beside thousands of returns |
 //! | `laps` | tickets that run away or stay behind: what they cost in accesses, and no honest state is damage |
+//! | `narrow` | what an item costs where many meet: locked instructions, written cache lines, system calls; who spins, and who sleeps |
 //! | `holds` | loans without a lifetime: states, drops, drains that wait for them |
 //! | `damage` | words and cursors that contradict each other are errors |
 //! | `dropping` | items that kill their takers: counted, handed over, dropped; and deaths between any two accesses of that |
@@ -44,6 +45,8 @@ mod interleave;
 mod interleave_batches;
 #[cfg(not(loom))]
 mod laps;
+#[cfg(not(loom))]
+mod narrow;
 #[cfg(not(loom))]
 mod oracle;
 #[cfg(not(loom))]

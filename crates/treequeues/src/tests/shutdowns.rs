@@ -35,7 +35,7 @@ fn of_get(queue: &Queue) -> Shutdown {
 
 /// Leaves notes as if a process had died between them and the flag.
 fn leave_notes(queue: &Queue) {
-    let notes = &queue.attachment().segment().control().shutdown_notes;
+    let notes = &queue.attachment().segment().control().shutdown.notes;
     for note in [&notes.first, &notes.immediate] {
         note.store(ShutdownNote::new(STRANGER, 1_000_000).0, Ordering::Relaxed);
     }

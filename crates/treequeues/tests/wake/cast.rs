@@ -1,6 +1,7 @@
 //! Who takes part, and where each process stands.
 
 pub const MAX_PROCESSES: usize = 5;
+pub const MAX_MARKS: usize = 2;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mutation {
@@ -24,6 +25,29 @@ pub struct Mutation {
     pub all_by_the_bit: bool,
     /// Waiters are counted, and take themselves off the count when they are back.
     pub counts_waiters: bool,
+    /// A waiter that spun in vain passes nothing on once it gets something.
+    pub owes_nothing: bool,
+    /// A waiter that got something in its spin passes nothing on.
+    pub keeps_what_it_spun_for: bool,
+    /// A waiter that got something in its spin looks for more before it clears its mark.
+    pub looks_before_the_clearing: bool,
+    /// A waiter that spun in vain sets the bit and looks before it clears its mark.
+    pub bit_before_the_clearing: bool,
+    /// A waiter that was woken spins again before it sets the bit.
+    pub spins_when_woken: bool,
+    /// A waker looks at the marks before its item is there.
+    pub marks_before_item: bool,
+}
+
+/// When others see that the time of a mark is over, which is while its holder spins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// Now or later.
+    AtAnyTime,
+    /// Every holder is in time.
+    Never,
+    /// No mark is ever heeded.
+    AtOnce,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +65,17 @@ pub enum Role {
 pub enum Pc {
     /// Make an item available.
     Publish,
+    /// Take this mark, or try the next one.
+    TakeMark(u8),
+    /// Look for items, busily.
+    Spin,
+    /// Clear the mark, having spun in vain, or with items in hand.
+    ClearMark,
+    ClearMarkWithItems,
+    /// The same in the mutation that looks for more before, and found nothing.
+    ClearMarkAtLast,
+    /// Look whether anybody sleeps, with items in hand.
+    LookForSleepers,
     /// Set the bit, at the beginning of each round of a wait.
     SetBit,
     /// Count the items: a batch alone.
@@ -66,8 +101,9 @@ pub enum Pc {
     ShutDown,
     MoveForAll,
     WakeAll,
-    /// A wake-up's load of the word, its move of it, and its system call.
+    /// A wake-up's load of the word, its look at one of the marks, its move of the word, and its system call.
     Load(After),
+    LookAtMark(u8, After),
     Move(After),
     Wake(After),
     /// Nothing left to do.
@@ -93,12 +129,17 @@ pub struct Process {
     /// Items to put, or calls to make.
     pub left: u8,
     pub claimed: u8,
+    /// Whether it was woken, or has held a mark, and has not passed that on yet.
     pub was_woken: bool,
+    /// One more than the number of the mark that it has taken; 0 for none.
+    pub mark: u8,
     /// Whether the word is still that which the process set the bit in, or was about to move.
     pub seen: bool,
     pub loaded: bool,
     /// Whether nothing has moved in the ring since it passed a wake-up on.
     pub passed_on: bool,
+    /// In the mutation that looks at the marks first: whether one was valid.
+    pub heeds_mark: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,6 +148,8 @@ pub struct State {
     pub is_shut_down: bool,
     /// 1 with the waiters bit; more only in the mutation that counts.
     pub waiters: u8,
+    /// Each spinner's mark: one more than who took it last; 0 for free.
+    pub marks: [u8; MAX_MARKS],
     pub processes: [Process; MAX_PROCESSES],
     pub crashes: u8,
     /// System calls of wakers since a waiter came, at most two.
@@ -126,6 +169,10 @@ pub enum Action {
     Nap(usize),
     /// A sleep ends by itself.
     TimeOut(usize),
+    /// A spin ends in vain.
+    StopSpinning(usize),
+    /// The time of the mark that this process looks at is over.
+    SeeExpired(usize),
     /// A call's time is over, or it is interrupted.
     GiveUp(usize),
     Crash(usize),
@@ -137,5 +184,8 @@ pub struct Wakes {
     pub crashes: u8,
     /// Whether calls may give up.
     pub give_up: bool,
+    /// How many may spin at once.
+    pub marks: u8,
+    pub expiry: Expiry,
     pub mutation: Mutation,
 }

@@ -2,7 +2,7 @@
 
 use stateright::{Model, Property};
 
-use crate::cast::{Action, After, MAX_PROCESSES, Pc, Process, Role, State, Wakes};
+use crate::cast::{Action, Expiry, MAX_MARKS, MAX_PROCESSES, Pc, Process, Role, State, Wakes};
 
 pub const LOST: &str = "K1: nobody sleeps beside what it waits for";
 pub const BOUNDED: &str = "K2: a bounded sleep makes up for what the dead have lost";
@@ -19,16 +19,17 @@ impl Model for Wakes {
             left: 0,
             claimed: 0,
             was_woken: false,
+            mark: 0,
             seen: false,
             loaded: false,
             passed_on: false,
+            heeds_mark: false,
         };
         let mut processes = [nobody; MAX_PROCESSES];
         for (p, role) in self.roles.iter().enumerate() {
             let (left, pc) = match *role {
-                Role::Putter(items) if self.mutation.bit_before_item => (items, Pc::Load(After::Publishing)),
-                Role::Putter(items) => (items, Pc::Publish),
-                Role::Getter { calls, .. } => (calls, self.begin_round(p)),
+                Role::Putter(items) => (items, self.begin_put()),
+                Role::Getter { calls, .. } => (calls, self.begin_call(p)),
                 Role::Shutter => (1, Pc::ShutDown),
             };
             processes[p] = Process { pc, left, ..nobody };
@@ -37,6 +38,7 @@ impl Model for Wakes {
             items: 0,
             is_shut_down: false,
             waiters: 0,
+            marks: [0; MAX_MARKS],
             processes,
             crashes: self.crashes,
             calls: 0,
@@ -57,6 +59,19 @@ impl Model for Wakes {
                 Pc::Wake(_) if self.sleepers(state).next().is_some() => {
                     let wake_up = |sleeper| Action::WakeUp { waker: p, sleeper };
                     actions.extend(self.sleepers(state).map(wake_up));
+                }
+                // Also an attempt that the spin's look was right about; without one there is nothing to do but look again.
+                Pc::Spin if self.is_ready(state, p) => {
+                    actions.extend([Action::Step(p), Action::StopSpinning(p)]);
+                }
+                Pc::Spin => actions.push(Action::StopSpinning(p)),
+                Pc::TakeMark(mark) | Pc::LookAtMark(mark, _) if state.marks[usize::from(mark)] != 0 => {
+                    if self.expiry != Expiry::AtOnce {
+                        actions.push(Action::Step(p));
+                    }
+                    if self.expiry != Expiry::Never {
+                        actions.push(Action::SeeExpired(p));
+                    }
                 }
                 _ => actions.push(Action::Step(p)),
             }
@@ -80,6 +95,13 @@ impl Model for Wakes {
                 self.step(&mut state, waker);
             }
             Action::Nap(p) => state.processes[p].pc = Pc::Napping,
+            Action::StopSpinning(p) => self.stop_spinning(&mut state, p),
+            Action::SeeExpired(p) => {
+                let (Pc::TakeMark(mark) | Pc::LookAtMark(mark, _)) = state.processes[p].pc else {
+                    unreachable!("it looks at a mark")
+                };
+                self.look_at_free_mark(&mut state, p, mark);
+            }
             Action::TimeOut(p) => state.processes[p].pc = self.begin_round(p),
             Action::GiveUp(p) => self.end_call(&mut state, p),
             Action::Crash(p) => {

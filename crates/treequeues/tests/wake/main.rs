@@ -1,6 +1,7 @@
-//! Waiting and waking as a model: what the steps of `src/wait.rs` do between processes that sleep, wake each other, and die.
+//! Waiting and waking as a model: what the steps of `src/wait.rs` do between processes that spin, sleep, wake each other, and die.
 //!
-//! Each step makes one access to what is shared: the number of items, the event's word, the kernel's list of sleepers. The word
+//! Each step makes one access to what is shared: the number of items, the event's word, the spinners' marks, the kernel's list of
+//! sleepers. A mark may be seen as one whose time is over whenever somebody looks at it, since a holder may be slow. The word
 //! is its waiters bit alone. Its sequence only tells whether it has moved since somebody read it, so each process remembers
 //! that instead of a number, and the states stay finite. Every access is sequentially consistent here; why the code may rely on
 //! that is E1 of `wait`.
@@ -8,6 +9,7 @@
 //! K1. No wake-up is lost: while nobody has died, nobody sleeps beside enough items, or in a queue that is shut down, with no
 //!     other process under way.
 //! K2. Whatever was lost with the dead, the end of one bounded sleep makes up for: who sleeps beside enough items gets them alone.
+//!     The mark of a spinner that died is heeded for as long as it happens to be, or not at all.
 //! K3. Between two waiters that come, wakers make one system call at most: no dead waiter costs every later call one (E4).
 //!
 //! Each step that is left out in a mutation makes one of them fail.
@@ -26,7 +28,7 @@ use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use crate::cast::{Mutation, Role, Wakes};
+use crate::cast::{Expiry, Mutation, Role, Wakes};
 use crate::explore::{CALLS, LOST};
 
 /// Explores all states; the property that fails, if one does, and the way there.
@@ -181,6 +183,114 @@ fn clearing_the_bit_without_a_new_sequence() {
 fn counting_waiters_costs_every_call_after_a_death() {
     let mutation = Mutation { counts_waiters: true, ..Mutation::default() };
     fails(Wakes::new(&[getter(1), Role::Putter(2)]).crashes(1), mutation, CALLS);
+}
+
+#[test]
+fn a_spinner_beside_getters_and_putters() {
+    holds(&Wakes::new(&[getter(1), getter(1), Role::Putter(2)]).marks(1));
+    holds(&Wakes::new(&[getter(1), getter(1), Role::Putter(1), Role::Putter(1)]).marks(1));
+}
+
+#[test]
+fn spinners_that_come_again() {
+    holds(&Wakes::new(&[getter(2), getter(2), Role::Putter(3)]).marks(1));
+}
+
+#[test]
+fn two_spinners_beside_a_third_getter() {
+    holds(&Wakes::new(&[getter(1), getter(1), getter(1), Role::Putter(2)]).marks(2));
+}
+
+#[test]
+fn spinners_that_give_up_their_calls() {
+    holds(&Wakes::new(&[getter(1), getter(1), Role::Putter(2)]).marks(1).giving_up());
+}
+
+#[test]
+fn a_batch_that_spins_beside_a_getter() {
+    holds(&Wakes::new(&[batch(2), getter(1), Role::Putter(2)]).marks(1));
+    holds(&Wakes::new(&[batch(2), getter(1), Role::Putter(3)]).marks(2));
+}
+
+#[test]
+fn a_spinner_or_a_waker_dies() {
+    holds(&Wakes::new(&[getter(1), getter(1), Role::Putter(2)]).marks(1).crashes(1));
+}
+
+#[test]
+fn a_shutdown_reaches_spinners() {
+    holds(&Wakes::new(&[getter(1), getter(1), Role::Putter(1), Role::Shutter]).marks(1));
+}
+
+#[test]
+fn spinners_that_are_always_in_time() {
+    let model = Wakes::new(&[getter(1), getter(1), getter(1), Role::Putter(2)]);
+    holds(&model.marks(1).expiring(Expiry::Never));
+}
+
+#[test]
+fn spinners_that_nobody_heeds() {
+    let model = Wakes::new(&[getter(1), getter(1), Role::Putter(2)]);
+    holds(&model.marks(1).expiring(Expiry::AtOnce));
+}
+
+#[test]
+fn owing_nothing_after_a_spin_in_vain() {
+    let mutation = Mutation { owes_nothing: true, ..Mutation::default() };
+    fails(Wakes::new(&[getter(1), getter(1), Role::Putter(2)]).marks(1), mutation, LOST);
+}
+
+#[test]
+fn keeping_the_rest_after_a_spin() {
+    let mutation = Mutation { keeps_what_it_spun_for: true, ..Mutation::default() };
+    fails(Wakes::new(&[getter(1), getter(1), Role::Putter(2)]).marks(1), mutation, LOST);
+}
+
+#[test]
+fn looking_for_more_before_the_mark_is_cleared() {
+    let mutation = Mutation { looks_before_the_clearing: true, ..Mutation::default() };
+    fails(Wakes::new(&[getter(1), getter(1), Role::Putter(2)]).marks(1), mutation, LOST);
+}
+
+#[test]
+fn setting_the_bit_before_the_mark_is_cleared() {
+    let mutation = Mutation { bit_before_the_clearing: true, ..Mutation::default() };
+    fails(Wakes::new(&[getter(1), Role::Putter(1)]).marks(1), mutation, LOST);
+}
+
+#[test]
+fn spinning_again_before_the_bit_is_set() {
+    let mutation = Mutation { spins_when_woken: true, ..Mutation::default() };
+    fails(Wakes::new(&[getter(1), getter(1), getter(1), Role::Putter(2)]).marks(1), mutation, LOST);
+}
+
+#[test]
+fn looking_at_the_marks_before_the_item_is_there() {
+    let mutation = Mutation { marks_before_item: true, ..Mutation::default() };
+    fails(Wakes::new(&[getter(1), Role::Putter(1)]).marks(1), mutation, LOST);
+}
+
+#[test]
+fn keeping_the_rest_of_a_wake_up_beside_spinners() {
+    let mutation = Mutation { keeps_the_rest: true, ..Mutation::default() };
+    fails(Wakes::new(&[getter(1), getter(1), Role::Putter(2)]).marks(1), mutation, LOST);
+}
+
+#[test]
+#[ignore = "a million states, for `make soak`"]
+fn soak_two_spinners_and_getters_that_come_again() {
+    holds(&Wakes::new(&[getter(2), getter(2), Role::Putter(3)]).marks(2));
+    holds(&Wakes::new(&[getter(1), getter(1), getter(1), Role::Putter(3)]).marks(2));
+    holds(&Wakes::new(&[getter(1), getter(1), getter(1), Role::Putter(1), Role::Putter(1)]).marks(1));
+}
+
+#[test]
+#[ignore = "some million states, for `make soak`"]
+fn soak_spinning_batches_that_give_up_and_die() {
+    holds(&Wakes::new(&[batch(2), getter(1), getter(1), Role::Putter(2)]).marks(1));
+    holds(&Wakes::new(&[batch(2), batch(2), Role::Putter(3)]).marks(2).giving_up());
+    holds(&Wakes::new(&[batch(2), getter(1), Role::Putter(2)]).marks(2).giving_up().crashes(1));
+    holds(&Wakes::new(&[getter(1), batch(2), Role::Putter(2), Role::Shutter]).marks(1).giving_up());
 }
 
 #[test]

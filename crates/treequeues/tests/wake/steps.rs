@@ -1,13 +1,28 @@
 //! The steps, one shared access each; a decision that needs none belongs to the step before it.
 
-use crate::cast::{After, Mutation, Pc, Role, State, Wakes};
+use crate::cast::{After, Expiry, Mutation, Pc, Role, State, Wakes};
 
 /// More steps than one process alone makes from the end of a sleep to its items.
-pub const STEPS_ALONE: usize = 12;
+pub const STEPS_ALONE: usize = 16;
 
 impl Wakes {
     pub fn new(roles: &[Role]) -> Wakes {
-        Wakes { roles: roles.to_vec(), crashes: 0, give_up: false, mutation: Mutation::default() }
+        Wakes {
+            roles: roles.to_vec(),
+            crashes: 0,
+            give_up: false,
+            marks: 0,
+            expiry: Expiry::AtAnyTime,
+            mutation: Mutation::default(),
+        }
+    }
+
+    pub fn marks(self, marks: u8) -> Wakes {
+        Wakes { marks, ..self }
+    }
+
+    pub fn expiring(self, expiry: Expiry) -> Wakes {
+        Wakes { expiry, ..self }
     }
 
     pub fn crashes(self, crashes: u8) -> Wakes {
@@ -34,6 +49,19 @@ impl Wakes {
         if self.wanted(p) > 1 { Pc::Count } else { Pc::Claim }
     }
 
+    pub fn begin_put(&self) -> Pc {
+        match self.mutation {
+            mutation if mutation.bit_before_item => Pc::Load(After::Publishing),
+            mutation if mutation.marks_before_item => Pc::LookAtMark(0, After::Publishing),
+            _ => Pc::Publish,
+        }
+    }
+
+    /// A call that has found nothing.
+    pub fn begin_call(&self, p: usize) -> Pc {
+        if self.marks > 0 { Pc::TakeMark(0) } else { self.begin_round(p) }
+    }
+
     pub fn begin_round(&self, p: usize) -> Pc {
         if self.mutation.no_look_after_the_bit { self.attempt(p) } else { Pc::SetBit }
     }
@@ -53,6 +81,13 @@ impl Wakes {
     pub fn end_call(&self, state: &mut State, p: usize) {
         let process = &mut state.processes[p];
         let was_woken = std::mem::take(&mut process.was_woken);
+        if process.mark != 0 {
+            process.pc = match self.mutation {
+                mutation if mutation.looks_before_the_clearing => Pc::LookForSleepers,
+                _ => Pc::ClearMarkWithItems,
+            };
+            return;
+        }
         if self.mutation.counts_waiters {
             state.waiters = state.waiters.saturating_sub(1);
         }
@@ -70,9 +105,8 @@ impl Wakes {
         (process.claimed, process.passed_on) = (0, false);
         process.pc = match self.roles[p] {
             _ if process.left == 0 => Pc::Done,
-            Role::Putter(_) if self.mutation.bit_before_item => Pc::Load(After::Publishing),
-            Role::Putter(_) => Pc::Publish,
-            Role::Getter { .. } => self.begin_round(p),
+            Role::Putter(_) => self.begin_put(),
+            Role::Getter { .. } => self.begin_call(p),
             Role::Shutter => unreachable!("once"),
         };
     }
@@ -83,6 +117,7 @@ impl Wakes {
             After::Publishing if self.mutation.bit_before_item => Pc::Publish,
             After::Publishing | After::Ending => return self.begin_next(state, p),
             After::PuttingBack if state.processes[p].claimed > 0 => Pc::PutBack,
+            After::PuttingBack if state.processes[p].mark != 0 => Pc::ClearMark,
             After::PuttingBack => Pc::Sweep,
             After::Passing => self.begin_round(p),
             After::PassingAgain => Pc::Napping,
@@ -95,11 +130,44 @@ impl Wakes {
             Pc::Publish => {
                 state.items += 1;
                 Wakes::ring_moved(state);
-                if self.mutation.bit_before_item {
+                let is_heeded = std::mem::take(&mut state.processes[p].heeds_mark);
+                if self.mutation.bit_before_item || is_heeded {
                     return self.begin_next(state, p);
                 }
                 state.processes[p].pc = Pc::Load(After::Publishing);
             }
+            Pc::TakeMark(mark) if state.marks[usize::from(mark)] == 0 => {
+                self.look_at_free_mark(state, p, mark);
+            }
+            Pc::TakeMark(mark) if mark + 1 < self.marks => state.processes[p].pc = Pc::TakeMark(mark + 1),
+            Pc::TakeMark(_) => state.processes[p].pc = self.begin_round(p),
+            Pc::Spin if self.is_ready(state, p) => state.processes[p].pc = self.attempt(p),
+            Pc::Spin => {}
+            Pc::ClearMark => {
+                self.clear_mark(state, p);
+                state.processes[p].pc =
+                    if self.mutation.bit_before_the_clearing { Pc::Sweep } else { self.begin_round(p) };
+            }
+            Pc::ClearMarkWithItems => {
+                self.clear_mark(state, p);
+                if self.mutation.keeps_what_it_spun_for {
+                    return self.begin_next(state, p);
+                }
+                state.processes[p].pc = if self.mutation.looks_before_the_clearing {
+                    Pc::Load(After::Ending)
+                } else {
+                    Pc::LookForSleepers
+                };
+            }
+            Pc::ClearMarkAtLast => {
+                self.clear_mark(state, p);
+                self.begin_next(state, p);
+            }
+            Pc::LookForSleepers if state.waiters > 0 => state.processes[p].pc = Pc::LookForOthers,
+            Pc::LookForSleepers if self.mutation.looks_before_the_clearing => {
+                state.processes[p].pc = Pc::ClearMarkAtLast;
+            }
+            Pc::LookForSleepers => self.begin_next(state, p),
             Pc::SetBit => {
                 self.set_bit(state, p);
                 state.processes[p].pc =
@@ -190,16 +258,34 @@ impl Wakes {
                 }
                 state.processes[p].pc = Pc::LookForOthers;
             }
+            Pc::LookForOthers if state.items > 0 && state.processes[p].mark != 0 => {
+                state.processes[p].pc = Pc::ClearMarkWithItems;
+            }
             Pc::LookForOthers if state.items > 0 => state.processes[p].pc = Pc::Load(After::Ending),
+            Pc::LookForOthers if state.processes[p].mark != 0 => {
+                state.processes[p].pc = Pc::ClearMarkAtLast;
+            }
             Pc::LookForOthers if self.mutation.looks_before_the_bit => {
                 state.processes[p].pc = Pc::SetForOthers
             }
             Pc::LookForOthers => self.begin_next(state, p),
             Pc::Load(after) if state.waiters > 0 => {
                 state.processes[p].loaded = true;
-                state.processes[p].pc = Pc::Move(after);
+                let looks = self.marks > 0 && !self.mutation.marks_before_item;
+                state.processes[p].pc = if looks { Pc::LookAtMark(0, after) } else { Pc::Move(after) };
             }
             Pc::Load(after) => self.after(state, p, after),
+            Pc::LookAtMark(mark, _) if state.marks[usize::from(mark)] == 0 => {
+                self.look_at_free_mark(state, p, mark);
+            }
+            Pc::LookAtMark(..) if self.mutation.marks_before_item => {
+                state.processes[p].heeds_mark = true;
+                state.processes[p].pc = Pc::Publish;
+            }
+            Pc::LookAtMark(_, after) => {
+                state.processes[p].loaded = false;
+                self.after(state, p, after);
+            }
             Pc::Move(after) => {
                 let word_stands =
                     if self.mutation.sequence_stands { state.waiters > 0 } else { state.processes[p].loaded };
@@ -222,10 +308,46 @@ impl Wakes {
         }
     }
 
+    /// What a look at a mark that is free, or whose time is over, leads to.
+    pub fn look_at_free_mark(&self, state: &mut State, p: usize, mark: u8) {
+        let process = &mut state.processes[p];
+        process.pc = match process.pc {
+            Pc::TakeMark(_) => {
+                state.marks[usize::from(mark)] = p as u8 + 1;
+                (process.mark, process.was_woken) = (mark + 1, !self.mutation.owes_nothing);
+                Pc::Spin
+            }
+            Pc::LookAtMark(_, after) if mark + 1 < self.marks => Pc::LookAtMark(mark + 1, after),
+            Pc::LookAtMark(..) if self.mutation.marks_before_item => Pc::Publish,
+            Pc::LookAtMark(_, after) => Pc::Move(after),
+            _ => unreachable!("it looks at a mark"),
+        };
+    }
+
+    /// Unless its time was over, and somebody else has taken it.
+    fn clear_mark(&self, state: &mut State, p: usize) {
+        let mark = usize::from(std::mem::take(&mut state.processes[p].mark)) - 1;
+        if usize::from(state.marks[mark]) == p + 1 {
+            state.marks[mark] = 0;
+        }
+    }
+
+    /// Whether a spin's cheap look says that an attempt is worth it.
+    pub fn is_ready(&self, state: &State, p: usize) -> bool {
+        state.is_shut_down || state.items >= self.wanted(p)
+    }
+
+    pub fn stop_spinning(&self, state: &mut State, p: usize) {
+        state.processes[p].pc =
+            if self.mutation.bit_before_the_clearing { self.begin_round(p) } else { Pc::ClearMark };
+    }
+
     /// After an attempt in vain.
     fn fall_short(&self, state: &mut State, p: usize) {
         if state.is_shut_down {
             self.end_call(state, p);
+        } else if state.processes[p].mark != 0 {
+            state.processes[p].pc = Pc::ClearMark;
         } else {
             state.processes[p].pc = Pc::Sweep;
         }
@@ -233,7 +355,8 @@ impl Wakes {
 
     pub fn wake_up(&self, state: &mut State, sleeper: usize) {
         state.processes[sleeper].was_woken = true;
-        state.processes[sleeper].pc = self.begin_round(sleeper);
+        state.processes[sleeper].pc =
+            if self.mutation.spins_when_woken { self.begin_call(sleeper) } else { self.begin_round(sleeper) };
     }
 
     pub fn sleepers<'s>(&'s self, state: &'s State) -> impl Iterator<Item = usize> + 's {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::super::bytes::schema;
 use super::{assert_refused_well, assert_says_where, factor};
 use crate::error::{AttachError, BorrowError, CreateError, OpenError, ReserveError};
-use crate::format::{Control, Entry, NotFull, Slot};
+use crate::format::{Control, Entry, ShutdownLine, Slot};
 use crate::names::{name_state, names_folder, remove_name};
 use crate::{BatchSize, CreateOptions, Hold, Observer, Queue, QueueName, Wait};
 
@@ -72,7 +72,7 @@ impl Victim {
     /// Overwrites one number, mostly where the protocol's are.
     fn damage(&self, random: &mut Random) {
         let slot = self.slots.start + random.below(self.slots.len() / size_of::<Slot>()) * size_of::<Slot>();
-        let not_full = self.control + offset_of!(Control, not_full);
+        let flag_at = self.control + offset_of!(Control, shutdown) + offset_of!(ShutdownLine, flag);
         let place = match random.below(12) {
             0..=3 => slot + offset_of!(Slot, state),
             4 => slot + random.below(size_of::<Slot>() / 8) * 8,
@@ -80,7 +80,7 @@ impl Victim {
             6 => self.control + offset_of!(Control, tail),
             7 => self.control + offset_of!(Control, returned),
             8 => self.control + random.below(size_of::<Control>() / 8) * 8,
-            9 => not_full + offset_of!(NotFull, shutdown),
+            9 => flag_at,
             10 => self.entries.start + random.below(self.entries.len() / 8) * 8,
             _ => random.below(self.nbytes / 8) * 8,
         };
@@ -92,7 +92,7 @@ impl Victim {
             // A word of the first laps, held by one of the first participants.
             _ => ((random.next() % 4) << 24) | ((random.next() % 4) << 3) | (random.next() % 8),
         };
-        if place == not_full + offset_of!(NotFull, shutdown) {
+        if place == flag_at {
             // Half of the flags that mean something would end most cases at once.
             let flag = (number as u32) & if random.below(4) == 0 { u32::MAX } else { !3 };
             self.file.write_all_at(&flag.to_le_bytes(), place as u64).expect("in memory");
@@ -346,7 +346,7 @@ fn queues_on_damaged_memory_say_where_or_work_and_never_crash_or_hang() {
 fn a_shutdown_flag_without_meaning_is_named_by_every_call_that_looks_at_it() {
     let queue = Queue::create(schema(), 2).expect("small");
     let victim = Victim::of(&queue);
-    let flag = victim.control + offset_of!(Control, not_full) + offset_of!(NotFull, shutdown);
+    let flag = victim.control + offset_of!(Control, shutdown) + offset_of!(ShutdownLine, flag);
     victim.file.write_all_at(&2_u32.to_le_bytes(), flag as u64).expect("in memory");
     let batch = BatchSize::exactly(2);
     let said = [
