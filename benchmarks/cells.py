@@ -12,14 +12,16 @@ from dataclasses import dataclass
 STREAM = "put and get"  # Some processes put, some get, all at full speed.
 ROUND_TRIP = "round trip"  # To another process and back, through two queues.
 BATCHES = "batches"  # As a stream, taken as stacked batches.
+BATCHES_BOTH_WAYS = "batches in and out"  # The same, put as ready batches.
 AT_HAND = "batches at hand"  # The taking of a batch that is there already, in one process.
 LOANS = "loans"  # Zero copy, in one process: one leaf is touched.
 COPIES = "copies"  # Copies in and out beside numpy.copyto, in one process.
 RUST = "rust"
 
-# Quantities: what a figure is, always in microseconds.
+# Quantities: what a figure is, in microseconds but for `CALLS`.
 TIME = "an item"
 CPU = "processor time of an item"  # Of all processes together.
+CALLS = "system calls of an item"  # Of whoever is alone on its side.
 P50, P99 = "p50", "p99"
 RESERVE, BORROW = "reserve and commit", "borrow and release"
 PUT, GET, GET_OUT, COPYTO = "put", "get", "get(out=)", "numpy.copyto"
@@ -70,6 +72,8 @@ class Cell:
     rounds: int = 3
     seconds: float = 0.2  # Of one measurement, without its warm-up.
     extras: bool = False  # Whether those take part that are there for tables alone.
+    slots: int = 0  # Of the queue, where it is not as everywhere else.
+    counts_calls: bool = False  # Instead of time, with `strace`, which makes everything slow.
 
     @property
     def key(self) -> tuple[str, str, int, int, int]:
@@ -77,7 +81,7 @@ class Cell:
 
     @property
     def maxsize(self) -> int:
-        return BATCHES_IN_QUEUE * self.batch or MAXSIZE
+        return self.slots or BATCHES_IN_QUEUE * self.batch or MAXSIZE
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from benchmarks.contenders.ours import (
     TreeQueues,
     TreeQueuesBatches,
     TreeQueuesBorrow,
+    TreeQueuesBothWays,
     TreeQueuesOut,
     TreeQueuesStack,
 )
@@ -29,5 +30,6 @@ CONTENDERS: list[Contender] = [
     TreeQueuesStack(),
     TreeQueuesBorrow(),
     TreeQueuesBatches(),
+    TreeQueuesBothWays(),
     TheCheckAlone(),
 ]

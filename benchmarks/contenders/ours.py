@@ -95,6 +95,18 @@ class TreeQueuesBatches(Contender):
         return _PutBatchChannel(new_queue(item, maxsize))
 
 
+class TreeQueuesBothWays(Contender):
+    """Batches in and out, as copies: what many processes at once make of them."""
+
+    name = "treequeues, put_batch and get_batch"
+    package = "treequeues"
+    measures = frozenset({cells.BATCHES_BOTH_WAYS})
+    batch_method = "put_batch, get_batch"
+
+    def open(self, item: Any, maxsize: int) -> Channel:
+        return _BothWaysChannel(new_queue(item, maxsize))
+
+
 class _BatchChannel(QueueChannel):
     def batch_taker(self, batch: int, visit: Visit) -> Step:
         get_batch = self.queue.get_batch
@@ -138,6 +150,12 @@ class _PutBatchChannel(_BorrowChannel):
                 put_batch(stacked)
 
         return put
+
+
+class _BothWaysChannel(_PutBatchChannel):
+    def batch_taker(self, batch: int, visit: Visit) -> Step:
+        get_batch = self.queue.get_batch
+        return lambda: visit(get_batch(batch))
 
 
 def new_queue(item: Any, maxsize: int) -> Any:

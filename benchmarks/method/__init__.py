@@ -32,6 +32,7 @@ COPIES_OF_A_PROCESS = 3
 _METHODS: dict[str, Callable[[Contender, Cell, float], tuple[int, dict[str, float]]]] = {
     cells.STREAM: stream.measure,
     cells.BATCHES: stream.measure,
+    cells.BATCHES_BOTH_WAYS: stream.measure,
     cells.ROUND_TRIP: round_trip.measure,
     cells.AT_HAND: alone.measure_batches_at_hand,
     cells.LOANS: alone.measure_loans,
@@ -41,13 +42,11 @@ _METHODS: dict[str, Callable[[Contender, Cell, float], tuple[int, dict[str, floa
 
 def measure(contender: Contender, cell: Cell, seconds: float) -> Outcome:
     """Raises NoFigure, with the reason, whatever went wrong."""
-    import psutil  # Here, so that what measures processes alone can do without.
-
     refusal = contender.refusal(cell)
     if refusal:
         raise NoFigure(refusal)
     copies = cell.maxsize + COPIES_OF_A_PROCESS * (cell.producers + cell.consumers)
-    if psutil.virtual_memory().available < copies * cell.item.nbytes:
+    if available_nbytes() < copies * cell.item.nbytes:
         raise NoFigure(f"needs {copies * cell.item.nbytes / 1e9:.1f} GB of memory")
     try:
         return Outcome(*_METHODS[cell.measure](contender, cell, seconds))
@@ -55,3 +54,10 @@ def measure(contender: Contender, cell: Cell, seconds: float) -> Outcome:
         raise
     except Exception as error:  # Whatever a foreign package raises is its reason.
         raise NoFigure(f"{type(error).__name__}: {error}") from error
+
+
+def available_nbytes() -> int:
+    """Memory that is to be had without swapping."""
+    with open("/proc/meminfo") as file:
+        (line,) = [line for line in file if line.startswith("MemAvailable:")]
+    return int(line.split()[1]) * 1024

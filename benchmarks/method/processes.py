@@ -39,13 +39,14 @@ class Crew:
         self._processes: list[Any] = []
         self._reporters: dict[Connection, Any] = {}
 
-    def start(self, work: Callable[..., None], *arguments: Any) -> None:
+    def start(self, work: Callable[..., None], *arguments: Any) -> int:
         """Starts a process that works until it is killed, or until its work is done."""
         process = CONTEXT.Process(target=work, args=arguments, daemon=True)
         process.start()
         self._processes.append(process)
+        return self._pid(process)
 
-    def start_reporter(self, work: Callable[..., None], *arguments: Any) -> None:
+    def start_reporter(self, work: Callable[..., None], *arguments: Any) -> int:
         """Starts a process whose work gets one more argument: whereto it reports."""
         ours, theirs = CONTEXT.Pipe(duplex=False)
         process = CONTEXT.Process(target=_reporting, args=(work, arguments, theirs), daemon=True)
@@ -53,6 +54,12 @@ class Crew:
         theirs.close()
         self._processes.append(process)
         self._reporters[ours] = process
+        return self._pid(process)
+
+    @staticmethod
+    def _pid(process: Any) -> int:
+        pid: int = process.pid
+        return pid
 
     def reports(self) -> list[Any]:
         """The next report of each reporter."""

@@ -3,6 +3,8 @@
 The time of an item is one over the sum of the consumers' speeds. Each consumer's speed is its own
 clock's, from one get to a later one. One to one, items are checked to come in order; between
 several, each is checked to be one of those that were put.
+
+Where system calls are counted, time is not: those of the process that is alone on its side.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cells import BATCHES, CPU, TIME, Cell
+from benchmarks.cells import BATCHES, BATCHES_BOTH_WAYS, CALLS, CPU, TIME, Cell
 from benchmarks.contenders.base import Channel, Contender, Step, Visit
 from benchmarks.items import SAMPLES, key_of, make_samples, numbers_of
+from benchmarks.method.calls import Calls
 from benchmarks.method.processes import RUN, STOP, WARM, Crew, Phase
 
 WARM_UP_S = 0.05  # After everybody has been through the whole queue: caches, clocks, spins.
@@ -44,10 +47,17 @@ def _run(
     phase = Phase()
     with Crew() as crew:
         for _ in range(cell.consumers):
-            crew.start_reporter(_consume, channel, cell, phase)
+            consumer = crew.start_reporter(_consume, channel, cell, phase)
         for _ in range(cell.producers):
-            crew.start(_produce, channel, cell, samples)
+            producer = crew.start(_produce, channel, cell, samples)
         crew.reports()  # Everybody is warm.
+        if cell.counts_calls:
+            with Calls(consumer if cell.consumers == 1 else producer) as calls:
+                phase.set(RUN)
+                time.sleep(seconds)
+                phase.set(STOP)
+                items = sum(items for items, _ in crew.reports())
+            return items, {CALLS: calls.count() / items}
         time.sleep(WARM_UP_S)
         cpu_before, before = crew.cpu_seconds(), time.perf_counter()
         phase.set(RUN)
@@ -61,7 +71,7 @@ def _run(
 
 
 def _produce(channel: Channel, cell: Cell, samples: list[Any]) -> None:
-    if cell.measure == BATCHES:
+    if cell.measure in (BATCHES, BATCHES_BOTH_WAYS):
         step = channel.batch_putter(samples, cell.batch)
         while True:
             step()
@@ -90,11 +100,12 @@ def _consume(channel: Channel, cell: Cell, phase: Phase, report: Report) -> None
 def _taker(channel: Channel, cell: Cell) -> tuple[Step, int]:
     """What takes and checks items, and how many at a call."""
     key = key_of(cell.item)
-    if cell.measure == BATCHES:
-        return channel.batch_taker(cell.batch, _batch_check(key, cell.batch)), cell.batch
+    in_order = cell.producers == cell.consumers == 1
+    if cell.measure in (BATCHES, BATCHES_BOTH_WAYS):
+        check = _batch_check(key, cell.batch) if in_order else _any_batch_check(key)
+        return channel.batch_taker(cell.batch, check), cell.batch
     chunk = 1 if cell.item.nbytes >= LARGE_NBYTES else CHUNK
     get = channel.getter()
-    in_order = cell.producers == cell.consumers == 1
     numbers = itertools.cycle(numbers_of(cell.item))
     last: list[Any] = [None]
 
@@ -140,9 +151,23 @@ def _batch_check(key: str | None, batch: int) -> Visit:
     )
 
     def check(stacked: Any) -> None:
-        leaf = stacked if key is None else stacked[key]
-        numbers = leaf[(slice(None), *(0,) * (leaf.ndim - 1))]
-        if not (numbers == next(starts)).all():
+        if not (_numbers(stacked, key) == next(starts)).all():
             raise ValueError("a batch did not come in order")
 
     return check
+
+
+def _any_batch_check(key: str | None) -> Visit:
+    """What checks that the items of a stacked batch are some that were put."""
+
+    def check(stacked: Any) -> None:
+        if not (_numbers(stacked, key) < SAMPLES).all():
+            raise ValueError("an item came that was not put")
+
+    return check
+
+
+def _numbers(stacked: Any, key: str | None) -> Any:
+    """The numbers of a batch's items."""
+    leaf = stacked if key is None else stacked[key]
+    return leaf[(slice(None), *(0,) * (leaf.ndim - 1))]

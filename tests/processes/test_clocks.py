@@ -2,7 +2,7 @@
 
 The time of day is for people: it says when an item was put, and nothing depends on it. What is
 measured by the other clock, which is never set, is one process's own; all that they share of it is
-when somebody last looked for the dead.
+when somebody last looked for the dead, and until when somebody spins.
 """
 
 import os
