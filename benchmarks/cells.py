@@ -73,7 +73,7 @@ class Cell:
     seconds: float = 0.2  # Of one measurement, without its warm-up.
     extras: bool = False  # Whether those take part that are there for tables alone.
     slots: int = 0  # Of the queue, where it is not as everywhere else.
-    counts_calls: bool = False  # Instead of time, with `strace`, which makes everything slow.
+    counts_calls: bool = False  # System calls, instead of time.
 
     @property
     def key(self) -> tuple[str, str, int, int, int]:

@@ -174,7 +174,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--ours", action="store_true", help="without other packages' queues")
     parser.add_argument("--against", metavar="PYTHON", help="an interpreter with another build")
     parser.add_argument("--all", action="store_true", help="whole crowds, however few processors")
-    parser.add_argument("--calls", action="store_true", help="count system calls, with strace")
+    parser.add_argument(
+        "--calls", action="store_true", help="count system calls, with perf or strace"
+    )
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of every measurement")
     parser.add_argument("--record", action=argparse.BooleanOptionalAction, default=True)

@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.cells import BATCHES, BATCHES_BOTH_WAYS, CALLS, CPU, TIME, Cell
 from benchmarks.contenders.base import Channel, Contender, Step, Visit
 from benchmarks.items import SAMPLES, key_of, make_samples, numbers_of
-from benchmarks.method.calls import Calls
+from benchmarks.method.calls import calls_a_second
 from benchmarks.method.processes import RUN, STOP, WARM, Crew, Phase
 
 WARM_UP_S = 0.05  # After everybody has been through the whole queue: caches, clocks, spins.
@@ -52,12 +52,12 @@ def _run(
             producer = crew.start(_produce, channel, cell, samples)
         crew.reports()  # Everybody is warm.
         if cell.counts_calls:
-            with Calls(consumer if cell.consumers == 1 else producer) as calls:
-                phase.set(RUN)
-                time.sleep(seconds)
-                phase.set(STOP)
-                items = sum(items for items, _ in crew.reports())
-            return items, {CALLS: calls.count() / items}
+            phase.set(RUN)
+            calls = calls_a_second(consumer if cell.consumers == 1 else producer, seconds)
+            phase.set(STOP)
+            reports = crew.reports()
+            items_a_second = sum(items / elapsed for items, elapsed in reports)
+            return sum(items for items, _ in reports), {CALLS: calls / items_a_second}
         time.sleep(WARM_UP_S)
         cpu_before, before = crew.cpu_seconds(), time.perf_counter()
         phase.set(RUN)
