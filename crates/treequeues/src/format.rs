@@ -3,10 +3,10 @@
 //! ```text
 //!  offset            size             content
 //!  0                 256              Header: written once, before anyone else can see the segment
-//!  256               640              Control: cursors, the tree's root, gap, two wake-up words, marks of those who spin, time of the last
-//!                                     sweep, shutdown; a cache line each
-//!  896               256 * P          participants: P entries, with what each has counted
-//!  896 + 256 * P     64 * capacity    slots: state word and metadata, a cache line each
+//!  256               768              Control: cursors, the tree's root, gap, two wake-up words, marks of those who spin, whose turn it is to
+//!                                     claim a batch, time of the last sweep, shutdown; a cache line each
+//!  1024              256 * P          participants: P entries, with what each has counted
+//!  1024 + 256 * P    64 * capacity    slots: state word and metadata, a cache line each
 //!  ...               8 * words        tree: its words below the root, the last level first (`ring::tree`); from 33 slots on
 //!  ...               schema_nbytes    schema: UTF-8 JSON, `Schema::to_json`
 //!  ...                                leaves: one array [capacity, *shape] a leaf, its base aligned to 64 bytes, to 4096
@@ -108,6 +108,10 @@ pub(crate) struct Control {
     pub(crate) spinning_consumers: Line<Marks>,
     /// Those of producers.
     pub(crate) spinning_producers: Line<Marks>,
+    /// Who is claiming a batch of items, a `Slot::holder`; 0 for nobody: see `batch` T4.
+    pub(crate) batch_of_items: Line<AtomicU64>,
+    /// The same of free slots.
+    pub(crate) batch_of_slots: Line<AtomicU64>,
     /// CLOCK_MONOTONIC in nanoseconds when somebody last began a sweep: one sweeper serves all who sleep.
     pub(crate) swept_at_ns: Line<AtomicU64>,
     pub(crate) shutdown: Line<ShutdownLine>,
@@ -251,6 +255,8 @@ impl Control {
             not_full: Line(AtomicU32::new(0)),
             spinning_consumers: Line([(); SPINNERS].map(|()| AtomicU64::new(0))),
             spinning_producers: Line([(); SPINNERS].map(|()| AtomicU64::new(0))),
+            batch_of_items: Line(AtomicU64::new(0)),
+            batch_of_slots: Line(AtomicU64::new(0)),
             swept_at_ns: Line(AtomicU64::new(0)),
             shutdown: Line(ShutdownLine {
                 flag: AtomicU32::new(SHUTDOWN_NONE),
@@ -282,7 +288,7 @@ impl Slot {
 #[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<Header>() == 256);
-    assert!(size_of::<Control>() == 640);
+    assert!(size_of::<Control>() == 768);
     assert!(size_of::<Entry>() == 256);
     assert!(size_of::<Slot>() == 64);
     assert!(size_of::<Header>().is_multiple_of(align_of::<Control>()));

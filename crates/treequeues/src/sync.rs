@@ -10,7 +10,7 @@ pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 pub(crate) use stepped::{AtomicU32, AtomicU64, Ordering, abandon_after, fence};
 
 #[cfg(all(test, not(loom)))]
-pub(crate) use stepped::{Accesses, accesses_of};
+pub(crate) use stepped::{Accesses, accesses_of, among_many};
 
 /// Plain atomics for what only this process sees: how patient it is, when it last looked, how often it was forked.
 #[cfg(not(loom))]
@@ -20,6 +20,8 @@ pub(crate) mod local {
 
 /// A pause of a busy loop.
 pub(crate) fn spin_loop() {
+    #[cfg(all(test, not(loom)))]
+    stepped::let_others_go_first();
     #[cfg(not(loom))]
     std::hint::spin_loop();
     #[cfg(loom)]
@@ -102,6 +104,7 @@ mod stepped {
     #[cfg(not(loom))]
     std::thread_local! {
         static STEPS_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+        static IS_AMONG_MANY: Cell<bool> = const { Cell::new(false) };
         static ACCESSES: RefCell<Option<Accesses>> = const { RefCell::new(None) };
     }
 
@@ -137,8 +140,26 @@ mod stepped {
         (outcome, ACCESSES.take().expect("it counts"))
     }
 
+    /// Runs `operation` as if on one of very many processors: at each access and pause this thread lets others go first.
+    #[cfg(not(loom))]
+    pub(crate) fn among_many<T>(operation: impl FnOnce() -> T) -> T {
+        IS_AMONG_MANY.set(true);
+        let outcome = operation();
+        IS_AMONG_MANY.set(false);
+        outcome
+    }
+
+    /// Among many.
+    #[cfg(not(loom))]
+    pub(super) fn let_others_go_first() {
+        if IS_AMONG_MANY.get() {
+            std::thread::yield_now();
+        }
+    }
+
     #[cfg(not(loom))]
     fn count(kind: Kind, address: usize) {
+        let_others_go_first();
         ACCESSES.with_borrow_mut(|accesses| {
             let Some(accesses) = accesses else { return };
             match kind {

@@ -6,8 +6,12 @@
 //! T2. Items that are returned so were not delivered: they keep their count, come first again, and in their order. To others
 //!     it is as if they had been borrowed and given back: who took a later item meanwhile has it before.
 //! T3. Calls that fall short again and again, because they take from each other, come back at different times.
+//! T4. Calls that claim from the same side take turns at it, for the few microseconds that it takes: else each would have a part of what
+//!     both want, and all would give back. A turn is a courtesy, not a lock. Nothing depends on it, and one that lasts too long, since
+//!     its holder was killed or stopped, is taken away.
 
 mod elsewhere;
+mod turn;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -21,6 +25,7 @@ use crate::ring::{Claim, Ring};
 use crate::wait::{Goal, Next, Wait, Waited, wait_for};
 
 pub use elsewhere::Elsewhere;
+use turn::Turn;
 
 /// The shortest nap between two looks: about what the system's timer can do.
 const MIN_NAP: Duration = Duration::from_micros(50);
@@ -101,6 +106,7 @@ impl BatchSize {
 impl Attached {
     /// Claims free slots if enough are there now.
     pub(crate) fn try_reserve_batch(&self, size: BatchSize) -> Result<Option<Vec<Claim>>, ReserveError> {
+        let _turn = Turn::take(&self.segment().control().batch_of_slots, self.holder(), size.min);
         if self.ring().count_free(size.min)? < size.min {
             // Only for what it has to say about a queue that is shut down.
             self.try_reserve_where(|_| false)?;
@@ -151,6 +157,7 @@ impl Attached {
     }
 
     fn try_claim_items(&self, size: BatchSize) -> Result<Claimed, BorrowError> {
+        let _turn = Turn::take(&self.segment().control().batch_of_items, self.holder(), size.min);
         if self.count_items(size.min)? < size.min {
             self.refuse_if_drained(size.min)?;
             return Ok(Claimed::TooFew);
