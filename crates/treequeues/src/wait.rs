@@ -9,7 +9,7 @@
 //! E2. A waker that sees the bit clears it, moves the sequence, and wakes one. Whoever was woken sets the bit again for the
 //!     others, and passes the wake-up on if there is more to take, or if it cannot use what there is. If the kernel then
 //!     wakes it for the same again, it passes that on too, and stays off the event for a nap, so that others are found.
-//! E3. No sleep that begins while any slot is held is longer than `MAX_SLEEP`, nor is any other longer than `MAX_IDLE_SLEEP`: a lost wake-up and a
+//! E3. No sleep that begins while any slot is held, or somebody spins (E6), is longer than `MAX_SLEEP`, nor is any other longer than `MAX_IDLE_SLEEP`: a lost wake-up and a
 //!     peer that died after its commit and before its wake cost that much at most. A signal ends a sleep.
 //! E4. Nobody waiting: no system call and no store, but for one waker after each wait: the bit stays set behind it.
 //! E5. Between E2's clearing and setting of the bit, others sleep while it is clear. So a waker that means everybody does
@@ -403,7 +403,8 @@ pub(crate) fn wait_for<T, E>(
             Ok(ControlFlow::Break(())) => continue,
             Err(error) => break Err(error),
         }
-        let longest = if is_held() { MAX_SLEEP } else { MAX_IDLE_SLEEP };
+        let is_short = is_held() || event.is_left_to_a_spinner();
+        let longest = if is_short { MAX_SLEEP } else { MAX_IDLE_SLEEP };
         let left = wait.left().unwrap_or(longest).min(longest);
         if left.is_zero() {
             break Ok(Waited::TimedOut);
