@@ -7,9 +7,7 @@
 
 use crate::cast::Role;
 use crate::explore::{RingModel, State};
-use crate::memory::{
-    Event, Fault, IMMEDIATELY, Items, Memory, NO_ITEM, Owner, Phase, SHUT_DOWN, Slot, Ticket, bit,
-};
+use crate::memory::{Event, Fault, IMMEDIATELY, Items, Memory, NO_ITEM, Phase, SHUT_DOWN, Slot, Ticket, bit};
 use crate::process::{NOWHERE, Process};
 use crate::steps::Pc;
 
@@ -61,7 +59,7 @@ impl RingModel {
 
     /// One access to the shared memory.
     fn access(&self, state: &mut State, p: usize, pc: Pc) -> Pc {
-        let me = Owner::new(p, state.processes[p].generation);
+        let me = self.owner(p, state.processes[p].generation);
         let item = self.item(p, &state.processes[p]);
         let is_producer = self.role(p).is_producer();
         let memory = &mut state.memory;
@@ -74,8 +72,9 @@ impl RingModel {
                 );
                 entry.used = true;
                 state.processes[p].generation = generation;
-                Pc::Idle
+                if self.scenario.publishes { Pc::J2 } else { Pc::Idle }
             }
+            Pc::J2 | Pc::P1 { .. } | Pc::P1Count { .. } | Pc::P2 | Pc::P3 => self.publish(state, p, pc),
             Pc::N0 => {
                 let first = if is_producer { memory.head } else { memory.tail };
                 Pc::N { t0: first, t: first, count: 0 }
@@ -171,6 +170,7 @@ impl RingModel {
         match event {
             Event::Committed(_) if process.began_after => state.memory.ledger.fail(Fault::PutAfterShutdown),
             Event::Took { .. } if process.began_after => state.memory.ledger.fail(Fault::TookAfterShutdown),
+            Event::Committed(item) if self.scenario.publishes => self.note_published(state, p, item),
             Event::Committed(item) if item != self.first_item[p] + process.next => {
                 state.memory.ledger.fail(Fault::NotFromTheFirst);
             }
@@ -265,6 +265,9 @@ impl RingModel {
                 process.kept.push(claim);
                 if process.kept.len < batch {
                     Pc::Idle
+                } else if is_producer && self.scenario.publishes {
+                    ledger.claimed_together(self.first_item[p] + process.next, batch);
+                    self.begin_to_publish(&state.memory, p, process)
                 } else {
                     self.next_of_batch(&state.memory, p, process)
                 }
@@ -281,6 +284,11 @@ impl RingModel {
                 process.ended += 1;
                 Pc::Idle
             }
+            Pc::Publishing => self.next_of_batch(&state.memory, p, process),
+            Pc::PutDone if self.publishes_now(process) => {
+                process.ended += 1;
+                Pc::P1 { i: 0 }
+            }
             Pc::PutDone | Pc::GetDone | Pc::SweepDone => {
                 process.ended += 1;
                 self.next_of_batch(&state.memory, p, process)
@@ -294,7 +302,13 @@ impl RingModel {
         let has_ended = matches!(pc, Pc::Full | Pc::Empty | Pc::Short)
             || matches!(
                 process.pc,
-                Pc::Idle | Pc::Down | Pc::Enough | Pc::R4 { .. } | Pc::B5 { .. } | Pc::Borrowed { .. }
+                Pc::Idle
+                    | Pc::Down
+                    | Pc::Enough
+                    | Pc::R4 { .. }
+                    | Pc::B5 { .. }
+                    | Pc::Count { .. }
+                    | Pc::Borrowed { .. }
             );
         if has_ended {
             process.throughout = 0;
@@ -316,7 +330,7 @@ impl RingModel {
 
     /// Where a process goes on that has ended one call or claim: to the oldest claim that is left of its batch, or, of one
     /// that goes back, to the one with the lowest ticket.
-    fn next_of_batch(&self, memory: &Memory, p: usize, process: &mut Process) -> Pc {
+    pub fn next_of_batch(&self, memory: &Memory, p: usize, process: &mut Process) -> Pc {
         let (is_producer, mutation) = (self.role(p).is_producer(), self.protocol.mutation);
         let goes_by_ticket = process.goes_back && !is_producer && !mutation.gives_back_as_claimed;
         let last = process.kept.len;
@@ -330,9 +344,13 @@ impl RingModel {
         let Some(claim) = claim else {
             process.goes_back = false;
             process.ended = 0;
+            if process.publishing {
+                return Pc::P3;
+            }
             return if process.refused { Pc::Down } else { Pc::Idle };
         };
         match (is_producer, process.goes_back) {
+            (true, false) if process.publishing => Pc::C1 { c: claim },
             (true, false) => Pc::Reserved { c: claim },
             (true, true) => Pc::A1 { s: claim % self.scenario.capacity },
             (false, false) => Pc::Borrowed { s: claim },

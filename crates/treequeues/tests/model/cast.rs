@@ -59,6 +59,10 @@ pub struct Scenario {
     pub begun_by: Vec<Call>,
     /// Whether the tickets that are still being written may be passed, as those far behind are: any first few of them.
     pub passes: bool,
+    /// Whether batches are published as a whole.
+    pub publishes: bool,
+    /// Processes that are two threads of one participant: the second one dies with the first.
+    pub threads: Option<(usize, usize)>,
     pub mutation: Mutation,
     /// Whether each call remembers what was there throughout, to tell if its full or empty was true.
     pub honest: bool,
@@ -72,6 +76,8 @@ impl Scenario {
             budget: Budget::default(),
             begun_by: Vec::new(),
             passes: false,
+            publishes: false,
+            threads: None,
             mutation: Mutation::default(),
             honest: false,
         }
@@ -147,6 +153,17 @@ impl Scenario {
         self
     }
 
+    pub fn publishing(mut self) -> Scenario {
+        self.publishes = true;
+        self
+    }
+
+    /// The first two processes are threads of one participant.
+    pub fn two_threads(mut self) -> Scenario {
+        self.threads = Some((0, 1));
+        self
+    }
+
     pub fn mutated(mut self, mutation: Mutation) -> Scenario {
         self.mutation = mutation;
         self
@@ -178,8 +195,14 @@ impl fmt::Display for Scenario {
                 write!(f, ", {noun} {count}")?;
             }
         }
-        if self.passes {
-            write!(f, ", passing")?;
+        for (is_said, word) in [
+            (self.passes, "passing"),
+            (self.publishes, "publishing"),
+            (self.threads.is_some(), "the first two are threads of one"),
+        ] {
+            if is_said {
+                write!(f, ", {word}")?;
+            }
         }
         if !self.begun_by.is_empty() {
             write!(f, ", begun by {:?}", self.begun_by)?;

@@ -31,7 +31,7 @@ impl Protocol {
             }
             Pc::B1Take { best: Best { slot, word, .. } } => {
                 let to = Word::new(Phase::Reading, me, word.reach);
-                if self.cas(m, usize::from(slot), word, to) { Pc::Borrowed { s: slot } } else { Pc::B1 }
+                if self.cas(m, usize::from(slot), word, to) { self.taken(slot) } else { Pc::B1 }
             }
             Pc::B1Clear { hv } => {
                 if m.hint == hv || (self.mutation.clear_by_store && m.hint_is_up()) {
@@ -154,7 +154,7 @@ impl Protocol {
             }
             Pc::B5 { t0, n, s } => {
                 self.move_tail(m, t0, n);
-                Pc::Borrowed { s }
+                self.taken(s)
             }
             Pc::B6 { t0, n, again } => {
                 self.move_tail(m, t0, n);
@@ -238,6 +238,10 @@ impl Protocol {
     pub fn end_get(&self, m: &mut Memory, me: Owner, pc: Pc) -> Pc {
         let load = |m: &Memory, s: u8| m.slots[usize::from(s)].word;
         match pc {
+            Pc::Count { s } => {
+                m.slots[usize::from(s)].taken = true;
+                Pc::Borrowed { s }
+            }
             Pc::Borrowed { s } => Pc::L2 { s, w: load(m, s), linger: false },
             Pc::L1 { s, linger } => Pc::L2 { s, w: load(m, s), linger },
             Pc::L2 { s, w, linger } => {

@@ -26,6 +26,11 @@ impl Kept {
         self.len += 1;
     }
 
+    /// The oldest claim.
+    pub fn first(&self) -> u8 {
+        self.claims[0]
+    }
+
     /// The oldest claim, which is kept no longer.
     pub fn take(&mut self) -> Option<u8> {
         self.take_lowest(|_| 0)
@@ -73,6 +78,8 @@ pub struct Process {
     pub began_after: bool,
     /// The slot that a producer set aside.
     pub aside: u8,
+    /// Whether it is publishing a batch.
+    pub publishing: bool,
 }
 
 impl Process {
@@ -90,6 +97,7 @@ impl Process {
         refused: false,
         began_after: false,
         aside: NOWHERE,
+        publishing: false,
     };
 
     /// Items that a producer has begun to put: those of its kept claims, and the one of a call under way.
@@ -98,6 +106,11 @@ impl Process {
             self.pc,
             Pc::Idle
                 | Pc::J { .. }
+                | Pc::J2
+                | Pc::P1 { .. }
+                | Pc::P1Count { .. }
+                | Pc::P2
+                | Pc::P3
                 | Pc::Lingering { .. }
                 | Pc::L4 { .. }
                 | Pc::N0

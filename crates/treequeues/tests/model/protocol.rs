@@ -87,6 +87,38 @@ pub struct Mutation {
     pub drain_without_a_look: bool,
     /// Shutdown: set the flag to what this call asks for, and forget what it was.
     pub shutdown_by_store: bool,
+    /// Publish: a batch is known by its first slot, so that its number comes again.
+    pub batches_come_again: bool,
+    /// Publish: set a slot's delivery count back before its batch.
+    pub count_before_batch: bool,
+    /// Publish: a single put leaves the slot's batch as it was.
+    pub no_batch_reset_at_put: bool,
+    /// Publish: say so before all slots say their batch.
+    pub publishes_early: bool,
+    /// Publish: say so after the first commit.
+    pub publishes_late: bool,
+    /// Publish: do not say when it is over.
+    pub publishes_for_ever: bool,
+    /// Publish: do not wait for another thread's batch.
+    pub overwrites_publishing: bool,
+    /// Join: leave what the last tenant was publishing.
+    pub no_publishing_reset_at_join: bool,
+    /// Sweep: complete all that the dead was writing.
+    pub completes_all: bool,
+    /// Sweep: complete whatever says the batch, taken before or not.
+    pub completes_taken: bool,
+    /// Sweep: complete in the order of the slots.
+    pub completes_by_slot: bool,
+    /// Sweep: after a failed CAS go on to the next item of the batch.
+    pub completes_once: bool,
+    /// Sweep: complete what lies within one lap of the batch's first ticket.
+    pub completes_one_lap: bool,
+    /// Sweep: complete without raising the hint first.
+    pub completes_without_raise: bool,
+    /// Sweep: raise the hint before the first item that is completed alone.
+    pub completes_raising_once: bool,
+    /// Sweep: return the slots first, then complete.
+    pub returns_first: bool,
     /// Linger of a write: make a LATE slot LINGERING with the reach that it was reserved under.
     pub linger_unburns: bool,
 }
@@ -97,6 +129,8 @@ pub struct Protocol {
     pub capacity: u8,
     /// Whether tickets that are still being written are passed: the real ring does so with what is far behind alone.
     pub passes: bool,
+    /// Whether batches are published as a whole.
+    pub publishes: bool,
     pub mutation: Mutation,
     /// For each item all items of its producer.
     pub same_producers: [Items; 16],
@@ -149,8 +183,18 @@ impl Protocol {
     /// The next step of a process: `me` is its owner word, `item` what it puts.
     pub fn step(&self, m: &mut Memory, me: Owner, item: u8, pc: Pc) -> Pc {
         match pc {
-            Pc::Idle | Pc::Full | Pc::PutDone | Pc::Empty | Pc::GetDone | Pc::SweepDone | Pc::J { .. } => {
+            Pc::Idle
+            | Pc::Full
+            | Pc::PutDone
+            | Pc::Empty
+            | Pc::GetDone
+            | Pc::SweepDone
+            | Pc::J { .. }
+            | Pc::J2 => {
                 unreachable!("{pc:?} takes no step of the ring")
+            }
+            Pc::P1 { .. } | Pc::P1Count { .. } | Pc::P2 | Pc::Publishing | Pc::P3 => {
+                unreachable!("{pc:?} is a step of a batch")
             }
             Pc::N0 | Pc::N { .. } | Pc::Enough | Pc::Short => unreachable!("{pc:?} is a step of a batch"),
             Pc::F0 | Pc::F1 { .. } | Pc::D0 | Pc::D { .. } | Pc::ShutDown | Pc::X { .. } | Pc::Down => {
@@ -169,6 +213,8 @@ impl Protocol {
             | Pc::R5 { .. }
             | Pc::R6 { .. } => self.reserve(m, me, item, pc),
             Pc::Reserved { .. }
+            | Pc::M2 { .. }
+            | Pc::C1 { .. }
             | Pc::C2 { .. }
             | Pc::C2Raise { .. }
             | Pc::C2Cas { .. }
@@ -199,7 +245,8 @@ impl Protocol {
             | Pc::B5 { .. }
             | Pc::B6 { .. }
             | Pc::B7 { .. } => self.borrow_ready(m, me, pc),
-            Pc::Borrowed { .. }
+            Pc::Count { .. }
+            | Pc::Borrowed { .. }
             | Pc::L1 { .. }
             | Pc::L2 { .. }
             | Pc::Lingering { .. }
@@ -208,6 +255,13 @@ impl Protocol {
             | Pc::G1 { .. }
             | Pc::G2 { .. }
             | Pc::G3 => self.end_get(m, me, pc),
+            Pc::SP { .. }
+            | Pc::SPWord { .. }
+            | Pc::SPMeta { .. }
+            | Pc::SPAgain { .. }
+            | Pc::SPRaise { .. }
+            | Pc::SPCas { .. }
+            | Pc::SPRaiseAgain { .. } => self.complete(m, pc),
             Pc::S1 { .. }
             | Pc::S1Entry { .. }
             | Pc::S2 { .. }
