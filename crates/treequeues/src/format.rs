@@ -1,4 +1,4 @@
-//! The segment's format, version 4: what lies where in the one mapped region of a queue.
+//! The segment's format, version 5: what lies where in the one mapped region of a queue.
 //!
 //! ```text
 //!  offset            size             content
@@ -34,7 +34,7 @@ use crate::sync::{AtomicU32, AtomicU64};
 /// The first bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"TREEQ\r\n\x1a";
 /// This format's version: any change of a byte's meaning is a new one.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 
 /// F1 to F4. Plain bytes: copied out of the mapping before a field is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +177,8 @@ pub(crate) struct Entry {
     pub(crate) counts: [AtomicU64; COUNTERS],
     /// What the counts, `own` included, were when the present tenant came.
     pub(crate) counts_before: [AtomicU64; COUNTERS],
+    /// The batch that the tenant is publishing, as its slots say it in `batch`; 0 for none. A sweep completes it (`ring::publish`).
+    pub(crate) publishing: AtomicU64,
 }
 
 /// Counters of an entry.
@@ -208,6 +210,9 @@ pub(crate) struct Slot {
     /// compare-and-swap, is not counted: a death too few, never one too many.
     pub(crate) give_backs: AtomicU32,
     pub(crate) reserved: AtomicU32,
+    /// The batch that the item was put with: the ticket of its first item, plus one; 0 for an item that was put alone. Written before
+    /// the commit, and `delivery_count` after it (`ring::publish`).
+    pub(crate) batch: AtomicU64,
 }
 
 #[cfg(any(loom, test))]
@@ -243,6 +248,7 @@ impl Slot {
             held_since_ns: AtomicU64::new(0),
             give_backs: AtomicU32::new(0),
             reserved: AtomicU32::new(0),
+            batch: AtomicU64::new(0),
         }
     }
 }

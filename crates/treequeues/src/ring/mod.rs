@@ -41,6 +41,7 @@
 
 mod borrow;
 mod look;
+mod publish;
 mod recover;
 mod reserve;
 
@@ -48,6 +49,9 @@ use crate::error::{Corrupted, Damage};
 use crate::format::{Control, Slot};
 use crate::sync::{AtomicU64, Ordering, spin_loop};
 use crate::word::{Owner, Phase, Word};
+
+use publish::Batch;
+pub(crate) use publish::Publisher;
 
 /// A ticket that is still being written is passed when a walk ends so many further on. Not at once: what is committed a moment
 /// later should come in order.
@@ -104,7 +108,14 @@ impl<'s> Ring<'s> {
     }
 
     /// Publishes a written slot. The item comes in order, or first if the ring had to pass its ticket.
+    #[inline]
     pub(crate) fn commit(self, claim: Claim) -> Result<(), Corrupted> {
+        self.mark(&claim, Batch::NONE);
+        self.commit_marked(claim)
+    }
+
+    /// The same of a slot that says which batch its item belongs to.
+    fn commit_marked(self, claim: Claim) -> Result<(), Corrupted> {
         // Release: publishes the rows and the slot's metadata (O1). SeqCst: O2.
         if self.swap(claim.slot, claim.word, claim.word.with(Phase::Ready, Owner::NOBODY)) {
             return Ok(());

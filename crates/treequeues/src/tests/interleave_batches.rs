@@ -108,7 +108,7 @@ fn a_batch_that_dies_half_way_leaves_its_first_items() {
             });
             let _ = abandon_after(steps, || put_two(&rig, owner(1)));
             let mut taken = consumer.join().expect("no panic");
-            rig.ring().recover(owner(1), || true).expect("sound");
+            rig.ring().recover(owner(1), &rig.publishing, || true).expect("sound");
             taken.extend(rig.drain(owner(NEWCOMER)));
             assert!([&[][..], &[0], &[0, 1]].contains(&&taken[..]), "{taken:?} after {steps} steps");
             rig.assert_whole(owner(NEWCOMER));

@@ -54,7 +54,8 @@ mod shutdowns;
 mod steps;
 
 use crate::format::{Control, Slot};
-use crate::ring::Ring;
+use crate::ring::{Claim, Publisher, Ring};
+use crate::sync::AtomicU64;
 use crate::word::Owner;
 
 /// Bits of an id in these tests.
@@ -64,6 +65,8 @@ const ID_BITS: u32 = 3;
 struct Rig {
     control: Control,
     slots: Vec<Slot>,
+    /// What the participant of the test publishes that publishes batches.
+    publishing: AtomicU64,
     /// How far behind a ticket that is being written must be to be passed; none ever, unless a test says so.
     far_behind: u64,
 }
@@ -76,7 +79,7 @@ impl Rig {
     /// One that passes what is so many tickets behind.
     fn passing(capacity: usize, far_behind: u64) -> Self {
         let slots = (0..capacity).map(|_| Slot::fresh()).collect();
-        Self { control: Control::fresh(), slots, far_behind }
+        Self { control: Control::fresh(), slots, publishing: AtomicU64::new(0), far_behind }
     }
 
     fn ring(&self) -> Ring<'_> {
@@ -89,6 +92,15 @@ impl Rig {
         let ticket = claim.ticket;
         self.ring().commit(claim).expect("sound");
         Some(ticket)
+    }
+
+    /// Puts items that were claimed as one batch, and returns their tickets.
+    fn publish(&self, claims: Vec<Claim>) -> Vec<u64> {
+        let tickets = claims.iter().map(|claim| claim.ticket).collect();
+        let batch = self.ring().mark_batch(&claims, |_| ());
+        let publisher = Publisher { participant: 0, word: &self.publishing };
+        self.ring().publish(publisher, batch, claims, || ()).expect("sound");
+        tickets
     }
 
     /// Takes one item and returns its ticket; `None` when empty.

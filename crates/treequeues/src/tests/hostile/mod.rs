@@ -53,6 +53,9 @@ fn assert_says_where(error: &Corrupted) {
             vec![format!("cursor {cursor}"), format!("ticket {ticket}"), format!("slot {slot}")]
         }
         Damage::Cursors { head, tail, .. } => vec![format!("ticket {tail}"), format!("head, at {head}")],
+        Damage::Publishing { participant, found } => {
+            vec![format!("participant {participant}"), format!("{found:#x}")]
+        }
         Damage::ShutdownFlag { found } => vec![format!("{found:#010x}")],
     };
     for place in places {
