@@ -7,6 +7,7 @@
 //! | `batch_oracle` | random batches and holds of a queue against the same |
 //! | `batches` | batches of whole queues: what they take, in which order, and what they leave |
 //! | `crowds` | batches in threads: they wait without burning a processor, and hinder nobody |
+//! | `publishing` | batches whose producers die, or their sweepers, before each shared access: whole or not at all |
 //! | `returns` | a borrow beside thousands of returns |
 //! | `laps` | tickets that run away or stay behind: what they cost in accesses, and no honest state is damage |
 //! | `holds` | loans without a lifetime: states, drops, drains that wait for them |
@@ -46,6 +47,8 @@ mod interleave_batches;
 mod laps;
 #[cfg(not(loom))]
 mod oracle;
+#[cfg(not(loom))]
+mod publishing;
 #[cfg(not(loom))]
 mod returns;
 #[cfg(not(loom))]
