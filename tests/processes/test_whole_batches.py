@@ -19,8 +19,7 @@ from helpers import WATCHDOG_S, wait_until
 from treequeues import TreeQueue
 
 EXAMPLE = {"batch": 0, "size": 0, "row": 0}
-SMALL, LARGE = 32, 100_000
-THREADS = (1, 3)
+SMALL = 32
 
 
 def kills_or(some):
@@ -123,7 +122,7 @@ def kill_while_it_puts(nursery, rng, queue, puts, size, threads, kills, pause_s)
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("threads", [1, 3])
 def test_a_batch_is_whole_or_not_at_all_when_its_process_is_killed(nursery, rng, figure, threads):
     kills = kills_or(100)
     puts = [by_put_batch, by_put_many, by_reserve_batch]
@@ -133,13 +132,14 @@ def test_a_batch_is_whole_or_not_at_all_when_its_process_is_killed(nursery, rng,
     figure(f"{kills} kills, {taken.whole} batches, {taken.seen_in_part} seen in part")
 
 
+# Beside those of other threads, items of a batch that died come out of order, which is dear for many.
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize(("threads", "size"), [(1, 100_000), (3, 10_000)])
 def test_a_large_batch_is_whole_or_not_at_all_when_its_process_is_killed(
-    nursery, rng, figure, threads
+    nursery, rng, figure, threads, size
 ):
     kills = kills_or(5)
-    with TreeQueue(EXAMPLE, maxsize=4 * LARGE) as queue:
-        taken = kill_while_it_puts(nursery, rng, queue, [by_put_batch], LARGE, threads, kills, 0.05)
-        queue.put_batch(stacked(-1, 4 * LARGE), timeout=WATCHDOG_S)
+    with TreeQueue(EXAMPLE, maxsize=4 * size) as queue:
+        taken = kill_while_it_puts(nursery, rng, queue, [by_put_batch], size, threads, kills, 0.05)
+        queue.put_batch(stacked(-1, 4 * size), timeout=WATCHDOG_S)
     figure(f"{kills} kills, {taken.whole} batches, {taken.seen_in_part} seen in part")

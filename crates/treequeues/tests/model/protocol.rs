@@ -117,6 +117,8 @@ pub struct Mutation {
     pub completes_without_raise: bool,
     /// Sweep: raise the hint before the first item that is completed alone.
     pub completes_raising_once: bool,
+    /// Sweep: complete without raising the hint again.
+    pub completes_without_second_raise: bool,
     /// Sweep: return the slots first, then complete.
     pub returns_first: bool,
     /// Linger of a write: make a LATE slot LINGERING with the reach that it was reserved under.

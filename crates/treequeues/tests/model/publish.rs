@@ -179,7 +179,9 @@ impl Protocol {
             Pc::SPCas { p, at, w } => {
                 let phase = if w.phase == Phase::Writing { Phase::Ready } else { Phase::Returned };
                 match self.cas(m, self.slot(at.t), w, Word::nobodys(phase, w.reach)) {
-                    true if phase == Phase::Returned => Pc::SPRaiseAgain { p, at },
+                    true if phase == Phase::Returned && !mutation.completes_without_second_raise => {
+                        Pc::SPRaiseAgain { p, at }
+                    }
                     false if !mutation.completes_once => Pc::SPWord { p, at },
                     _ => self.walk_on(p, at),
                 }

@@ -183,6 +183,12 @@ fn completing_without_a_raise_after_what_another_sweeper_completed() {
 }
 
 #[test]
+fn completing_without_a_second_raise() {
+    let mutation = Mutation { completes_without_second_raise: true, ..Mutation::default() };
+    fails(two_sweepers_complete_what_was_passed(), mutation, &[NEWCOMER_ORDER, PRODUCER_ORDER]);
+}
+
+#[test]
 fn returning_slots_before_the_batch_is_complete() {
     let mutation = Mutation { returns_first: true, ..Mutation::default() };
     fails(a_batch_dies(), mutation, &[WHOLE]);
