@@ -105,6 +105,7 @@ soak: kill-points fuzz ## The long part: all kill points, KILLS kills, the big m
 	cargo test --release --package treequeues --test model --test names --test wake -- --ignored --nocapture --test-threads 1
 	cargo test --release --package treequeues --lib laps::soak_ -- --ignored --nocapture
 	LOOM_MAX_PREEMPTIONS=8 LOOM_MAX_DURATION=$(LOOM_SECONDS) $(LOOM) --release interleave
+	TREEQUEUES_BATCH_KILLS=1000 $(BIN)/python -m pytest tests/processes/test_whole_batches.py
 	TREEQUEUES_HOSTILE=$(ROUNDS) cargo test --release --package treequeues --lib hostile
 	for round in $$(seq $(ROUNDS)); do \
 		$(BIN)/python -m pytest $(addprefix tests/processes/test_,kill.py fork.py batches_and_kills.py named_queues.py) || exit 1; \

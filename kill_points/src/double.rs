@@ -27,6 +27,7 @@ const FIRST: &[(&str, &str)] = &[
     ("put, whole", "a reader in the way"),
     ("reserve a batch", "empty"),
     ("commit a batch", "empty"),
+    ("commit a batch, late", "empty"),
     ("borrow a batch", "full"),
     ("give back a batch", "full"),
 ];

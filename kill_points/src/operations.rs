@@ -10,7 +10,7 @@ use crate::tracer::{begin, end};
 /// One operation of a victim. `life` brings itself to its beginning, does it, and writes into the ledger what came of it.
 pub struct Operation {
     pub name: &'static str,
-    /// How many items it puts at most.
+    /// How many items it puts, if any.
     pub may_put: usize,
     /// How many items it takes for good at most.
     pub may_take: usize,
@@ -187,6 +187,18 @@ pub const OPERATIONS: &[Operation] = &[
         for item in 0..2 {
             batch.leaf_mut::<u64>(item, 0).expect("the leaf").fill(VICTIMS + item as u64);
         }
+        begin();
+        batch.commit().expect("sound");
+        ledger.put(2);
+        finish(ledger);
+    })
+    .puts(2),
+    Operation::new("commit a batch, late", |queue, ledger| {
+        let Ok(mut batch) = queue.try_reserve_batch(BatchSize::exactly(2)) else { return };
+        for item in 0..2 {
+            batch.leaf_mut::<u64>(item, 0).expect("the leaf").fill(VICTIMS + item as u64);
+        }
+        go_around(queue);
         begin();
         batch.commit().expect("sound");
         ledger.put(2);

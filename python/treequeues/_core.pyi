@@ -240,7 +240,8 @@ class TreeQueue(Generic[T]):
         dimension in front, of length n: leaf shapes (n, ...).
 
         It waits until n slots are free, and holds none while it waits: all items are put, in order,
-        or none.
+        or none. So they are if this process is killed meanwhile: others may see the first ones, and
+        the rest comes once somebody has found it dead.
 
         Raises SchemaError if a leaf does not fit or the leaves differ in n, ValueError if n is
         larger than `maxsize` or the example has no leaf, and else as `put` does.
@@ -282,7 +283,8 @@ class TreeQueue(Generic[T]):
         It waits until n slots are free (or `min`, if given), and takes the next one and those that
         follow it: k is n, or less where the ring ends or another process holds a slot in between.
         So fill `len(loan)` rows, not n. Fresh slots hold whatever older items left there, or zeros,
-        and a row or a leaf that is not filled delivers that.
+        and a row or a leaf that is not filled delivers that. A process that is killed while it
+        commits has put all k items, or none, as by `put_batch`.
 
         Raises ValueError if n is not between 1 and `maxsize` or `min` not between 1 and n, and else
         as `reserve` does.
@@ -306,7 +308,7 @@ class TreeQueue(Generic[T]):
     def put_many(
         self, trees: Iterable[T], block: bool = True, timeout: float | None = None
     ) -> None:
-        """Put trees, all or none: it waits until all find a free slot.
+        """Put trees, all or none, as `put_batch` does: it waits until all find a free slot.
 
         Raises ValueError if there are more of them than `maxsize`, and else as `put` does.
         """

@@ -6,7 +6,7 @@ batch right after the call returned, so that a kill leaves whole receipts only.
 
 C1. After every kill the lasting processes go on.
 C2. Of each producer there came the numbers 0, 1, 2, ... without a gap: every receipted one, and at
-    most one batch more, which the kill cut off between its commits and its receipt.
+    most one batch more, whole, which the kill cut off between its first commit and its receipt.
 C3. What a killed consumer got by get_batch and has no receipt for lies in memory that it shares
     with the test; nothing else may be missing, and nothing came twice.
 C4. What a killed consumer had by borrow_batch and did not release came again. Twice came only what
@@ -180,6 +180,7 @@ class Scene:
         self.nursery, self.queue, self.folder, self.rng = nursery, queue, folder, rng
         context = multiprocessing.get_context("fork")
         self.stop_putting, self.stop_getting = context.RawValue("b"), context.RawValue("b")
+        self.puts = {}
         # A lasting producer that takes its time leaves room for producers that are to be killed.
         self.putting = self.start_producer(LASTING, by_put_batch, pause_s)
         self.getting = self.start_consumer(LASTING, consume_by)
@@ -187,6 +188,7 @@ class Scene:
 
     def start_producer(self, number, put, pause_s=0):
         path = self.folder / f"put.{number}"
+        self.puts[number] = put
         return self.nursery.start(
             "fork", produce, self.queue, put, number, path, self.stop_putting, pause_s
         )
@@ -256,11 +258,13 @@ class Scene:
             receipted = [receipt[1] for receipt in read_receipts(self.folder / f"put.{producer}")]
             assert receipted == list(range(len(receipted)))
             came = by_producer.pop(producer, set())
-            # A batch that was cut off may have committed from its first item on, up to some.
-            more = 0 if producer == LASTING else BATCH
+            # A batch that was cut off came whole. (One of reserve_batch may be smaller.)
+            put = self.puts[producer]
+            least = 1 if put is by_reserve_batch else BATCH
             extra = sorted(came - set(receipted))
             assert extra == list(range(len(receipted), len(receipted) + len(extra)))
-            assert len(extra) <= more
+            assert not extra or producer != LASTING
+            assert not extra or least <= len(extra) <= BATCH
             missing |= {(producer, sequence) for sequence in set(receipted) - came}
         assert not by_producer, f"items of nobody: {by_producer}"
         return missing

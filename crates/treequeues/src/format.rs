@@ -195,6 +195,8 @@ pub(crate) struct Entry {
     pub(crate) counts: [AtomicU64; COUNTERS],
     /// What the counts, `own` included, were when the present tenant came.
     pub(crate) counts_before: [AtomicU64; COUNTERS],
+    /// The batch that the tenant is publishing, as its slots say it in `batch`; 0 for none. A sweep completes it (`ring::publish`).
+    pub(crate) publishing: AtomicU64,
 }
 
 /// Counters of an entry.
@@ -226,6 +228,9 @@ pub(crate) struct Slot {
     /// compare-and-swap, is not counted: a death too few, never one too many.
     pub(crate) give_backs: AtomicU32,
     pub(crate) reserved: AtomicU32,
+    /// The batch that the item was put with: the ticket of its first item, plus one; 0 for an item that was put alone. Written before
+    /// the commit, and `delivery_count` after it (`ring::publish`).
+    pub(crate) batch: AtomicU64,
 }
 
 /// Bits of a word of the tree, below its version.
@@ -281,6 +286,7 @@ impl Slot {
             held_since_ns: AtomicU64::new(0),
             give_backs: AtomicU32::new(0),
             reserved: AtomicU32::new(0),
+            batch: AtomicU64::new(0),
         }
     }
 }

@@ -104,6 +104,8 @@ impl Participant {
                     // Relaxed, and below: for people.
                     entry.pid.store(std::process::id(), Ordering::Relaxed);
                     entry.attached_at_ns.store(realtime_ns(), Ordering::Relaxed);
+                    // Relaxed: before any claim (`ring::publish` U4), whose compare-and-swap it stays before.
+                    entry.publishing.store(0, Ordering::Relaxed);
                     entry.begin_counting();
                     return Ok((id, free.generation));
                 }
@@ -177,7 +179,8 @@ impl Participant {
         let entry = &segment.entries()[self.id as usize];
         let used = EntryState { used: true, generation: self.generation };
         // Nobody else is this participant while it lives, and has its locks.
-        let recovered = segment.ring().recover(self.owner, || EntryState::load(entry) == used);
+        let recovered =
+            segment.ring().recover(self.owner, &entry.publishing, || EntryState::load(entry) == used);
         if recovered.is_ok() {
             used.swap(entry, used.left());
         }

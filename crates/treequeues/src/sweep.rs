@@ -2,7 +2,8 @@
 //!
 //! Any number of participants may sweep at once, and each may die half-way: a slot is returned by one compare-and-swap
 //! on a word that names the dead by id and generation, and the entry stays in use until all its slots are returned
-//! (`participant` P2), so the next sweeper goes on where this one stopped. The compare-and-swap that frees the entry counts
+//! (`participant` P2), so the next sweeper goes on where this one stopped. A batch that the dead was publishing is completed
+//! first (`ring::publish`), and then it is all there. The compare-and-swap that frees the entry counts
 //! the death (`EntryState`): once, and whoever dies when.
 
 use crate::error::AttachError;
@@ -44,7 +45,8 @@ pub(crate) fn sweep(segment: &Segment, locks: &Locks, me: Option<u32>) -> Result
             continue;
         }
         let owner = Owner::new(id, state.generation, segment.layout().id_bits());
-        swept.slots += segment.ring().recover(owner, || EntryState::load(entry) == state)?;
+        swept.slots +=
+            segment.ring().recover(owner, &entry.publishing, || EntryState::load(entry) == state)?;
         // If it fails, it was no death: the participant left between the two looks. Or another sweeper has recorded it.
         swept.deaths += usize::from(state.swap(entry, state.died()));
     }

@@ -238,20 +238,6 @@ impl Attached {
         self.ring().may_borrow_many(count, &self.kept)
     }
 
-    pub(crate) fn commit(&self, claim: Claim) -> Result<(), Corrupted> {
-        self.hold_ends(&claim);
-        let slot = self.slot(&claim);
-        // Relaxed: published by the commit.
-        slot.put_time_ns.store(realtime_ns(), Ordering::Relaxed);
-        slot.producer_pid.store(self.participant.pid(), Ordering::Relaxed);
-        slot.delivery_count.store(0, Ordering::Relaxed);
-        slot.give_backs.store(0, Ordering::Relaxed);
-        self.ring().commit(claim)?;
-        self.count_one(Counter::Puts);
-        self.not_empty().notify_one();
-        Ok(())
-    }
-
     pub(crate) fn abort(&self, claim: Claim) -> Result<(), Corrupted> {
         self.hold_ends(&claim);
         self.ring().abort(claim)?;

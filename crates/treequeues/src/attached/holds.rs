@@ -75,7 +75,7 @@ impl Attached {
     }
 
     #[inline]
-    fn entry(&self) -> &Entry {
+    pub(super) fn entry(&self) -> &Entry {
         &self.segment.entries()[self.participant.id() as usize]
     }
 }

@@ -7,6 +7,7 @@
 //! | `calls` | what the threads of the process do: reserve and borrow, wait, end what they began |
 //! | `deliveries` | how often an item was taken, who died with it, and the end of one that killed too many |
 //! | `holds` | who began a hold, and what is counted |
+//! | `publishing` | commits, one or several as one |
 //! | `peers` | who else uses the queue |
 //!
 //! A1. A process attaches to a segment once: every `Queue` on it shares one `Attached`, so its threads are one
@@ -25,6 +26,7 @@ mod deliveries;
 mod holds;
 mod named;
 mod peers;
+mod publishing;
 
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -52,6 +54,9 @@ pub(crate) struct Attached {
     participant: Participant,
     /// Held by a thread while it takes the name away: the locks for that are the whole process's.
     name_turn: Mutex<()>,
+    /// Held by a thread while it publishes a batch: the entry names one at a time. A forked child may inherit it locked, but the child
+    /// uses another attachment (A2).
+    publishing_turn: Mutex<()>,
     first_thread: FirstThread,
     threads: Threads,
     producers: Patience,
@@ -186,6 +191,7 @@ impl Attached {
             segment: ManuallyDrop::new(segment),
             participant,
             name_turn: Mutex::default(),
+            publishing_turn: Mutex::default(),
             first_thread: FirstThread::here(),
             threads,
             producers: Patience::new(),

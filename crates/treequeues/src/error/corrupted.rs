@@ -106,6 +106,16 @@ pub enum Damage {
         /// What is there.
         ticket: u64,
     },
+    /// A participant is said to publish a batch, although it does not.
+    #[error(
+        "the entry of participant {participant} says that it publishes the batch {found:#x}, although it publishes none"
+    )]
+    Publishing {
+        /// The number of the participant's place.
+        participant: u32,
+        /// What is there.
+        found: u64,
+    },
     /// The shutdown flag is one that nobody writes.
     #[error("the shutdown flag is {found:#010x}, which has no meaning")]
     ShutdownFlag {

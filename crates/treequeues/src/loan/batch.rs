@@ -89,12 +89,13 @@ impl<'q> WriteBatch<'q> {
         Hold::writing(self.attached, std::mem::take(&mut self.claims))
     }
 
-    /// Publishes the items, in order: they are visible to readers when this returns.
+    /// Publishes the items, in order: they are visible to readers when this returns. If this process is killed meanwhile, all of them
+    /// come, or none; others may see the first ones before the rest.
     ///
     /// # Errors
     /// If a slot's state word was damaged.
     pub fn commit(mut self) -> Result<(), Corrupted> {
-        end(self.attached, &mut self.claims, Attached::commit)
+        commit(self.attached, &mut self.claims)
     }
 
     /// Gives the slots back unwritten.
@@ -200,6 +201,12 @@ fn runs(claims: &[Claim]) -> impl Iterator<Item = (usize, usize, usize)> {
         first += count;
         Some(run)
     })
+}
+
+/// Commits the loans of a batch as one, each once (N2), and in their own process alone (N4).
+pub(super) fn commit(attached: &Attached, claims: &mut Vec<Claim>) -> Result<(), Corrupted> {
+    let claims = std::mem::take(claims);
+    if attached.is_this_process() { attached.commit_all(claims) } else { Ok(()) }
 }
 
 /// Ends all loans of a batch, each once (N2), and in their own process alone (N4). Reports the first error, and goes on.

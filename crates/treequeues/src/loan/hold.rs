@@ -18,7 +18,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::ItemInfo;
-use super::batch::end;
+use super::batch::{commit, end};
 use crate::attached::Attached;
 use crate::batch::Elsewhere;
 use crate::error::Corrupted;
@@ -107,7 +107,7 @@ impl Hold {
         self.claims.iter().map(|claim| ItemInfo::of(&self.attached, claim))
     }
 
-    /// Publishes what was written, in order.
+    /// Publishes what was written, in order. If this process is killed meanwhile, all items come, or none.
     ///
     /// # Errors
     /// If a slot's state word was damaged.
@@ -115,7 +115,9 @@ impl Hold {
     /// # Panics
     /// Unless the hold is writing.
     pub fn commit(&mut self) -> Result<(), Corrupted> {
-        self.end(State::Writing, Attached::commit)
+        assert_eq!(self.state, State::Writing, "a loan ends once");
+        self.state = State::Ended;
+        commit(&self.attached, &mut self.claims)
     }
 
     /// Gives the slots back unwritten.

@@ -43,6 +43,8 @@
 
 mod borrow;
 mod look;
+mod publish;
+mod recover;
 mod reserve;
 mod returned;
 mod size;
@@ -54,6 +56,9 @@ use crate::sync::{AtomicU64, Backoff, Ordering};
 use crate::word::{Owner, Phase, Word};
 pub(crate) use returned::Kept;
 pub(crate) use size::LongLook;
+
+use publish::Batch;
+pub(crate) use publish::Publisher;
 
 /// A ticket that is still being written is passed when a walk ends so many further on. Not at once: what is committed a moment
 /// later should come in order.
@@ -141,7 +146,14 @@ impl<'s> Ring<'s> {
     }
 
     /// Publishes a written slot. The item comes in order, or first if the ring had to pass its ticket.
+    #[inline]
     pub(crate) fn commit(self, claim: Claim) -> Result<(), Corrupted> {
+        self.mark(&claim, Batch::NONE);
+        self.commit_marked(claim)
+    }
+
+    /// The same of a slot that says which batch its item belongs to.
+    fn commit_marked(self, claim: Claim) -> Result<(), Corrupted> {
         // Release: publishes the rows and the slot's metadata (O1). SeqCst: O2.
         if self.swap(claim.slot, claim.word, claim.word.with(Phase::Ready, Owner::NOBODY)) {
             return Ok(());
@@ -185,41 +197,6 @@ impl<'s> Ring<'s> {
     pub(crate) fn let_go(self, claim: Claim) -> Result<(), Corrupted> {
         // Release: what the views read is read before a producer's Acquire sees FREE (O1).
         self.free_what_the_tail_may_not_have_passed(&claim, Phase::Lingering)
-    }
-
-    /// Returns what `dead` held: unwritten and finished slots become free, unfinished reads are redelivered.
-    ///
-    /// Any number of sweepers may do this at once, and each may die half-way. A word names its owner by a few bits of the
-    /// generation, so `is_still_theirs` is asked before each change: a sweeper that slept for hundreds of generations must
-    /// not take the slots of a living tenant. Returns how many slots it moved.
-    pub(crate) fn recover(self, dead: Owner, is_still_theirs: impl Fn() -> bool) -> Result<usize, Corrupted> {
-        let mut moved = 0;
-        'slots: for index in 0..self.slots.len() {
-            loop {
-                let word = self.word(index);
-                let phase = phase_of(index, word)?;
-                if word.owner() != dead || !phase.is_held() {
-                    break;
-                }
-                if !is_still_theirs() {
-                    break 'slots;
-                }
-                self.raise_gap(self.used_up_in(index, word));
-                let to = match phase {
-                    Phase::Reading => {
-                        self.raise(index);
-                        word.with(Phase::Returned, Owner::NOBODY)
-                    }
-                    _ => word.freed(),
-                };
-                if self.swap(index, word, to) {
-                    moved += 1;
-                    break;
-                }
-            }
-        }
-        self.raise_again();
-        Ok(moved)
     }
 
     /// Every slot's word, one look each.

@@ -93,7 +93,7 @@ impl<'s> Ring<'s> {
 
     /// Before a slot becomes RETURNED (T1).
     #[cold]
-    pub(super) fn raise(self, slot: usize) {
+    pub(crate) fn raise(self, slot: usize) {
         for height in 0..=self.height() {
             let node = Node::over(slot, height);
             let word = self.node(node);

@@ -13,7 +13,7 @@ fn a_meaningless_state_word_is_an_error_not_a_panic() {
     rig.slots[0].state.store(7, Ordering::Relaxed);
     rig.ring().reserve(owner(SURVIVOR), |_| true).expect_err("phase 7 does not exist");
     rig.ring().borrow(owner(SURVIVOR), &Kept::default(), |_| true).expect_err("phase 7 does not exist");
-    rig.ring().recover(owner(SURVIVOR), || true).expect_err("phase 7 does not exist");
+    rig.ring().recover(owner(SURVIVOR), &rig.publishing, || true).expect_err("phase 7 does not exist");
 }
 
 #[test]

@@ -285,7 +285,7 @@ fn explore_abandoned(steps: u32, operation: fn(&Rig, Owner)) {
         let _ = abandon_after(steps, || operation(&rig, owner(2)));
         let sweeper = thread::spawn({
             let rig = Arc::clone(&rig);
-            move || rig.ring().recover(owner(2), || true).map(drop).expect("sound")
+            move || rig.ring().recover(owner(2), &rig.publishing, || true).map(drop).expect("sound")
         });
         let put = rig.put(owner(3));
         let taken = rig.take(owner(3));

@@ -34,7 +34,7 @@ fn take_two(rig: &Rig, me: Owner) -> Vec<u64> {
     Vec::new()
 }
 
-/// Puts two items or none: all are claimed before the first is committed.
+/// Puts two items or none, as one batch: all are claimed before the first is committed.
 fn put_two(rig: &Rig, me: Owner) -> Vec<u64> {
     let next = || rig.ring().reserve(me, |_| true).expect("sound");
     let claims: Vec<Claim> = std::iter::from_fn(next).take(2).collect();
@@ -42,9 +42,7 @@ fn put_two(rig: &Rig, me: Owner) -> Vec<u64> {
         claims.into_iter().for_each(|claim| rig.ring().abort(claim).expect("sound"));
         return Vec::new();
     }
-    let tickets = claims.iter().map(|claim| claim.ticket).collect();
-    claims.into_iter().for_each(|claim| rig.ring().commit(claim).expect("sound"));
-    tickets
+    rig.publish(claims)
 }
 
 #[test]
@@ -79,7 +77,7 @@ fn a_batch_is_put_whole_or_not_at_all_beside_a_put() {
 
 #[test]
 fn a_batch_is_seen_from_its_first_item_on() {
-    explore(PREEMPTIONS, || {
+    explore(PREEMPTIONS_OF_THREE, || {
         let rig = Arc::new(Rig::new(3));
         let consumer = thread::spawn({
             let rig = Arc::clone(&rig);
@@ -93,12 +91,12 @@ fn a_batch_is_seen_from_its_first_item_on() {
 }
 
 /// More accesses than a batch of two makes on an empty ring of two slots.
-const STEPS: u32 = 14;
+const STEPS: u32 = 20;
 /// From the first claim on: before it, the victim has changed nothing that others could meet.
 const FIRST_STEP: u32 = 3;
 
 #[test]
-fn a_batch_that_dies_half_way_leaves_its_first_items() {
+fn a_batch_that_dies_half_way_comes_whole_or_not_at_all() {
     for steps in FIRST_STEP..STEPS {
         explore(PREEMPTIONS, move || {
             let rig = Arc::new(Rig::new(2));
@@ -108,12 +106,78 @@ fn a_batch_that_dies_half_way_leaves_its_first_items() {
             });
             let _ = abandon_after(steps, || put_two(&rig, owner(1)));
             let mut taken = consumer.join().expect("no panic");
-            rig.ring().recover(owner(1), || true).expect("sound");
+            rig.ring().recover(owner(1), &rig.publishing, || true).expect("sound");
             taken.extend(rig.drain(owner(NEWCOMER)));
-            assert!([&[][..], &[0], &[0, 1]].contains(&&taken[..]), "{taken:?} after {steps} steps");
+            assert!([&[][..], &[0, 1]].contains(&&taken[..]), "{taken:?} after {steps} steps");
             rig.assert_whole(owner(NEWCOMER));
         });
     }
+}
+
+/// Accesses of a batch of two to its first commit, which is not made.
+const STEPS_TO_COMMIT: u32 = 15;
+
+#[test]
+fn two_sweepers_complete_a_batch_beside_a_consumer() {
+    explore(PREEMPTIONS_OF_THREE, || {
+        let rig = Arc::new(Rig::new(2));
+        assert_eq!(abandon_after(STEPS_TO_COMMIT, || put_two(&rig, owner(1))), None);
+        let sweeper = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || rig.ring().recover(owner(1), &rig.publishing, || true).map(drop).expect("sound")
+        });
+        let mut taken: Vec<u64> = rig.take(owner(2)).into_iter().collect();
+        rig.ring().recover(owner(1), &rig.publishing, || true).expect("sound");
+        taken.extend(rig.take(owner(2)));
+        sweeper.join().expect("no panic");
+        taken.extend(rig.drain(owner(NEWCOMER)));
+        assert_eq!(taken, [0, 1], "whole, and in order");
+        rig.assert_whole(owner(NEWCOMER));
+    });
+}
+
+#[test]
+fn two_sweepers_complete_a_batch_that_was_passed() {
+    explore(PREEMPTIONS_OF_THREE, || {
+        let rig = Arc::new(Rig::new(3));
+        let claims = [(); 2].map(|()| rig.ring().reserve(owner(1), |_| true).expect("sound").expect("free"));
+        // The second of these goes past the batch.
+        for _ in 0..2 {
+            rig.put(owner(2)).expect("free");
+            rig.take(owner(2)).expect("an item");
+        }
+        // Its marks and its word, and no commit.
+        assert_eq!(abandon_after(5, || rig.publish(claims.into())), None);
+        let sweeper = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || rig.ring().recover(owner(1), &rig.publishing, || true).map(drop).expect("sound")
+        });
+        rig.ring().recover(owner(1), &rig.publishing, || true).expect("sound");
+        let mut taken: Vec<u64> = rig.take(owner(2)).into_iter().collect();
+        sweeper.join().expect("no panic");
+        taken.extend(rig.drain(owner(NEWCOMER)));
+        assert_eq!(taken, [0, 1], "whole, and in order");
+        rig.assert_whole(owner(NEWCOMER));
+    });
+}
+
+#[test]
+fn a_batch_is_completed_while_the_ring_passes_it() {
+    explore(PREEMPTIONS, || {
+        let rig = Arc::new(Rig::new(3));
+        assert_eq!(abandon_after(STEPS_TO_COMMIT, || put_two(&rig, owner(1))), None);
+        let other = thread::spawn({
+            let rig = Arc::clone(&rig);
+            move || {
+                let put = [rig.put(owner(2)), rig.put(owner(2))];
+                (put, rig.take(owner(2)))
+            }
+        });
+        rig.ring().recover(owner(1), &rig.publishing, || true).expect("sound");
+        let (put, taken) = other.join().expect("no panic");
+        let all = [0, 1].into_iter().chain(put.into_iter().flatten()).collect();
+        assert_exactly_once(&rig, all, &[taken.into_iter().collect()]);
+    });
 }
 
 #[test]

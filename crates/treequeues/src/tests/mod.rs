@@ -7,6 +7,7 @@
 //! | `batch_oracle` | random batches and holds of a queue against the same |
 //! | `batches` | batches of whole queues: what they take, in which order, and what they leave |
 //! | `crowds` | batches in threads: they wait without burning a processor, and hinder nobody |
+//! | `publishing` | batches whose producers die, or their sweepers, before each shared access: whole or not at all |
 //! | `returns` | a borrow beside thousands of returns |
 //! | `laps` | tickets that run away or stay behind: what they cost in accesses, and no honest state is damage |
 //! | `narrow` | what an item costs where many meet: locked instructions, written cache lines, system calls; who spins, and who sleeps |
@@ -50,6 +51,8 @@ mod narrow;
 #[cfg(not(loom))]
 mod oracle;
 #[cfg(not(loom))]
+mod publishing;
+#[cfg(not(loom))]
 mod returns;
 #[cfg(not(loom))]
 mod shutdowns;
@@ -57,7 +60,7 @@ mod shutdowns;
 mod steps;
 
 use crate::format::{Control, Slot, words_below_root};
-use crate::ring::{Kept, Ring};
+use crate::ring::{Claim, Kept, Publisher, Ring};
 use crate::sync::AtomicU64;
 use crate::word::Owner;
 
@@ -69,6 +72,8 @@ struct Rig {
     control: Control,
     slots: Vec<Slot>,
     tree: Vec<AtomicU64>,
+    /// What the participant of the test publishes that publishes batches.
+    publishing: AtomicU64,
     /// How far behind a ticket that is being written must be to be passed; none ever, unless a test says so.
     far_behind: u64,
 }
@@ -82,7 +87,8 @@ impl Rig {
     fn passing(capacity: usize, far_behind: u64) -> Self {
         let slots = (0..capacity).map(|_| Slot::fresh()).collect();
         let tree = (0..words_below_root(capacity)).map(|_| AtomicU64::new(0)).collect();
-        Self { control: Control::fresh(), slots, tree, far_behind }
+        let publishing = AtomicU64::new(0);
+        Self { control: Control::fresh(), slots, tree, publishing, far_behind }
     }
 
     fn ring(&self) -> Ring<'_> {
@@ -95,6 +101,15 @@ impl Rig {
         let ticket = claim.ticket;
         self.ring().commit(claim).expect("sound");
         Some(ticket)
+    }
+
+    /// Puts items that were claimed as one batch, and returns their tickets.
+    fn publish(&self, claims: Vec<Claim>) -> Vec<u64> {
+        let tickets = claims.iter().map(|claim| claim.ticket).collect();
+        let batch = self.ring().mark_batch(&claims, |_| ());
+        let publisher = Publisher { participant: 0, word: &self.publishing };
+        self.ring().publish(publisher, batch, claims, || ()).expect("sound");
+        tickets
     }
 
     /// Takes one item and returns its ticket; `None` when empty.

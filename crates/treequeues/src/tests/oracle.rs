@@ -155,12 +155,12 @@ proptest! {
                     oracle.lingering.retain(|_, holder| *holder != id);
                     let returned = oracle.reading.extract_if(.., |_, holder| *holder == id);
                     oracle.first.extend(returned.map(|(ticket, _)| ticket));
-                    rig.ring().recover(owner(id), || true).expect("sound");
+                    rig.ring().recover(owner(id), &rig.publishing, || true).expect("sound");
                 }
             }
         }
         for id in 0..PARTICIPANTS {
-            rig.ring().recover(owner(id), || true).expect("sound");
+            rig.ring().recover(owner(id), &rig.publishing, || true).expect("sound");
         }
         oracle.first.extend(oracle.reading.keys());
         prop_assert_eq!(rig.drain(owner(0)), std::iter::from_fn(|| oracle.next()).collect::<Vec<_>>());

@@ -5,7 +5,7 @@
 
 use super::{Kept, Rig, owner};
 use crate::ring::{Claim, Ring};
-use crate::sync::abandon_after;
+use crate::sync::{AtomicU64, abandon_after};
 use crate::word::Owner;
 
 /// More accesses than any operation on these small rings makes.
@@ -340,7 +340,7 @@ const OPERATIONS: &[Operation] = &[
         may_put: 0,
         may_take: 0,
         run: |ring, _| {
-            ring.recover(owner(BYSTANDER), || true).expect("sound");
+            ring.recover(owner(BYSTANDER), &AtomicU64::new(0), || true).expect("sound");
             Outcome::default()
         },
     },
@@ -377,7 +377,7 @@ fn survives(scene: &Scene, operation: &Operation, steps: u32) -> bool {
     let mut taken: Vec<u64> = rig.take(survivor).into_iter().collect();
     drop(held);
     for id in [VICTIM, BYSTANDER] {
-        rig.ring().recover(owner(id), || true).expect("sound");
+        rig.ring().recover(owner(id), &rig.publishing, || true).expect("sound");
     }
     taken.extend(rig.drain(survivor));
 
@@ -424,8 +424,10 @@ fn a_sweeper_may_die_and_the_next_goes_on() {
         put_n(&rig, 2);
         let _reading = borrow(&rig, BYSTANDER);
         let _writing = reserve(&rig, BYSTANDER);
-        let done = abandon_after(steps, || rig.ring().recover(owner(BYSTANDER), || true).expect("sound"));
-        rig.ring().recover(owner(BYSTANDER), || true).expect("sound");
+        let done = abandon_after(steps, || {
+            rig.ring().recover(owner(BYSTANDER), &rig.publishing, || true).expect("sound")
+        });
+        rig.ring().recover(owner(BYSTANDER), &rig.publishing, || true).expect("sound");
         assert_eq!(rig.drain(owner(SURVIVOR)), [0, 1], "killed before access {steps}");
         rig.assert_whole(owner(SURVIVOR));
         if done.is_some() {
@@ -440,7 +442,7 @@ fn a_stale_sweeper_does_not_touch_the_next_tenant() {
     let rig = Rig::new(2);
     let (dead, tenant) = (Owner::new(BYSTANDER, 0, super::ID_BITS), Owner::new(BYSTANDER, 1, super::ID_BITS));
     let claim = rig.ring().reserve(tenant, |_| true).expect("sound").expect("a free slot");
-    assert_eq!(rig.ring().recover(dead, || true), Ok(0));
+    assert_eq!(rig.ring().recover(dead, &rig.publishing, || true), Ok(0));
     rig.ring().commit(claim).expect("still the tenant's");
 }
 
@@ -448,7 +450,11 @@ fn a_stale_sweeper_does_not_touch_the_next_tenant() {
 fn a_sweeper_that_slept_for_generations_does_not_touch_a_tenant_that_looks_the_same() {
     let rig = Rig::new(2);
     let claim = reserve(&rig, BYSTANDER);
-    assert_eq!(rig.ring().recover(owner(BYSTANDER), || false), Ok(0), "the entry has moved on");
+    assert_eq!(
+        rig.ring().recover(owner(BYSTANDER), &rig.publishing, || false),
+        Ok(0),
+        "the entry has moved on"
+    );
     rig.ring().commit(claim).expect("still the tenant's");
 }
 
@@ -476,7 +482,7 @@ fn a_slot_held_for_long_blocks_no_other_slot() {
         }
         rig.ring()
             .abort(held)
-            .or_else(|_| rig.ring().recover(owner(BYSTANDER), || true).map(drop))
+            .or_else(|_| rig.ring().recover(owner(BYSTANDER), &rig.publishing, || true).map(drop))
             .expect("sound");
         rig.drain(owner(SURVIVOR));
         rig.assert_whole(owner(SURVIVOR));

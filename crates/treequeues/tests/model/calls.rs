@@ -7,7 +7,7 @@
 
 use crate::cast::Role;
 use crate::explore::{RingModel, State};
-use crate::memory::{Event, Fault, IMMEDIATELY, Items, Memory, NO_ITEM, Owner, Phase, SHUT_DOWN, Slot, bit};
+use crate::memory::{Event, Fault, IMMEDIATELY, Items, Memory, NO_ITEM, Phase, SHUT_DOWN, Slot, bit};
 use crate::process::{List, NOWHERE, Process};
 use crate::steps::Pc;
 use crate::tree::{Bits, Found, Look};
@@ -60,7 +60,7 @@ impl RingModel {
 
     /// One access to the shared memory.
     fn access(&self, state: &mut State, p: usize, pc: Pc) -> Pc {
-        let me = Owner::new(p, state.processes[p].generation);
+        let me = self.owner(p, state.processes[p].generation);
         let item = self.item(p, &state.processes[p]);
         let is_producer = self.role(p).is_producer();
         let memory = &mut state.memory;
@@ -73,8 +73,9 @@ impl RingModel {
                 );
                 entry.used = true;
                 state.processes[p].generation = generation;
-                Pc::Idle
+                if self.scenario.publishes { Pc::J2 } else { Pc::Idle }
             }
+            Pc::J2 | Pc::P1 { .. } | Pc::P1Count { .. } | Pc::P2 | Pc::P3 => self.publish(state, p, pc),
             Pc::N0 if is_producer => {
                 let look = Look { version: Bits::OLD, fresh: true, counts: true };
                 Pc::N { look, found: Found::default(), t0: memory.head, t: memory.head, count: 0 }
@@ -210,6 +211,7 @@ impl RingModel {
         match event {
             Event::Committed(_) if process.began_after => state.memory.ledger.fail(Fault::PutAfterShutdown),
             Event::Took { .. } if process.began_after => state.memory.ledger.fail(Fault::TookAfterShutdown),
+            Event::Committed(item) if self.scenario.publishes => self.note_published(state, p, item),
             Event::Committed(item) if item != self.first_item[p] + process.next => {
                 state.memory.ledger.fail(Fault::NotFromTheFirst);
             }
@@ -305,6 +307,9 @@ impl RingModel {
                 process.kept.push(claim);
                 if process.kept.len < batch {
                     Pc::Idle
+                } else if is_producer && self.scenario.publishes {
+                    ledger.claimed_together(self.first_item[p] + process.next, batch);
+                    self.begin_to_publish(&state.memory, p, process)
                 } else {
                     self.next_of_batch(&state.memory, p, process)
                 }
@@ -321,6 +326,11 @@ impl RingModel {
                 process.ended += 1;
                 Pc::Idle
             }
+            Pc::Publishing => self.next_of_batch(&state.memory, p, process),
+            Pc::PutDone if self.publishes_now(process) => {
+                process.ended += 1;
+                Pc::P1 { i: 0 }
+            }
             Pc::PutDone | Pc::GetDone | Pc::SweepDone => {
                 process.ended += 1;
                 self.next_of_batch(&state.memory, p, process)
@@ -334,7 +344,13 @@ impl RingModel {
         let has_ended = matches!(pc, Pc::Full | Pc::Empty | Pc::Short)
             || matches!(
                 process.pc,
-                Pc::Idle | Pc::Down | Pc::Enough | Pc::R4 { .. } | Pc::B5 { .. } | Pc::Borrowed { .. }
+                Pc::Idle
+                    | Pc::Down
+                    | Pc::Enough
+                    | Pc::R4 { .. }
+                    | Pc::B5 { .. }
+                    | Pc::Count { .. }
+                    | Pc::Borrowed { .. }
             );
         if has_ended {
             process.throughout = 0;
@@ -375,7 +391,7 @@ impl RingModel {
 
     /// Where a process goes on that has ended one call or claim: to the oldest claim that is left of its batch, or, of one
     /// that goes back, to the one with the lowest ticket.
-    fn next_of_batch(&self, memory: &Memory, p: usize, process: &mut Process) -> Pc {
+    pub fn next_of_batch(&self, memory: &Memory, p: usize, process: &mut Process) -> Pc {
         let (is_producer, mutation) = (self.role(p).is_producer(), self.protocol.mutation);
         let goes_by_ticket = process.goes_back && !is_producer && !mutation.gives_back_as_claimed;
         let last = process.kept.len;
@@ -389,9 +405,13 @@ impl RingModel {
         let Some(claim) = claim else {
             process.goes_back = false;
             process.ended = 0;
+            if process.publishing {
+                return Pc::P3;
+            }
             return if process.refused { Pc::Down } else { Pc::Idle };
         };
         match (is_producer, process.goes_back) {
+            (true, false) if process.publishing => Pc::C1 { c: claim },
             (true, false) => Pc::Reserved { c: claim },
             (true, true) => Pc::A1 { s: claim % self.scenario.capacity },
             (false, false) => Pc::Borrowed { s: claim },

@@ -67,6 +67,10 @@ pub struct Scenario {
     pub keeps: bool,
     /// Whether each call is shown to come to an end alone, in every state.
     pub lone: bool,
+    /// Whether batches are published as a whole.
+    pub publishes: bool,
+    /// Processes that are two threads of one participant: the second one dies with the first.
+    pub threads: Option<(usize, usize)>,
     pub mutation: Mutation,
     /// Whether each call remembers what was there throughout, to tell if its full or empty was true.
     pub honest: bool,
@@ -84,6 +88,8 @@ impl Scenario {
             fans: Vec::new(),
             keeps: false,
             lone: false,
+            publishes: false,
+            threads: None,
             mutation: Mutation::default(),
             honest: false,
         }
@@ -179,6 +185,17 @@ impl Scenario {
         self
     }
 
+    pub fn publishing(mut self) -> Scenario {
+        self.publishes = true;
+        self
+    }
+
+    /// The first two processes are threads of one participant.
+    pub fn two_threads(mut self) -> Scenario {
+        self.threads = Some((0, 1));
+        self
+    }
+
     pub fn mutated(mut self, mutation: Mutation) -> Scenario {
         self.mutation = mutation;
         self
@@ -210,8 +227,14 @@ impl fmt::Display for Scenario {
                 write!(f, ", {noun} {count}")?;
             }
         }
-        if self.passes {
-            write!(f, ", passing")?;
+        for (is_said, word) in [
+            (self.passes, "passing"),
+            (self.publishes, "publishing"),
+            (self.threads.is_some(), "the first two are threads of one"),
+        ] {
+            if is_said {
+                write!(f, ", {word}")?;
+            }
         }
         if self.has_gap {
             write!(f, ", gap")?;

@@ -78,9 +78,9 @@ impl RingModel {
             }
         }
         assert!(usize::from(items_so_far) <= MAX_ITEMS);
-        let Scenario { capacity, passes, has_gap, mutation, .. } = scenario;
+        let Scenario { capacity, passes, publishes, has_gap, mutation, .. } = scenario;
         let shape = Shape::new(&scenario.fans);
-        let protocol = Protocol { capacity, passes, has_gap, shape, mutation, same_producers };
+        let protocol = Protocol { capacity, passes, publishes, has_gap, shape, mutation, same_producers };
         RingModel { scenario, protocol, newcomers: Newcomers::default(), first_item }
     }
 
@@ -115,6 +115,20 @@ impl RingModel {
         }
     }
 
+    /// The participant whose thread a process is: itself, but for the second of two threads.
+    pub fn participant(&self, p: usize) -> usize {
+        self.scenario.threads.filter(|(_, second)| *second == p).map_or(p, |(first, _)| first)
+    }
+
+    /// The processes that are threads of one participant.
+    pub fn threads(&self, participant: usize) -> impl Iterator<Item = usize> {
+        (0..self.scenario.roles.len()).filter(move |p| self.participant(*p) == participant)
+    }
+
+    pub fn owner(&self, p: usize, generation: u8) -> Owner {
+        Owner::new(self.participant(p), generation)
+    }
+
     /// One call of a process alone, from its beginning to its end.
     fn call(&self, mut state: State, call: Call) -> State {
         let (p, aborts) = match call {
@@ -136,7 +150,7 @@ impl RingModel {
 
     fn crash(&self, state: &mut State, p: usize) {
         let process = &mut state.processes[p];
-        let me = Owner::new(p, process.generation);
+        let me = self.owner(p, process.generation);
         if self.role(p).is_producer() {
             for _ in 0..process.items_under_way() {
                 state.memory.ledger.forget_put(self.first_item[p] + process.next);
@@ -151,7 +165,6 @@ impl RingModel {
                 state.memory.ledger.held &= !bit(slot.item);
             }
         }
-        state.budget.crashes -= 1;
     }
 
     /// Makes states that differ in nothing but the tree's versions one: see [`Bits::NOW`].
@@ -209,11 +222,12 @@ impl Model for RingModel {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let fresh = State {
-            memory: Memory::new(self.scenario.roles.len()),
-            processes: [Process::NEW; MAX_PROCESSES],
-            budget: self.scenario.budget,
-        };
+        let mut memory = Memory::new(self.scenario.roles.len());
+        if let Some((_, second)) = self.scenario.threads {
+            memory.entries[second].used = false;
+            memory.locks &= !(1 << second);
+        }
+        let fresh = State { memory, processes: [Process::NEW; MAX_PROCESSES], budget: self.scenario.budget };
         vec![self.scenario.begun_by.iter().fold(fresh, |state, call| self.call(state, *call))]
     }
 
@@ -225,16 +239,18 @@ impl Model for RingModel {
             let id = p as u8;
             if !process.alive {
                 let entry = state.memory.entries[p];
-                if state.budget.restarts > 0 && !entry.used && !state.memory.is_locked(p) {
+                let is_first = self.participant(p) == p;
+                if state.budget.restarts > 0 && is_first && !entry.used && !state.memory.is_locked(p) {
                     actions.push(Action::Restart(id));
                 }
                 continue;
             }
+            let is_busy = |q: usize| !self.is_done(q, &state.processes[q]);
+            if state.budget.crashes > 0 && self.participant(p) == p && self.threads(p).any(is_busy) {
+                actions.push(Action::Crash(id));
+            }
             if self.is_done(p, process) {
                 continue;
-            }
-            if state.budget.crashes > 0 {
-                actions.push(Action::Crash(id));
             }
             if self.role(p) == Role::Sweeper && process.pc == Pc::Idle {
                 let dead = |t: &usize| state.memory.entries[*t].used && !state.memory.is_locked(*t);
@@ -250,6 +266,9 @@ impl Model for RingModel {
                     actions.push(Action::GiveBack(id))
                 }
                 Pc::Reserved { .. } if state.budget.aborts > 0 && process.ended == 0 => {
+                    actions.push(Action::Abort(id))
+                }
+                Pc::P1 { i: 0 } if state.budget.aborts > 0 && process.ended == 0 => {
                     actions.push(Action::Abort(id))
                 }
                 Pc::Idle | Pc::Down if process.aside != NOWHERE => actions.push(Action::LetGo(id)),
@@ -294,6 +313,13 @@ impl Model for RingModel {
                 let w = state.memory.slots.get(usize::from(s))?.word;
                 state.processes[usize::from(p)].pc = self.protocol.before_leaving(s, w, Leaving::LetGo);
             }
+            Action::Abort(p) if matches!(state.processes[usize::from(p)].pc, Pc::P1 { .. }) => {
+                let State { memory, processes, budget } = &mut state;
+                let process = &mut processes[usize::from(p)];
+                budget.aborts -= 1;
+                process.goes_back = true;
+                process.pc = self.next_of_batch(memory, usize::from(p), process);
+            }
             Action::Abort(p) => {
                 let Pc::Reserved { c } = state.processes[usize::from(p)].pc else { return None };
                 state.budget.aborts -= 1;
@@ -311,7 +337,12 @@ impl Model for RingModel {
                 let pc = self.protocol.begin_sweep(&state.memory, target);
                 self.arrive(&mut state, usize::from(sweeper), pc);
             }
-            Action::Crash(p) => self.crash(&mut state, usize::from(p)),
+            Action::Crash(p) => {
+                state.budget.crashes -= 1;
+                for thread in self.threads(usize::from(p)).collect::<Vec<_>>() {
+                    self.crash(&mut state, thread);
+                }
+            }
             Action::Restart(p) => {
                 let p = usize::from(p);
                 state.budget.restarts -= 1;

@@ -106,7 +106,7 @@ impl Protocol {
             }
             Pc::B5 { t0, n, s } => {
                 self.move_tail(m, t0, n);
-                Pc::Borrowed { s }
+                self.taken(s)
             }
             Pc::B6 { look, t0, n, again } => {
                 self.move_tail(m, t0, n);
@@ -200,6 +200,10 @@ impl Protocol {
     pub fn end_get(&self, m: &mut Memory, me: Owner, pc: Pc) -> Pc {
         let load = |m: &Memory, s: u8| m.slots[usize::from(s)].word;
         match pc {
+            Pc::Count { s } => {
+                m.slots[usize::from(s)].taken = true;
+                Pc::Borrowed { s }
+            }
             Pc::Borrowed { s } => self.before_leaving(s, load(m, s), Leaving::Release),
             Pc::L1 { s, linger: true } => Pc::L2 { s, w: load(m, s), linger: true },
             Pc::L1 { s, linger: false } => self.before_leaving(s, load(m, s), Leaving::Release),

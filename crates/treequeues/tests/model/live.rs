@@ -150,6 +150,18 @@ fn batches_on_both_sides_with_a_crash() {
 }
 
 #[test]
+fn batches_by_two_threads_that_publish_one_after_the_other() {
+    let scenario = ring(4).batch_producers(2, 2, 2).two_threads().consumers(1).crashes(1).publishing();
+    everyone_comes_to_rest(scenario);
+}
+
+#[test]
+fn a_batch_that_is_completed_by_two_sweepers_that_may_die() {
+    let scenario = ring(2).batch_producers(1, 2, 2).consumers(1).sweepers(2).crashes(2).publishing();
+    everyone_comes_to_rest(scenario);
+}
+
+#[test]
 fn a_batch_beside_views_that_linger() {
     everyone_comes_to_rest(ring(2).producers(1, 2).batch_consumers(1, 2).consumers(1).lingers(1));
 }

@@ -7,6 +7,7 @@
 //! - `memory`: what the processes share, and a ledger of what happened.
 //! - `steps`, `protocol`, `put`, `get`, `tree`, `sweep`: the steps, and the mutations of them.
 //! - `calls`: what a process does around them: counts, flags, batches.
+//! - `publish`: batches that are whole or not at all, whoever dies; `published`: scenarios and mutations of that.
 //! - `cast`, `process`: who takes part, and what each one holds.
 //! - `explore`: processes that run the steps, crash and start again, for stateright.
 //! - `properties`: what holds in every state.
@@ -33,6 +34,8 @@ mod mutations;
 mod process;
 mod properties;
 mod protocol;
+mod publish;
+mod published;
 mod put;
 mod returned;
 mod scenarios;

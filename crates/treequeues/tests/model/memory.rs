@@ -101,6 +101,10 @@ pub struct Slot {
     pub word: Word,
     pub ticket: Ticket,
     pub item: u8,
+    /// The batch that the item was published with, or 0: see `publish`.
+    pub batch: u8,
+    /// Whether the delivery count is other than 0.
+    pub taken: bool,
 }
 
 impl fmt::Debug for Slot {
@@ -115,6 +119,8 @@ impl fmt::Debug for Slot {
 pub struct Entry {
     pub used: bool,
     pub generation: u8,
+    /// The batch that its tenant is publishing, or 0.
+    pub publishing: u8,
 }
 
 /// What a single step did wrong; the first fault ends a path.
@@ -151,6 +157,8 @@ pub enum Fault {
     TookAfterShutdown,
     /// The tail passed an item in order, or a ticket that may become one.
     TailPassed,
+    /// A sweep completed an item that was not being published.
+    NotPublished,
     /// An operation saw what no honest ring has.
     Damage,
 }
@@ -178,6 +186,10 @@ pub struct Ledger {
     /// For each item not yet delivered, the items that had been put before its own put began, or before it by the same
     /// batch, and still wait.
     pub before: [Items; MAX_ITEMS],
+    /// Items that are of one batch with the next one.
+    pub joined: Items,
+    /// Items whose publishing has begun.
+    pub publishing: Items,
     /// Given back or swept, by a call that has ended, and not yet taken again.
     pub back_again: Items,
     /// A get was told that the queue is drained: that fewer than so many items are left. 0: none was.
@@ -210,7 +222,7 @@ impl Ledger {
 
     /// The put of `item` has ended, maybe without a commit.
     pub fn forget_put(&mut self, item: u8) {
-        if (item as usize) < MAX_ITEMS && self.committed & bit(item) == 0 {
+        if (item as usize) < MAX_ITEMS && (self.committed | self.publishing) & bit(item) == 0 {
             self.before[item as usize] = 0;
         }
     }
@@ -220,6 +232,31 @@ impl Ledger {
         if (next as usize) < MAX_ITEMS {
             self.before[next as usize] |= bit(item) & self.put & !self.delivered;
         }
+    }
+
+    /// All of these items of a batch, the first of them and those after it, are claimed.
+    pub fn claimed_together(&mut self, first: u8, len: u8) {
+        self.joined |= (first..first + len - 1).map(bit).sum::<Items>();
+    }
+
+    /// Their publishing begins: from now on they are put, whatever happens.
+    pub fn begin_publishing(&mut self, first: u8, len: u8) {
+        self.publishing |= (first..first + len).map(bit).sum::<Items>();
+    }
+
+    /// An item of a batch has been committed, by its producer or by a sweep; those after it come later.
+    pub fn committed_in_order(&mut self, item: u8) {
+        if item > 0 && self.joined & bit(item - 1) != 0 && self.committed & bit(item - 1) == 0 {
+            self.fail(Fault::NotFromTheFirst);
+        }
+        if self.joined & bit(item) != 0 {
+            self.before[usize::from(item) + 1] |= bit(item) & !self.delivered;
+        }
+    }
+
+    /// Whether each batch is there whole or not at all.
+    pub fn batches_are_whole(&self) -> bool {
+        (self.committed ^ self.committed >> 1) & self.joined == 0
     }
 
     fn deliver(&mut self, item: u8, same_producers: Items, in_order: bool) {
@@ -270,9 +307,11 @@ pub struct Memory {
 
 impl Memory {
     pub fn new(participants: usize) -> Memory {
-        let empty = Slot { word: Word::nobodys(Phase::Free, 0), ticket: 0, item: NO_ITEM };
-        let mut entries = [Entry { used: false, generation: 0 }; MAX_PROCESSES];
-        entries[..participants].fill(Entry { used: true, generation: 0 });
+        let empty =
+            Slot { word: Word::nobodys(Phase::Free, 0), ticket: 0, item: NO_ITEM, batch: 0, taken: false };
+        let free = Entry { used: false, generation: 0, publishing: 0 };
+        let mut entries = [free; MAX_PROCESSES];
+        entries[..participants].fill(Entry { used: true, ..free });
         Memory {
             slots: [empty; MAX_CAPACITY],
             head: 0,
@@ -289,6 +328,8 @@ impl Memory {
                 released: 0,
                 held: 0,
                 before: [0; MAX_ITEMS],
+                joined: 0,
+                publishing: 0,
                 back_again: 0,
                 fewer_left: 0,
                 shut_down: 0,

@@ -29,6 +29,11 @@ impl Kept {
         self.len += 1;
     }
 
+    /// The oldest claim.
+    pub fn first(&self) -> u8 {
+        self.claims[0]
+    }
+
     /// The oldest claim, which is kept no longer.
     pub fn take(&mut self) -> Option<u8> {
         self.take_lowest(|_| 0)
@@ -85,6 +90,8 @@ pub struct Process {
     pub aside: u8,
     /// What a consumer has found, for the calls that follow.
     pub list: Option<List>,
+    /// Whether it is publishing a batch.
+    pub publishing: bool,
 }
 
 impl Process {
@@ -103,6 +110,7 @@ impl Process {
         began_after: false,
         aside: NOWHERE,
         list: None,
+        publishing: false,
     };
 
     /// Items that a producer has begun to put: those of its kept claims, and the one of a call under way.
@@ -111,6 +119,11 @@ impl Process {
             self.pc,
             Pc::Idle
                 | Pc::J { .. }
+                | Pc::J2
+                | Pc::P1 { .. }
+                | Pc::P1Count { .. }
+                | Pc::P2
+                | Pc::P3
                 | Pc::Lingering { .. }
                 | Pc::L4 { .. }
                 | Pc::LT { .. }

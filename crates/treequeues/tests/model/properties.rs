@@ -11,6 +11,7 @@
 //!   order. A batch that falls short counts as a taker that gives back: while it holds the oldest items, others come out.
 //! - **delivery**: only what was committed is delivered; nothing after its release, and nothing twice unless its
 //!   taker has died or gave it back.
+//! - **whole**: of a batch whose publishing has begun when everyone is killed, all comes; of any other, nothing.
 //! - **words**: whoever believes to hold a slot is the owner in its word, and no one else is an owner but the
 //!   dead; no word's reach goes back; an item's ticket fits its slot and word.
 //! - **damage**: no operation sees what it would call a damaged ring; and whoever starts over does so because something has
@@ -53,6 +54,8 @@ pub const COMMITTED: &str = "delivery: only what was committed";
 pub const ONCE: &str = "delivery: twice only from the dead or given back";
 pub const WORDS: &str = "words: sound, and held by whom they say";
 pub const ALL_OR_NONE: &str = "batch: a put that fails has put nothing";
+pub const WHOLE: &str = "batch: whole or not at all when its producer dies";
+pub const PUBLISHED: &str = "batch: a sweep completes what was being published alone";
 pub const FROM_THE_FIRST: &str = "batch: published from its first item on";
 pub const GAVE_BACK_ORDER: &str = "batch: gives back its lowest ticket first";
 pub const PUTS_END: &str = "shutdown: no put that begins after it";
@@ -72,6 +75,8 @@ pub fn all() -> Vec<Property<RingModel>> {
         always(DIE, |model, state| model.newcomers.verdict(model, &state.memory).all_die),
         always(STOP, |model, state| model.newcomers.verdict(model, &state.memory).all_stop),
         always(NEWCOMER_ORDER, |model, state| model.newcomers.verdict(model, &state.memory).order),
+        always(WHOLE, |model, state| model.newcomers.verdict(model, &state.memory).whole),
+        always(PUBLISHED, |_, s| fault(s) != Fault::NotPublished),
         always(PRODUCER_ORDER, |_, s| fault(s) != Fault::ProducerOrder),
         always(PUT_ORDER, |_, s| fault(s) != Fault::PutOrder),
         always(RETURNED_FIRST, |_, s| fault(s) != Fault::ReturnedNotFirst),
@@ -115,6 +120,7 @@ struct Verdict {
     all_die: bool,
     all_stop: bool,
     order: bool,
+    whole: bool,
 }
 
 /// The verdicts given last, because most steps are loads, and many states share one memory.
@@ -208,13 +214,18 @@ impl Newcomer {
         }
     }
 
-    /// Kills everyone, sweeps all, drains, refills, drains again: whether all came out well.
-    fn inherits_all(&mut self, participants: usize) -> Option<bool> {
+    /// Kills everyone, and sweeps all.
+    fn buries_all(&mut self, participants: usize) -> Option<()> {
         self.memory.locks = 0;
         self.memory.ledger.held = 0;
         for participant in 0..participants {
             self.sweep(participant)?;
         }
+        Some(())
+    }
+
+    /// Drains, refills, drains again: whether all came out well.
+    fn inherits_all(&mut self) -> Option<bool> {
         let waiting = self.memory.ledger.committed & !self.memory.ledger.released;
         let mut got: Items = 0;
         while let Some(item) = self.get()? {
@@ -273,7 +284,7 @@ impl Newcomer {
 fn verdict(model: &RingModel, memory: &Memory) -> Verdict {
     if memory.ledger.fault != Fault::None {
         // Another property has failed here.
-        return Verdict { all_die: true, all_stop: true, order: true };
+        return Verdict { all_die: true, all_stop: true, order: true, whole: true };
     }
     let newcomer = |passes| {
         let protocol = Protocol { passes, ..model.protocol.clone() };
@@ -281,7 +292,10 @@ fn verdict(model: &RingModel, memory: &Memory) -> Verdict {
     };
     let [mut heir, mut claimer, mut taker, mut passer] =
         [newcomer(false), newcomer(false), newcomer(false), newcomer(true)];
-    let all_die = heir.inherits_all(model.scenario.roles.len()) == Some(true);
+    let put = memory.ledger.committed | memory.ledger.publishing;
+    let buries = heir.buries_all(model.scenario.roles.len()).is_some();
+    let buried = heir.memory.ledger;
+    let all_die = buries && heir.inherits_all() == Some(true);
     let claims = claimer.claims_all() == Some(true);
     let is_written = taker.count(|phase| phase == Phase::Writing) > 0;
     let takes = taker.takes_all() == Some(true);
@@ -294,6 +308,8 @@ fn verdict(model: &RingModel, memory: &Memory) -> Verdict {
     Verdict {
         all_die: all_die && is_sound(&heir),
         all_stop: claims && takes && [&claimer, &taker, &passer].into_iter().all(is_sound),
+        whole: !buries
+            || (buried.committed == put && (!model.scenario.publishes || buried.batches_are_whole())),
         order: ![&heir, &taker, &passer].into_iter().any(|newcomer| is_order(newcomer.memory.ledger.fault)),
     }
 }
@@ -357,7 +373,7 @@ fn words_are_sound(model: &RingModel, state: &State) -> bool {
         |(p, process)| {
             process.holds(model.scenario.roles[p], capacity).all(|(s, phases)| {
                 let w = state.memory.slots[usize::from(s)].word;
-                w.owner == Owner::new(p, process.generation) && phases.contains(&w.phase)
+                w.owner == model.owner(p, process.generation) && phases.contains(&w.phase)
             })
         },
     );
@@ -384,8 +400,10 @@ fn is_known_by_owner(model: &RingModel, state: &State, owner: Owner, s: u8) -> b
     let (process, entry) = (state.processes[owner.id()], state.memory.entries[owner.id()]);
     let same = Owner::new(owner.id(), process.generation) == owner;
     if process.alive && same {
-        let role = model.scenario.roles[owner.id()];
-        return process.holds(role, model.scenario.capacity).any(|(held, _)| held == s);
+        return model.threads(owner.id()).any(|p| {
+            let (process, role) = (state.processes[p], model.scenario.roles[p]);
+            process.holds(role, model.scenario.capacity).any(|(held, _)| held == s)
+        });
     }
     entry.used && Owner::new(owner.id(), entry.generation) == owner
 }

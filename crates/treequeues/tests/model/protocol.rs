@@ -132,6 +132,40 @@ pub struct Mutation {
     pub drain_without_a_look: bool,
     /// Shutdown: set the flag to what this call asks for, and forget what it was.
     pub shutdown_by_store: bool,
+    /// Publish: a batch is known by its first slot, so that its number comes again.
+    pub batches_come_again: bool,
+    /// Publish: set a slot's delivery count back before its batch.
+    pub count_before_batch: bool,
+    /// Publish: a single put leaves the slot's batch as it was.
+    pub no_batch_reset_at_put: bool,
+    /// Publish: say so before all slots say their batch.
+    pub publishes_early: bool,
+    /// Publish: say so after the first commit.
+    pub publishes_late: bool,
+    /// Publish: do not say when it is over.
+    pub publishes_for_ever: bool,
+    /// Publish: do not wait for another thread's batch.
+    pub overwrites_publishing: bool,
+    /// Join: leave what the last tenant was publishing.
+    pub no_publishing_reset_at_join: bool,
+    /// Sweep: complete all that the dead was writing.
+    pub completes_all: bool,
+    /// Sweep: complete whatever says the batch, taken before or not.
+    pub completes_taken: bool,
+    /// Sweep: complete in the order of the slots.
+    pub completes_by_slot: bool,
+    /// Sweep: after a failed CAS go on to the next item of the batch.
+    pub completes_once: bool,
+    /// Sweep: complete what lies within one lap of the batch's first ticket.
+    pub completes_one_lap: bool,
+    /// Sweep: complete without moving the root's version first.
+    pub completes_without_raise: bool,
+    /// Sweep: move the root's version before the first item that is completed alone.
+    pub completes_raising_once: bool,
+    /// Sweep: complete without moving the root's version afterwards.
+    pub completes_without_second_raise: bool,
+    /// Sweep: return the slots first, then complete.
+    pub returns_first: bool,
     /// Linger of a write: make a LATE slot LINGERING with the reach that it was reserved under.
     pub linger_unburns: bool,
 }
@@ -145,6 +179,8 @@ pub struct Protocol {
     /// Whether the gap is raised and looked at.
     pub has_gap: bool,
     pub shape: Shape,
+    /// Whether batches are published as a whole.
+    pub publishes: bool,
     pub mutation: Mutation,
     /// For each item all items of its producer.
     pub same_producers: [Items; 16],
@@ -206,7 +242,14 @@ impl Protocol {
     /// The next step of a process: `me` is its owner word, `item` what it puts.
     pub fn step(&self, m: &mut Memory, me: Owner, item: u8, pc: Pc) -> Pc {
         match pc {
-            Pc::Idle | Pc::Full | Pc::PutDone | Pc::Empty | Pc::GetDone | Pc::SweepDone | Pc::J { .. } => {
+            Pc::Idle
+            | Pc::Full
+            | Pc::PutDone
+            | Pc::Empty
+            | Pc::GetDone
+            | Pc::SweepDone
+            | Pc::J { .. }
+            | Pc::J2 => {
                 unreachable!("{pc:?} takes no step of the ring")
             }
             Pc::N0
@@ -216,7 +259,12 @@ impl Protocol {
             | Pc::NTicket { .. }
             | Pc::NVersion { .. }
             | Pc::Enough
-            | Pc::Short => unreachable!("{pc:?} is a step of a batch"),
+            | Pc::Short
+            | Pc::P1 { .. }
+            | Pc::P1Count { .. }
+            | Pc::P2
+            | Pc::Publishing
+            | Pc::P3 => unreachable!("{pc:?} is a step of a batch"),
             Pc::F0 | Pc::F1 { .. } | Pc::D0 | Pc::D { .. } | Pc::ShutDown | Pc::X { .. } | Pc::Down => {
                 unreachable!("{pc:?} is a step around the ring")
             }
@@ -236,6 +284,8 @@ impl Protocol {
             | Pc::R5 { .. }
             | Pc::R6 { .. } => self.reserve(m, me, item, pc),
             Pc::Reserved { .. }
+            | Pc::M2 { .. }
+            | Pc::C1 { .. }
             | Pc::C2 { .. }
             | Pc::C2Raise { .. }
             | Pc::C2Cas { .. }
@@ -270,7 +320,8 @@ impl Protocol {
             | Pc::B4 { .. }
             | Pc::B5 { .. }
             | Pc::B6 { .. } => self.borrow_ready(m, me, pc),
-            Pc::Borrowed { .. }
+            Pc::Count { .. }
+            | Pc::Borrowed { .. }
             | Pc::L1 { .. }
             | Pc::LT { .. }
             | Pc::LF { .. }
@@ -281,6 +332,13 @@ impl Protocol {
             | Pc::G1 { .. }
             | Pc::G2 { .. }
             | Pc::G3 { .. } => self.end_get(m, me, pc),
+            Pc::SP { .. }
+            | Pc::SPWord { .. }
+            | Pc::SPMeta { .. }
+            | Pc::SPAgain { .. }
+            | Pc::SPRaise { .. }
+            | Pc::SPCas { .. }
+            | Pc::SPRaiseAgain { .. } => self.complete(m, pc),
             Pc::S1 { .. }
             | Pc::S1Entry { .. }
             | Pc::S2 { .. }

@@ -149,7 +149,9 @@ impl Protocol {
 
     pub fn end_put(&self, m: &mut Memory, me: Owner, pc: Pc) -> Pc {
         match pc {
-            Pc::Reserved { c } => {
+            Pc::Reserved { c } if self.publishes => self.mark_single(m, c),
+            Pc::M2 { c } => self.count_single(m, c),
+            Pc::Reserved { c } | Pc::C1 { c } => {
                 let lap = self.lap(c);
                 let from = Word::new(Phase::Writing, me, lap);
                 if self.cas(m, self.slot(c), from, Word::nobodys(Phase::Ready, lap)) {

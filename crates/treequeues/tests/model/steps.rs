@@ -1,7 +1,8 @@
 //! Where a process stands, step by step.
 //!
 //! The labels name the steps of the verbs: R reserve, C commit, A abort, W linger of a write, B borrow, L release and
-//! linger of a read, G give_back, N count before a batch, F and D the looks of a call at the shutdown, X shutdown, S sweep, J
+//! linger of a read, G give_back, P publish, N count before a batch, F and D the looks of a call at the shutdown, X shutdown, S
+//! sweep, J
 //! join. Each variant that is not an end of a call makes one access to the shared memory, the one
 //! that its comment names; a decision that needs no access belongs to the step before it.
 
@@ -10,6 +11,19 @@ use crate::tree::{Found, Look, Path};
 
 /// Whom a sweep is for: the participant and the generation that its entry had.
 pub type Target = (u8, u8);
+
+/// A sweeper's walk along the tickets of a batch, a lap at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Walk {
+    pub batch: u8,
+    /// Where the present lap begins.
+    pub first: Ticket,
+    pub t: Ticket,
+    /// The lowest ticket of the batch that was seen beyond this lap.
+    pub beyond: Option<Ticket>,
+    /// Whether a slot was passed by that another sweeper may have completed, and the root's version was not moved since.
+    pub passed_by: bool,
+}
 
 /// A word that was seen at a ticket.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -132,8 +146,17 @@ pub enum Pc {
     /// The call has ended: full.
     Full,
 
-    /// The call has ended with a claim, and the next step is commit's CAS WRITING to READY (C1) or abort's first.
+    /// The call has ended with a claim, and the next step is commit's CAS WRITING to READY (C1) or abort's first. Where batches
+    /// are published: store 0 as the slot's batch.
     Reserved {
+        c: Ticket,
+    },
+    /// Store 0 as the delivery count.
+    M2 {
+        c: Ticket,
+    },
+    /// CAS WRITING to READY.
+    C1 {
         c: Ticket,
     },
     /// Load the word, which must be LATE.
@@ -184,6 +207,21 @@ pub enum Pc {
     },
     /// The put has ended with or without an item.
     PutDone,
+
+    /// Store the batch in the slot of its claim number `i`.
+    P1 {
+        i: u8,
+    },
+    /// Store 0 as its delivery count.
+    P1Count {
+        i: u8,
+    },
+    /// CAS the entry's word from 0 to the batch.
+    P2,
+    /// What follows is the commit of the first claim.
+    Publishing,
+    /// All is committed: store 0 in the entry's word.
+    P3,
 
     /// Load the root.
     B1,
@@ -339,6 +377,10 @@ pub enum Pc {
     /// The call has ended: empty.
     Empty,
 
+    /// Count the delivery of slot `s`, where batches are published.
+    Count {
+        s: u8,
+    },
     /// The call has ended with an item, and the next step is release's (L1), linger's or give_back's first.
     Borrowed {
         s: u8,
@@ -404,6 +446,45 @@ pub enum Pc {
     S1Entry {
         p: u8,
     },
+    /// Load the entry's word that says what the target was publishing.
+    SP {
+        p: Target,
+    },
+    /// Complete that: load the word of the slot of the walk's ticket.
+    SPWord {
+        p: Target,
+        at: Walk,
+    },
+    /// Load the slot's ticket, delivery count and batch: its holder, who wrote them, is dead.
+    SPMeta {
+        p: Target,
+        at: Walk,
+        w: Word,
+    },
+    /// Move the root's version for what another sweeper may have completed before.
+    SPAgain {
+        p: Target,
+        at: Walk,
+        w: Word,
+    },
+    /// Set the bits of a LATE slot, one a step.
+    SPRaise {
+        p: Target,
+        at: Walk,
+        w: Word,
+        number: u8,
+    },
+    /// CAS it to READY or RETURNED.
+    SPCas {
+        p: Target,
+        at: Walk,
+        w: Word,
+    },
+    /// Move the root's version for one that became RETURNED.
+    SPRaiseAgain {
+        p: Target,
+        at: Walk,
+    },
     /// Load the word of slot `s`.
     S2 {
         p: Target,
@@ -443,6 +524,8 @@ pub enum Pc {
     J {
         generation: u8,
     },
+    /// Store 0 as what the entry's tenant is publishing.
+    J2,
 
     /// A batch counts first: load the head, or the root.
     N0,
@@ -508,6 +591,8 @@ impl Pc {
             Pc::R4 { c, .. }
             | Pc::R5 { c, .. }
             | Pc::Reserved { c }
+            | Pc::M2 { c }
+            | Pc::C1 { c }
             | Pc::F1 { c }
             | Pc::C2 { c }
             | Pc::C2Raise { c, .. }
@@ -517,6 +602,7 @@ impl Pc {
                 Some((s, [Phase::Writing, Phase::Late]))
             }
             Pc::B5 { s, .. }
+            | Pc::Count { s }
             | Pc::Borrowed { s }
             | Pc::L1 { s, .. }
             | Pc::L2 { s, .. }

@@ -16,7 +16,18 @@ impl Protocol {
     }
 
     fn after_lock(&self, p: Target) -> Pc {
-        if self.mutation.entry_freed_first { Pc::S4 { p } } else { Pc::S2 { p, s: 0 } }
+        if self.mutation.entry_freed_first {
+            Pc::S4 { p }
+        } else if self.publishes && !self.mutation.returns_first {
+            Pc::SP { p }
+        } else {
+            Pc::S2 { p, s: 0 }
+        }
+    }
+
+    /// What the dead was publishing is complete.
+    pub fn after_completing(&self, p: Target) -> Pc {
+        if self.mutation.returns_first { Pc::S3 { p } } else { Pc::S2 { p, s: 0 } }
     }
 
     pub fn sweep(&self, m: &mut Memory, pc: Pc) -> Pc {
@@ -87,7 +98,7 @@ impl Protocol {
         }
     }
 
-    fn is_targets(&self, w: Word, p: Target) -> bool {
+    pub fn is_targets(&self, w: Word, p: Target) -> bool {
         let target = Owner::new(usize::from(p.0), p.1);
         w.phase.is_owned()
             && (w.owner == target || (self.mutation.generation_ignored && w.owner.id() == target.id()))
@@ -96,6 +107,8 @@ impl Protocol {
     fn next_swept(&self, p: Target, s: u8) -> Pc {
         if s + 1 < self.capacity {
             Pc::S2 { p, s: s + 1 }
+        } else if self.publishes && self.mutation.returns_first {
+            Pc::SP { p }
         } else if self.mutation.sweep_without_raise {
             self.after_raise(p)
         } else {

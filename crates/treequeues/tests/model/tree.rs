@@ -381,7 +381,7 @@ impl Protocol {
             }
             Pc::T7 { s, .. } => {
                 shape.at_mut(&mut m.tree, shape.last(), s).bits &= !shape.bit(shape.last(), s);
-                Pc::Borrowed { s }
+                self.taken(s)
             }
             _ => unreachable!(),
         }

@@ -55,6 +55,9 @@ fn assert_says_where(error: &Corrupted) {
         Damage::Cursors { head, tail, .. } => vec![format!("ticket {tail}"), format!("head, at {head}")],
         Damage::Tree { slot, .. } | Damage::NotInTree { slot, .. } => vec![format!("slot {slot}")],
         Damage::Ticket { slot, ticket } => vec![format!("slot {slot}"), format!("ticket {ticket}")],
+        Damage::Publishing { participant, found } => {
+            vec![format!("participant {participant}"), format!("{found:#x}")]
+        }
         Damage::ShutdownFlag { found } => vec![format!("{found:#010x}")],
     };
     for place in places {

@@ -22,6 +22,8 @@ const PARTICIPANTS: u32 = 3;
 enum Target {
     State(usize),
     Ticket(usize),
+    Batch(usize),
+    Publishing,
     Head,
     Tail,
     Root,
@@ -48,6 +50,8 @@ fn target() -> impl Strategy<Value = Target> {
     prop_oneof![
         4 => any::<usize>().prop_map(Target::State),
         1 => any::<usize>().prop_map(Target::Ticket),
+        1 => any::<usize>().prop_map(Target::Batch),
+        1 => Just(Target::Publishing),
         2 => Just(Target::Head),
         2 => Just(Target::Tail),
         1 => Just(Target::Root),
@@ -123,6 +127,8 @@ impl Play {
         match target {
             Target::State(number) => &slot(number).state,
             Target::Ticket(number) => &slot(number).ticket,
+            Target::Batch(number) => &slot(number).batch,
+            Target::Publishing => &self.rig.publishing,
             Target::Head => &self.rig.control.head,
             Target::Tail => &self.rig.control.tail,
             Target::Tree(number) if !self.rig.tree.is_empty() => &self.rig.tree[number % self.rig.tree.len()],
@@ -177,7 +183,7 @@ impl Play {
                 }
             }
             Step::Recover(id) => {
-                bounded(|| ring.recover(owner(id), || true))?;
+                bounded(|| ring.recover(owner(id), &rig.publishing, || true))?;
             }
             Step::Look(count) => {
                 let count = 1 + count % rig.slots.len();
@@ -197,7 +203,7 @@ impl Play {
     /// Everybody has died: every item comes exactly once, and all capacity is there.
     fn assert_sound(self) {
         for id in 0..PARTICIPANTS {
-            self.rig.ring().recover(owner(id), || true).expect("sound");
+            self.rig.ring().recover(owner(id), &self.rig.publishing, || true).expect("sound");
         }
         let drained = self.rig.drain(owner(0));
         assert_eq!(drained.len(), self.items.len(), "lost, or twice: {drained:?} of {:?}", self.items);
