@@ -11,7 +11,8 @@
 //! | release | free | lingers |
 //! | give_back | comes first again | does so when the last view has died |
 //!
-//! D1. From the look at the references to the end of the hold no Python code runs, so nobody comes to have a view.
+//! D1. From the look at the references to the end of the hold no Python code runs that can come to have a view: none at all, or, while
+//!     many slots are ended, that of other threads, which have nothing that leads to the hold.
 //! D2. No lock is held while Python code runs: a user's unflatten function may use the loan.
 //! D3. A loan that was inherited through a fork is the parent's: the end of its block does nothing here.
 //! D4. A loan that has ended refers to its queue no more, and so keeps neither memory nor descriptors.
@@ -29,7 +30,7 @@ use treequeues::{Corrupted, Hold, ItemInfo};
 use crate::hold::HoldObject;
 use crate::info;
 use crate::kept;
-use crate::opened::{Opened, copying};
+use crate::opened::{Opened, claiming, copying};
 use crate::outcome;
 use crate::timeout::Timeout;
 use crate::tree::{Sources, Stack, reference_count};
@@ -197,12 +198,14 @@ impl Loan {
         &self,
         py: Python<'_>,
         how: End,
-        end: impl FnOnce(&mut Hold) -> Result<(), Corrupted>,
+        end: impl FnOnce(&mut Hold) -> Result<(), Corrupted> + Send,
     ) -> PyResult<()> {
         let ended = self.end(py, how)?;
-        let mut hold = ended.hold.get().lock();
-        let outcome = if ended.has_views { hold.linger() } else { end(&mut hold) };
-        drop(hold);
+        let (hold, has_views) = (ended.hold.get(), ended.has_views);
+        let outcome = claiming(py, self.len, || {
+            let mut hold = hold.lock();
+            if has_views { hold.linger() } else { end(&mut hold) }
+        });
         ended.keep_for_views(self.len);
         outcome.map_err(outcome::corrupted_error)
     }
@@ -277,7 +280,8 @@ impl Loan {
             ));
         }
         if !ended.has_views {
-            return ended.hold.get().lock().commit().map_err(outcome::corrupted_error);
+            let hold = ended.hold.get();
+            return claiming(py, self.len, || hold.lock().commit()).map_err(outcome::corrupted_error);
         }
         // Both first, so that a wait for the other slot holds none, and says whose views it may be waiting for.
         ended.keep_for_views(self.len);
@@ -305,7 +309,7 @@ impl Loan {
         let mut batch = opened.reserve_elsewhere(py, item, timeout)?.ok_or_else(kept)?;
         let mut slots = ended.hold.get().slots();
         copying(py, opened.nbytes_of(self.len), || slots.copy_to(&mut batch));
-        batch.commit().map_err(outcome::corrupted_error)
+        claiming(py, self.len, || batch.commit()).map_err(outcome::corrupted_error)
     }
 
     /// Ends a loan that was inherited through a fork; true if it was.
@@ -489,7 +493,8 @@ impl ReadLoan {
             ended.keep_for_views(self.loan.len);
             return Ok(());
         }
-        ended.hold.get().lock().give_back().map_err(outcome::corrupted_error)
+        let hold = ended.hold.get();
+        claiming(py, self.loan.len, || hold.lock().give_back()).map_err(outcome::corrupted_error)
     }
 
     fn __len__(&self) -> usize {

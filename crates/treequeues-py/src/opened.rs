@@ -28,6 +28,8 @@ use crate::timeout::Timeout;
 use crate::tree::{SharedTree, SlotOf};
 use crate::unshared::{Unshared, Watch};
 
+/// From this many slots on, they are claimed without the interpreter's lock: some 100 us.
+pub const DETACHED_SLOTS: usize = 2048;
 /// From this many bytes on, items are copied without the interpreter's lock. Below, a copy takes less than the other threads
 /// need to wake up, and whoever gives the lock up may have to wait for it for 5 ms.
 const DETACHED_COPY_NBYTES: usize = 1 << 20;
@@ -134,7 +136,7 @@ impl Opened {
         let Some(size) = self.exactly("n", stack.len())? else { return Ok(()) };
         let mut batch = self.reserve_batch(py, size, timeout)?;
         copying(py, self.nbytes_of(stack.len()), || stack.copy_to(&mut batch));
-        batch.commit().map_err(outcome::corrupted_error)
+        claiming(py, stack.len(), || batch.commit()).map_err(outcome::corrupted_error)
     }
 
     pub fn get_batch<'py>(
@@ -160,7 +162,8 @@ impl Opened {
             copying(py, self.nbytes_of(len), || stack.copy_from(&batch));
             stack.into_tree(&self.tree, py, len)
         });
-        let ended = if taken.is_ok() { batch.release() } else { batch.give_back() };
+        let is_taken = taken.is_ok();
+        let ended = claiming(py, len, || if is_taken { batch.release() } else { batch.give_back() });
         let tree = taken?;
         ended.map_err(outcome::corrupted_error)?;
         Ok(tree)
@@ -181,7 +184,7 @@ impl Opened {
                 sources.copy_to(&mut SlotOf(&mut batch, item));
             }
         });
-        batch.commit().map_err(outcome::corrupted_error)
+        claiming(py, sources.len(), || batch.commit()).map_err(outcome::corrupted_error)
     }
 
     pub fn get_many<'py>(
@@ -200,7 +203,8 @@ impl Opened {
         };
         let taken: PyResult<Vec<_>> = (0..batch.len()).map(take).collect();
         let taken = taken.and_then(|trees| PyList::new(py, trees));
-        let ended = if taken.is_ok() { batch.release() } else { batch.give_back() };
+        let is_taken = taken.is_ok();
+        let ended = claiming(py, batch.len(), || if is_taken { batch.release() } else { batch.give_back() });
         let trees = taken?;
         ended.map_err(outcome::corrupted_error)?;
         Ok(trees)
@@ -209,13 +213,27 @@ impl Opened {
     #[inline(always)]
     pub fn reserve(&self, py: Python<'_>, timeout: Timeout) -> PyResult<WriteLoan<'_>> {
         let queue = &self.queue;
-        self.reserve_by(py, timeout, || queue.try_reserve_briefly(), |wait| queue.reserve_briefly_with(wait))
+        let slots = if queue.reserve_may_be_long() { DETACHED_SLOTS } else { 1 };
+        self.reserve_by(
+            py,
+            timeout,
+            slots,
+            || queue.try_reserve_briefly(),
+            |wait| queue.reserve_briefly_with(wait),
+        )
     }
 
     #[inline(always)]
     pub fn borrow(&self, py: Python<'_>, timeout: Timeout) -> PyResult<ReadLoan<'_>> {
         let queue = &self.queue;
-        self.borrow_by(py, timeout, 1, || queue.try_borrow_briefly(), |wait| queue.borrow_briefly_with(wait))
+        let slots = if queue.borrow_may_be_long() { DETACHED_SLOTS } else { 1 };
+        self.borrow_by(
+            py,
+            timeout,
+            (1, slots),
+            || queue.try_borrow_briefly(),
+            |wait| queue.borrow_briefly_with(wait),
+        )
     }
 
     pub fn reserve_batch(
@@ -228,6 +246,7 @@ impl Opened {
         self.reserve_by(
             py,
             timeout,
+            size.max(),
             || queue.try_reserve_batch(size),
             |wait| queue.reserve_batch_with(size, wait),
         )
@@ -246,7 +265,7 @@ impl Opened {
             Err(ReserveError::Kept) => Ok(None),
             outcome => outcome.map(Some),
         };
-        self.reserve_by(py, timeout, at_once, waiting)
+        self.reserve_by(py, timeout, item.size().max(), at_once, waiting)
     }
 
     pub fn borrow_batch(&self, py: Python<'_>, size: BatchSize, timeout: Timeout) -> PyResult<ReadBatch<'_>> {
@@ -254,7 +273,7 @@ impl Opened {
         self.borrow_by(
             py,
             timeout,
-            size.min(),
+            (size.min(), size.max()),
             || queue.try_borrow_batch(size),
             |wait| queue.borrow_batch_with(size, wait),
         )
@@ -282,12 +301,13 @@ impl Opened {
         &self,
         py: Python<'_>,
         timeout: Timeout,
-        at_once: impl FnOnce() -> Result<L, ReserveError>,
+        slots: usize,
+        at_once: impl FnOnce() -> Result<L, ReserveError> + Send,
         waiting: impl FnOnce(Wait<'_>) -> Result<L, ReserveError> + Send,
     ) -> PyResult<L> {
         let mut interruption = None;
         let mut waiter = Waiter::of(Awaited::Slot);
-        let outcome = match at_once() {
+        let outcome = match claiming(py, slots, at_once) {
             Err(ReserveError::Full) if timeout.waits() => py.detach(|| {
                 let mut watch = Watch::default();
                 let mut interrupted = || self.interrupted(&mut waiter, &mut watch, &mut interruption);
@@ -303,13 +323,13 @@ impl Opened {
         &self,
         py: Python<'_>,
         timeout: Timeout,
-        wanted: usize,
-        at_once: impl FnOnce() -> Result<L, BorrowError>,
+        (wanted, slots): (usize, usize),
+        at_once: impl FnOnce() -> Result<L, BorrowError> + Send,
         waiting: impl FnOnce(Wait<'_>) -> Result<L, BorrowError> + Send,
     ) -> PyResult<L> {
         let mut interruption = None;
         let mut waiter = Waiter::of(Awaited::Items(wanted));
-        let outcome = match at_once() {
+        let outcome = match claiming(py, slots, at_once) {
             Err(BorrowError::Empty) if timeout.waits() => py.detach(|| {
                 let mut watch = Watch::default();
                 let mut interrupted = || self.interrupted(&mut waiter, &mut watch, &mut interruption);
@@ -373,6 +393,12 @@ impl Waiter {
         }
         Ok(())
     }
+}
+
+/// Claims so many slots, or ends claims of them, detached from the interpreter if that may take long.
+#[inline]
+pub fn claiming<T: Send>(py: Python<'_>, slots: usize, claim: impl FnOnce() -> T + Send) -> T {
+    if slots >= DETACHED_SLOTS { py.detach(claim) } else { claim() }
 }
 
 /// Copies, detached from the interpreter if that is worth it.

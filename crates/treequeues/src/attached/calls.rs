@@ -234,6 +234,10 @@ impl Attached {
         self.ring().may_borrow(&self.kept)
     }
 
+    pub(crate) fn borrow_may_be_long(&self, long: usize) -> bool {
+        self.ring().borrow_may_be_long(long, &self.kept)
+    }
+
     pub(crate) fn may_borrow_many(&self, count: usize) -> bool {
         self.ring().may_borrow_many(count, &self.kept)
     }

@@ -37,7 +37,7 @@ use crate::format::Slot;
 use crate::monitor::Stats;
 use crate::names::{Farewell, Rounds};
 use crate::participant::{Participant, Refusal};
-use crate::ring::{Claim, Kept, LongLook, Ring};
+use crate::ring::{Claim, Holes, Kept, LongLook, Ring};
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentId};
 use crate::wait::{Event, Patience};
@@ -63,7 +63,7 @@ pub(crate) struct Attached {
     consumers: Patience,
     /// What was found RETURNED, what lies between tail and gap, and what all slots were seen to be.
     kept: Kept,
-    holes: LongLook<usize>,
+    holes: LongLook<Holes>,
     slots_seen: LongLook<Stats>,
 }
 

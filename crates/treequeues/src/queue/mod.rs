@@ -59,6 +59,9 @@ pub struct Queue {
     on_drop: Option<OnDrop>,
 }
 
+/// So many slots are passed in some 50 us.
+const LONG_WALK: usize = 4096;
+
 impl Queue {
     /// Waits for a free slot, for ever.
     ///
@@ -234,6 +237,21 @@ impl Queue {
     /// If the segment is damaged.
     pub fn is_full(&self) -> Result<bool, AttachError> {
         Ok(self.attached()?.ring().count_free(1)? == 0)
+    }
+
+    /// Whether a call that reserves a slot now may have to pass thousands of others: a caller with a lock that others wait for
+    /// gives that up first.
+    #[inline]
+    pub fn reserve_may_be_long(&self) -> bool {
+        self.capacity() > LONG_WALK
+            && self.attached().is_ok_and(|attached| attached.ring().reserve_may_be_long(LONG_WALK))
+    }
+
+    /// The same of a call that borrows an item.
+    #[inline]
+    pub fn borrow_may_be_long(&self) -> bool {
+        self.capacity() > LONG_WALK
+            && self.attached().is_ok_and(|attached| attached.borrow_may_be_long(LONG_WALK))
     }
 
     /// What is in the queue now, slot by slot counted.

@@ -1,7 +1,7 @@
 //! Looks at the ring that take nothing: cheap ones for busy loops, and counts.
 
 use super::returned::{Census, Kept};
-use super::{Ring, phase_of};
+use super::{Position, Ring, phase_of};
 use crate::error::Corrupted;
 use crate::format::Slot;
 use crate::sync::{Ordering, fence};
@@ -67,6 +67,30 @@ impl Ring<'_> {
             // The tail was read too long ago.
             ahead => ahead > 0,
         }
+    }
+
+    /// Whether a reserve may have to look at more than so many slots.
+    #[inline]
+    pub(crate) fn reserve_may_be_long(self, long: usize) -> bool {
+        let head = self.head();
+        self.word(head.slot).phase() != Some(Phase::Free)
+            && self.end_of_free(head).wrapping_sub(head.ticket) > long as u64
+    }
+
+    /// Whether a borrow may have to look at more than so many slots.
+    #[inline]
+    pub(crate) fn borrow_may_be_long(self, long: usize, kept: &Kept) -> bool {
+        let root = self.root();
+        if root.has_any() {
+            return !kept.is_of(root);
+        }
+        let tail = self.tail();
+        self.word(tail.slot).phase() != Some(Phase::Ready) && self.is_far_behind_the_gap(tail, long)
+    }
+
+    #[cold]
+    fn is_far_behind_the_gap(self, tail: Position, long: usize) -> bool {
+        self.control.gap.load(Ordering::Relaxed).wrapping_sub(tail.ticket) as i64 > long as i64
     }
 
     fn may_be_returned(self, kept: &Kept) -> bool {

@@ -55,7 +55,7 @@ use crate::format::{Control, Slot, words_below_root};
 use crate::sync::{AtomicU64, Backoff, Ordering};
 use crate::word::{Owner, Phase, Word};
 pub(crate) use returned::Kept;
-pub(crate) use size::LongLook;
+pub(crate) use size::{Holes, LongLook};
 
 use publish::Batch;
 pub(crate) use publish::Publisher;

@@ -63,6 +63,11 @@ impl Kept {
         self.0.try_lock().is_ok_and(|list| list.holds(root) && list.tickets.is_empty())
     }
 
+    /// Whether what was found below this root still stands. False also when another thread has the list.
+    pub(super) fn is_of(&self, root: Bits) -> bool {
+        self.0.try_lock().is_ok_and(|list| list.holds(root))
+    }
+
     fn lock(&self) -> MutexGuard<'_, List> {
         // Whoever panicked with it has at most left a ticket too many, and each is looked at before it is taken.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -43,10 +43,43 @@ impl<T: Clone> LongLook<T> {
     }
 }
 
+/// Tickets between tail and gap that are no items in order, as a long look has counted them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holes {
+    first: u64,
+    /// Tickets that are counted together.
+    width: u64,
+    counts: [u32; BUCKETS],
+}
+
+/// A look counts so many parts of what it looks at apart: the tail goes on, and what it has passed counts no more.
+const BUCKETS: usize = 64;
+
+impl Holes {
+    fn new(first: u64, tickets: u64) -> Self {
+        Self { first, width: tickets.div_ceil(BUCKETS as u64).max(1), counts: [0; BUCKETS] }
+    }
+
+    fn add(&mut self, ticket: u64) {
+        self.counts[(ticket.wrapping_sub(self.first) / self.width) as usize] += 1;
+    }
+
+    /// How many lie from this ticket on.
+    fn from(&self, ticket: u64) -> u64 {
+        let passed = (ticket.wrapping_sub(self.first) as i64).max(0) as u64;
+        let (bucket, in_bucket) = ((passed / self.width).min(BUCKETS as u64) as usize, passed % self.width);
+        let counts = self.counts[bucket..].iter().map(|&count| u64::from(count));
+        let partly_passed =
+            self.counts.get(bucket).map_or(0, |&count| u64::from(count) * in_bucket / self.width);
+        counts.sum::<u64>() - partly_passed
+    }
+}
+
 impl Ring<'_> {
     /// How many items there are. In a ring of up to `MAX_LOOK` slots, each is looked at. In a larger one items in order are counted by the
-    /// cursors (R7): exact where no slot is held; else each of those that are held beyond the tail may count as an item.
-    pub(crate) fn size(self, kept: &Kept, holes: &LongLook<usize>) -> Result<usize, Corrupted> {
+    /// cursors (R7): exact where no slot is held; else each of those that are held beyond the tail may count as an item. Where the gap lies far
+    /// behind the tail, what lies between was counted some looks ago.
+    pub(crate) fn size(self, kept: &Kept, holes: &LongLook<Holes>) -> Result<usize, Corrupted> {
         if self.slots.len() as u64 <= MAX_LOOK {
             return self.count_words(|phase| matches!(phase, Phase::Ready | Phase::Returned));
         }
@@ -57,18 +90,20 @@ impl Ring<'_> {
         let in_order =
             (head.ticket.wrapping_sub(tail.ticket) as i64).clamp(0, self.slots.len() as i64) as u64;
         let looked_at = (gap.wrapping_sub(tail.ticket) as i64).clamp(0, in_order as i64) as u64;
-        let not_items = || {
-            let mut count = 0;
+        let count_holes = || {
+            let mut holes = Holes::new(tail.ticket, looked_at);
             for at in self.lap_from(tail).take(looked_at as usize) {
                 let word = self.word(at.slot);
-                let is_item = phase_of(at.slot, word)? == Phase::Ready && word.laps_ahead_of(at.lap) == 0;
-                count += usize::from(!is_item);
+                if phase_of(at.slot, word)? != Phase::Ready || word.laps_ahead_of(at.lap) != 0 {
+                    holes.add(at.ticket);
+                }
             }
-            Ok::<_, Corrupted>(count)
+            Ok::<_, Corrupted>(holes)
         };
-        let holes = if looked_at <= MAX_LOOK { not_items()? } else { holes.get(not_items)? };
+        let holes = if looked_at <= MAX_LOOK { count_holes()? } else { holes.get(count_holes)? };
+        let not_items = holes.from(tail.ticket) as usize;
         let returned = self.count_returned(kept, MAX_LOOK as usize)?;
-        Ok((in_order as usize).saturating_sub(holes) + returned)
+        Ok((in_order as usize).saturating_sub(not_items) + returned)
     }
 
     /// The head, past what is used up: whoever uses up a ticket moves it afterwards, and may have died before.

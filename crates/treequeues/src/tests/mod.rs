@@ -10,6 +10,7 @@
 //! | `publishing` | batches whose producers die, or their sweepers, before each shared access: whole or not at all |
 //! | `returns` | a borrow beside thousands of returns |
 //! | `laps` | tickets that run away or stay behind: what they cost in accesses, and no honest state is damage |
+//! | `flat` | what a call costs in a large ring, in accesses: as much as in a small one |
 //! | `narrow` | what an item costs where many meet: locked instructions, written cache lines, system calls; who spins, and who sleeps |
 //! | `holds` | loans without a lifetime: states, drops, drains that wait for them |
 //! | `damage` | words and cursors that contradict each other are errors |
@@ -36,6 +37,8 @@ mod damage;
 mod death;
 #[cfg(not(loom))]
 mod dropping;
+#[cfg(not(loom))]
+mod flat;
 #[cfg(not(loom))]
 mod holds;
 #[cfg(not(loom))]

@@ -1,0 +1,227 @@
+//! What a call costs in a large ring, counted in accesses to the shared memory: as much as in a small one.
+
+use proptest::prelude::*;
+
+use super::{Rig, owner};
+use crate::ring::{Claim, FAR_BEHIND, Kept, LongLook};
+use crate::sync::abandon_after;
+use crate::word::Phase;
+
+const CAPACITY: usize = 100_000;
+const PRODUCER: u32 = 1;
+const CONSUMER: u32 = 2;
+const HOLDER: u32 = 3;
+
+fn at_most<T>(accesses: u32, operation: impl FnOnce() -> T) -> T {
+    abandon_after(accesses, operation).unwrap_or_else(|| panic!("more than {accesses} accesses"))
+}
+
+fn large() -> Rig {
+    Rig::passing(CAPACITY, FAR_BEHIND)
+}
+
+fn fill(rig: &Rig) {
+    while rig.put(owner(PRODUCER)).is_some() {}
+}
+
+fn borrow(rig: &Rig, kept: &Kept) -> Option<Claim> {
+    rig.ring().borrow(owner(CONSUMER), kept, |_| true).expect("sound")
+}
+
+/// Takes the first items, and gives every third one back.
+fn give_some_back(rig: &Rig, count: usize) -> Vec<u64> {
+    let mut returned = Vec::new();
+    let claims: Vec<_> = (0..3 * count).map_while(|_| borrow(rig, &Kept::default())).collect();
+    for (number, claim) in claims.into_iter().enumerate() {
+        if number % 3 == 0 {
+            returned.push(claim.ticket);
+            rig.ring().give_back(claim).expect("sound");
+        } else {
+            rig.ring().release(claim).expect("sound");
+        }
+    }
+    returned
+}
+
+#[test]
+fn a_borrow_that_finds_nothing_looks_at_few_slots() {
+    let rig = large();
+    assert_eq!(at_most(12, || rig.take(owner(CONSUMER))), None);
+    for _ in 0..CAPACITY + 10 {
+        rig.put(owner(PRODUCER)).expect("a free slot");
+        rig.take(owner(CONSUMER)).expect("an item");
+    }
+    assert_eq!(at_most(12, || rig.take(owner(CONSUMER))), None);
+}
+
+#[test]
+fn a_reserve_that_finds_the_ring_full_looks_at_few_slots() {
+    let rig = large();
+    fill(&rig);
+    assert_eq!(at_most(12, || rig.put(owner(PRODUCER))), None);
+    assert!(!at_most(12, || rig.ring().any_free()));
+    // A lap on.
+    for _ in 0..CAPACITY + 10 {
+        rig.take(owner(CONSUMER)).expect("an item");
+        rig.put(owner(PRODUCER)).expect("a free slot");
+    }
+    assert_eq!(at_most(12, || rig.put(owner(PRODUCER))), None);
+}
+
+#[test]
+fn items_that_come_back_cost_as_many_accesses_as_they_are() {
+    const COUNT: usize = 1000;
+    let rig = large();
+    fill(&rig);
+    let returned = give_some_back(&rig, COUNT);
+    let kept = Kept::default();
+    let taken = at_most(30 * COUNT as u32, || {
+        (0..COUNT)
+            .map(|_| {
+                let claim = borrow(&rig, &kept).expect("an item");
+                let ticket = claim.ticket;
+                rig.ring().release(claim).expect("sound");
+                ticket
+            })
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(taken, returned, "in order");
+    let next = at_most(COUNT as u32, || borrow(&rig, &kept)).expect("an item in order");
+    assert_eq!(next.ticket, 3 * COUNT as u64);
+    rig.ring().release(next).expect("sound");
+    // The bits are gone, and the next one costs what it costs in a ring that nothing came back to.
+    let next = at_most(8, || borrow(&rig, &kept)).expect("an item in order");
+    rig.ring().release(next).expect("sound");
+}
+
+#[test]
+fn a_hole_in_the_middle_of_a_full_ring_is_paid_for_once() {
+    let rig = large();
+    for number in 0..CAPACITY {
+        let claim = rig.ring().reserve(owner(PRODUCER), |_| true).expect("sound").expect("a free slot");
+        if number == CAPACITY / 2 {
+            rig.ring().abort(claim).expect("sound");
+        } else {
+            rig.ring().commit(claim).expect("sound");
+        }
+    }
+    // This burns what is between, half the ring.
+    let last = rig.put(owner(PRODUCER)).expect("the slot that was aborted");
+    let kept = Kept::default();
+    let mut tickets = Vec::new();
+    let accesses = 20 * CAPACITY as u32;
+    at_most(accesses, || {
+        while let Some(claim) = borrow(&rig, &kept) {
+            tickets.push(claim.ticket);
+            rig.ring().release(claim).expect("sound");
+        }
+    });
+    assert_eq!(tickets.len(), CAPACITY);
+    assert!(tickets.is_sorted() && tickets.last() == Some(&last));
+    rig.assert_whole(owner(CONSUMER));
+}
+
+#[test]
+fn a_count_looks_at_no_more_slots_than_it_counts() {
+    let rig = large();
+    let kept = Kept::default();
+    assert_eq!(at_most(12, || rig.ring().count_items(CAPACITY, &kept)), Ok(0));
+    assert_eq!(at_most(300, || rig.ring().count_free(256)), Ok(256));
+    fill(&rig);
+    assert_eq!(at_most(300, || rig.ring().count_items(256, &kept)), Ok(256));
+    assert_eq!(at_most(12, || rig.ring().count_free(256)), Ok(0));
+    give_some_back(&rig, 100);
+    assert_eq!(at_most(1500, || rig.ring().count_items(256, &kept)), Ok(256));
+    assert_eq!(rig.ring().count_items(CAPACITY, &kept), Ok(CAPACITY - 200));
+}
+
+#[test]
+fn the_size_is_told_by_few_looks() {
+    let rig = large();
+    let (kept, holes) = (Kept::default(), LongLook::default());
+    assert_eq!(at_most(20, || rig.ring().size(&kept, &holes)), Ok(0));
+    fill(&rig);
+    assert_eq!(at_most(20, || rig.ring().size(&kept, &holes)), Ok(CAPACITY));
+    give_some_back(&rig, 100);
+    assert_eq!(at_most(1500, || rig.ring().size(&kept, &holes)), Ok(CAPACITY - 200));
+    let held = rig.ring().reserve(owner(HOLDER), |_| true).expect("sound").expect("a free slot");
+    // It may count as an item.
+    assert!(matches!(rig.ring().size(&kept, &holes), Ok(size) if size <= CAPACITY - 199));
+    rig.ring().abort(held).expect("sound");
+    // The look at what lies far behind the tail was made before the abort.
+    assert_eq!(rig.ring().size(&kept, &holes), Ok(CAPACITY - 199));
+    assert_eq!(rig.ring().size(&kept, &LongLook::default()), Ok(CAPACITY - 200));
+    // What the tail has passed counts no more.
+    for _ in 0..1000 + CAPACITY / 2 {
+        rig.take(owner(CONSUMER)).expect("an item");
+    }
+    let size = rig.ring().size(&kept, &holes).expect("sound");
+    assert!(size.abs_diff(CAPACITY / 2 - 1200) <= 10, "{size}");
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Put(usize),
+    Abort(usize),
+    Take(usize),
+    GiveBack(usize),
+    /// Takes some, and releases the last one first.
+    Backwards(usize),
+    /// Reserves some, and commits the last one first.
+    CommitBackwards(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let some = || 1_usize..700;
+    let step = prop_oneof![
+        3 => some().prop_map(Step::Put),
+        1 => some().prop_map(Step::Abort),
+        3 => some().prop_map(Step::Take),
+        1 => some().prop_map(Step::GiveBack),
+        1 => some().prop_map(Step::Backwards),
+        1 => some().prop_map(Step::CommitBackwards),
+    ];
+    prop::collection::vec(step, 1..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 100, ..ProptestConfig::default() })]
+
+    /// Where nobody holds a slot, the size is what a look at every slot counts, and so is whether one is free.
+    #[test]
+    fn the_size_is_exact_where_nobody_holds_a_slot(capacity in 1025_usize..2000, steps in steps()) {
+        let rig = Rig::passing(capacity, FAR_BEHIND);
+        let (kept, holes) = (Kept::default(), LongLook::default());
+        let reserve = || rig.ring().reserve(owner(PRODUCER), |_| true).expect("sound");
+        let read = || borrow(&rig, &kept);
+        for step in steps {
+            match step {
+                Step::Put(count) => (0..count).for_each(|_| drop(rig.put(owner(PRODUCER)))),
+                Step::Abort(count) => {
+                    let claims: Vec<_> = (0..count).map_while(|_| reserve()).collect();
+                    claims.into_iter().for_each(|claim| rig.ring().abort(claim).expect("sound"));
+                }
+                Step::Take(count) => (0..count).for_each(|_| drop(rig.take(owner(CONSUMER)))),
+                Step::GiveBack(count) => {
+                    let claims: Vec<_> = (0..count).map_while(|_| read()).collect();
+                    claims.into_iter().for_each(|claim| rig.ring().give_back(claim).expect("sound"));
+                }
+                Step::Backwards(count) => {
+                    let claims: Vec<_> = (0..count).map_while(|_| read()).collect();
+                    claims.into_iter().rev().for_each(|claim| rig.ring().release(claim).expect("sound"));
+                }
+                Step::CommitBackwards(count) => {
+                    let claims: Vec<_> = (0..count).map_while(|_| reserve()).collect();
+                    claims.into_iter().rev().for_each(|claim| rig.ring().commit(claim).expect("sound"));
+                }
+            }
+            let words: Vec<_> = rig.ring().words().map(|word| word.phase().expect("sound")).collect();
+            let items = words.iter().filter(|phase| matches!(phase, Phase::Ready | Phase::Returned)).count();
+            // A long look of before may be what is told: a new one each time.
+            prop_assert_eq!(rig.ring().size(&Kept::default(), &LongLook::default()), Ok(items));
+            prop_assert_eq!(rig.ring().count_items(capacity, &kept), Ok(items));
+            prop_assert_eq!(rig.ring().count_free(capacity), Ok(capacity - items));
+            prop_assert!(rig.ring().size(&kept, &holes).is_ok());
+        }
+    }
+}
