@@ -196,12 +196,16 @@ proptest! {
         let read = || borrow(&rig, &kept);
         for step in steps {
             match step {
-                Step::Put(count) => (0..count).for_each(|_| drop(rig.put(owner(PRODUCER)))),
+                Step::Put(count) => {
+                    let _ = (0..count).map_while(|_| rig.put(owner(PRODUCER))).count();
+                }
                 Step::Abort(count) => {
                     let claims: Vec<_> = (0..count).map_while(|_| reserve()).collect();
                     claims.into_iter().for_each(|claim| rig.ring().abort(claim).expect("sound"));
                 }
-                Step::Take(count) => (0..count).for_each(|_| drop(rig.take(owner(CONSUMER)))),
+                Step::Take(count) => {
+                    let _ = (0..count).map_while(|_| rig.take(owner(CONSUMER))).count();
+                }
                 Step::GiveBack(count) => {
                     let claims: Vec<_> = (0..count).map_while(|_| read()).collect();
                     claims.into_iter().for_each(|claim| rig.ring().give_back(claim).expect("sound"));
