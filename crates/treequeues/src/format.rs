@@ -97,9 +97,8 @@ pub(crate) struct Control {
     pub(crate) tail: Line<AtomicU64>,
     /// The root of the tree that tells where items are RETURNED: see `ring`.
     pub(crate) returned: Line<AtomicU64>,
-    /// One past the highest ticket that was used up otherwise than by an item that was taken in order, or lower where the tail
-    /// has passed that: see `ring`.
-    pub(crate) gap: Line<AtomicU64>,
+    /// What was used up otherwise than by items that were taken in order: see `ring`.
+    pub(crate) gap: Line<Gap>,
     /// The wake-up word of consumers. Bit 0: waiters; above: a sequence.
     pub(crate) not_empty: Line<AtomicU32>,
     /// That of producers.
@@ -115,6 +114,16 @@ pub(crate) struct Control {
     /// CLOCK_MONOTONIC in nanoseconds when somebody last began a sweep: one sweeper serves all who sleep.
     pub(crate) swept_at_ns: Line<AtomicU64>,
     pub(crate) shutdown: Line<ShutdownLine>,
+}
+
+/// Tickets that were used up otherwise than by an item that was taken in order.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Gap {
+    /// One past the highest of them, or lower where the tail has passed that.
+    pub(crate) ticket: AtomicU64,
+    /// How often a slot was freed whose last ticket the tail had not passed.
+    pub(crate) frees: AtomicU64,
 }
 
 /// A mark for each of those who may spin at once: CLOCK_MONOTONIC in nanoseconds until which its holder does; 0 for nobody.
@@ -255,7 +264,7 @@ impl Control {
             head: Line(AtomicU64::new(0)),
             tail: Line(AtomicU64::new(0)),
             returned: Line(AtomicU64::new(0)),
-            gap: Line(AtomicU64::new(0)),
+            gap: Line(Gap { ticket: AtomicU64::new(0), frees: AtomicU64::new(0) }),
             not_empty: Line(AtomicU32::new(0)),
             not_full: Line(AtomicU32::new(0)),
             spinning_consumers: Line([(); SPINNERS].map(|()| AtomicU64::new(0))),

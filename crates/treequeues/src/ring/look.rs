@@ -74,7 +74,7 @@ impl Ring<'_> {
     pub(crate) fn reserve_may_be_long(self, long: usize) -> bool {
         let head = self.head();
         self.word(head.slot).phase() != Some(Phase::Free)
-            && self.end_of_free(head).wrapping_sub(head.ticket) > long as u64
+            && self.end_of_free(head, self.frees()).ticket.wrapping_sub(head.ticket) > long as u64
     }
 
     /// Whether a borrow may have to look at more than so many slots.
@@ -90,7 +90,7 @@ impl Ring<'_> {
 
     #[cold]
     fn is_far_behind_the_gap(self, tail: Position, long: usize) -> bool {
-        self.control.gap.load(Ordering::Relaxed).wrapping_sub(tail.ticket) as i64 > long as i64
+        self.control.gap.ticket.load(Ordering::Relaxed).wrapping_sub(tail.ticket) as i64 > long as i64
     }
 
     fn may_be_returned(self, kept: &Kept) -> bool {
@@ -112,14 +112,18 @@ impl Ring<'_> {
 
     /// How many slots are FREE, at most `enough`: from the head on, and as far as they may lie (R7).
     pub(crate) fn count_free(self, enough: usize) -> Result<usize, Corrupted> {
+        let frees = self.frees();
         let head = self.head();
-        let end = self.end_of_free(head);
+        let end = self.end_of_free(head, frees);
         let mut count = 0;
         for at in self.lap_from(head) {
-            if count == enough || at.ticket == end {
+            if count == enough || at.ticket == end.ticket {
                 break;
             }
             count += usize::from(phase_of(at.slot, self.word(at.slot))? == Phase::Free);
+        }
+        if count == 0 {
+            self.none_is_free(frees, end);
         }
         Ok(count)
     }

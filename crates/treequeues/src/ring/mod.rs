@@ -31,6 +31,9 @@
 //!     over although nothing has moved is damage; nothing else is.
 //! R7. A ticket is used up by an item that is taken in order, after which the tail passes it; or the gap is past it, and was raised
 //!     before. So the tickets of FREE slots lie below max(tail, gap) + capacity, and a reserve looks no further.
+//! R8. Whoever frees a slot whose ticket the tail has not passed counts that afterwards; a sweep does so before the entry is free.
+//!     While the count is what it was before a look that found none FREE beyond tail + capacity, there is none, but by those who
+//!     stand between.
 //!
 //! The same steps, one shared access each, are explored exhaustively in `tests/model`.
 //!
@@ -42,6 +45,7 @@
 //! damage.
 
 mod borrow;
+mod free;
 mod look;
 mod publish;
 mod recover;
@@ -54,6 +58,7 @@ use crate::error::{Corrupted, Damage};
 use crate::format::{Control, Slot, words_below_root};
 use crate::sync::{AtomicU64, Backoff, Ordering};
 use crate::word::{Owner, Phase, Word};
+pub(crate) use free::NoneFree;
 pub(crate) use returned::Kept;
 pub(crate) use size::{Holes, LongLook};
 
@@ -130,13 +135,20 @@ pub(crate) struct Ring<'s> {
     slots: &'s [Slot],
     /// The words of the tree below its root, the last level first.
     tree: &'s [AtomicU64],
+    /// What this process knows (R8).
+    none_free: &'s NoneFree,
     far_behind: u64,
 }
 
 impl<'s> Ring<'s> {
-    pub(crate) fn new(control: &'s Control, slots: &'s [Slot], tree: &'s [AtomicU64]) -> Self {
+    pub(crate) fn new(
+        control: &'s Control,
+        slots: &'s [Slot],
+        tree: &'s [AtomicU64],
+        none_free: &'s NoneFree,
+    ) -> Self {
         debug_assert!(!slots.is_empty() && tree.len() == words_below_root(slots.len()));
-        Self { control, slots, tree, far_behind: FAR_BEHIND }
+        Self { control, slots, tree, none_free, far_behind: FAR_BEHIND }
     }
 
     /// The same that passes what is so many tickets behind.
@@ -166,8 +178,9 @@ impl<'s> Ring<'s> {
         self.leave(&claim, &[Phase::Writing, Phase::Late], |word| {
             self.raise_gap(self.used_up_by(&claim, word));
             word.freed()
-        })
-        .map(drop)
+        })?;
+        self.has_freed_beyond_the_tail();
+        Ok(())
     }
 
     /// Ends a read: the slot is free for its next ticket.
@@ -208,11 +221,15 @@ impl<'s> Ring<'s> {
     #[cold]
     #[inline(never)]
     fn free_what_the_tail_may_not_have_passed(self, claim: &Claim, from: Phase) -> Result<(), Corrupted> {
+        let mut is_beyond = false;
         self.leave(claim, &[from], |word| {
-            self.raise_gap_before_the_tail(self.used_up_by(claim, word));
+            is_beyond = self.raise_gap_before_the_tail(self.used_up_by(claim, word));
             word.freed()
-        })
-        .map(drop)
+        })?;
+        if is_beyond {
+            self.has_freed_beyond_the_tail();
+        }
+        Ok(())
     }
 
     /// Makes an item of a claimed slot that comes first.
@@ -231,7 +248,12 @@ impl<'s> Ring<'s> {
     }
 
     /// Leaves a claimed slot although its ticket may be burned again and again meanwhile (R3); returns the word it left.
-    fn leave(self, claim: &Claim, from: &[Phase], to: impl Fn(Word) -> Word) -> Result<Word, Corrupted> {
+    fn leave(
+        self,
+        claim: &Claim,
+        from: &[Phase],
+        mut to: impl FnMut(Word) -> Word,
+    ) -> Result<Word, Corrupted> {
         let mut backoff = Backoff::new();
         loop {
             let word = self.word(claim.slot);
@@ -274,17 +296,28 @@ impl<'s> Ring<'s> {
     #[cold]
     fn raise_gap(self, end: u64) {
         // Relaxed: a gap that is there already is seen by whoever sees what follows from the caller.
-        if self.control.gap.load(Ordering::Relaxed) < end {
+        if self.control.gap.ticket.load(Ordering::Relaxed) < end {
             // Release: pairs with the Acquire in `end_of_free`. Acquire: keeps the slot's compare-and-swap behind it.
-            self.control.gap.fetch_max(end, Ordering::AcqRel);
+            self.control.gap.ticket.fetch_max(end, Ordering::AcqRel);
         }
     }
 
-    /// The same where the tail has not passed the ticket.
-    fn raise_gap_before_the_tail(self, end: u64) {
-        if self.tail().ticket < end {
+    /// The same where the tail has not passed the ticket: whether that is so.
+    fn raise_gap_before_the_tail(self, end: u64) -> bool {
+        let is_beyond = self.tail().ticket < end;
+        if is_beyond {
             self.raise_gap(end);
         }
+        is_beyond
+    }
+
+    /// After a slot was freed whose last ticket the tail has not passed, or may not have: whoever has found none such free looks
+    /// again (R8).
+    #[cold]
+    fn has_freed_beyond_the_tail(self) {
+        // SeqCst: as the compare-and-swaps of O2, for a sleeper that looks no further than this. Its Release half pairs with the
+        // Acquire in `reserve_further_on`.
+        self.control.gap.frees.fetch_add(1, Ordering::SeqCst);
     }
 
     /// One past the last ticket that the slot of a claim has used up, in a word that was seen there.

@@ -46,6 +46,7 @@ impl Ring<'_> {
             }
         }
         self.raise_again();
+        self.has_freed_beyond_the_tail();
         Ok(moved)
     }
 

@@ -1,5 +1,6 @@
 //! Reserve: claims the slot of the lowest free ticket.
 
+use super::free::FreeEnd;
 use super::{Claim, HEAD, Notes, Position, Ring, phase_of};
 use crate::error::Corrupted;
 use crate::sync::{Backoff, Ordering};
@@ -46,20 +47,21 @@ impl Ring<'_> {
     ) -> Result<Option<Claim>, Corrupted> {
         let mut backoff = Backoff::new();
         'moved: loop {
+            let frees = self.frees();
             let head = self.head();
             let mut leading_used_up = 0;
             let mut in_the_way: Option<(usize, Word)> = None;
-            let mut end = head.ticket.wrapping_add(self.slots.len() as u64);
+            let mut end = FreeEnd::of_lap(head, self.slots.len());
             let mut saw_free = false;
             let mut candidate = None;
             for at in self.lap_from(head) {
-                if at.ticket == end {
+                if at.ticket == end.ticket {
                     break;
                 }
                 let word = self.word(at.slot);
                 let outlook = Self::outlook(word, at)?;
                 if at.ticket == head.ticket && !matches!(outlook, Outlook::Candidate) {
-                    end = self.end_of_free(head);
+                    end = self.end_of_free(head, frees);
                 }
                 match outlook {
                     Outlook::Candidate => {
@@ -102,24 +104,12 @@ impl Ring<'_> {
                 // A claimer that died before moving the head must not freeze it for everyone (R2).
                 self.advance(&self.control.head, head.ticket, head.ticket.wrapping_add(leading_used_up));
                 if !saw_free {
+                    self.none_is_free(frees, end);
                     return Ok(None);
                 }
             }
             backoff.pause();
         }
-    }
-
-    /// Where a look for a free slot ends that began at `head`, whose own slot is none (R7), at the latest after a lap.
-    pub(super) fn end_of_free(self, head: Position) -> u64 {
-        let capacity = self.slots.len() as u64;
-        // The tail first: what is taken in order between the two loads is passed by a later tail, and it is not free yet.
-        let tail = self.tail().ticket;
-        // Acquire: pairs with `raise_gap`.
-        let gap = self.control.gap.load(Ordering::Acquire);
-        let free_below = tail.max(gap).wrapping_add(capacity);
-        // Signed distances: a damaged number ends the look early or late, and no later than after a lap.
-        let looks = (free_below.wrapping_sub(head.ticket) as i64).clamp(1, capacity as i64);
-        head.ticket.wrapping_add(looks as u64)
     }
 
     /// Claims the slot of the ticket at `at.0`, which was FREE for it in the word `at.1`, if it still is, and moves the head, which

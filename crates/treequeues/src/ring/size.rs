@@ -85,7 +85,7 @@ impl Ring<'_> {
         }
         let head = self.first_not_used_up()?;
         let tail = self.first_item_or_writer(head)?;
-        let gap = self.control.gap.load(Ordering::Acquire);
+        let gap = self.control.gap.ticket.load(Ordering::Acquire);
         // Signed distances, as in `end_of_free`.
         let in_order =
             (head.ticket.wrapping_sub(tail.ticket) as i64).clamp(0, self.slots.len() as i64) as u64;

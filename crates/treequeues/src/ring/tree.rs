@@ -114,8 +114,8 @@ impl<'s> Ring<'s> {
     /// After a slot became RETURNED (T2).
     #[cold]
     pub(super) fn raise_again(self) {
-        // Release: pairs with the Acquire of `root`. Acquire: keeps what follows behind it.
-        self.control.returned.fetch_add(VERSION_STEP, Ordering::AcqRel);
+        // SeqCst: as in `raise`.
+        self.control.returned.fetch_add(VERSION_STEP, Ordering::SeqCst);
     }
 
     /// Takes the bit of a slot away that this participant has taken (T3).

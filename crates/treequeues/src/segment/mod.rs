@@ -34,7 +34,7 @@ use crate::format::{
 };
 use crate::layout::{DEFAULT_PARTICIPANTS, Layout, LayoutError};
 use crate::name::QueueName;
-use crate::ring::Ring;
+use crate::ring::{NoneFree, Ring};
 use crate::schema::Schema;
 use crate::sync::AtomicU64;
 
@@ -61,6 +61,7 @@ pub(crate) struct Segment {
     /// The folder of a named one, as it was when this process came to it.
     folder: Option<PathBuf>,
     backing: Backing,
+    none_free: NoneFree,
 }
 
 /// What a queue may be asked for beside its schema and capacity.
@@ -159,7 +160,18 @@ impl Segment {
         let folder = name.as_ref().and_then(|_| named::folder_of(shared.as_fd()));
         let Header { id, flags, max_deliveries, .. } = header;
         let (base, backing) = map(shared, &layout, flags & FLAG_POPULATE != 0)?;
-        Ok(Self { base, layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder, backing })
+        Ok(Self {
+            base,
+            layout,
+            schema: Arc::new(schema),
+            id,
+            flags,
+            max_deliveries,
+            name,
+            folder,
+            backing,
+            none_free: NoneFree::default(),
+        })
     }
 
     /// Maps the same segment once more: for a forked child, whose inherited mapping became private.
@@ -195,7 +207,18 @@ impl Segment {
         let (layout, schema, name) = (self.layout.clone(), Arc::clone(&self.schema), self.name.clone());
         let folder = self.folder.clone();
         let Self { id, flags, max_deliveries, .. } = *self;
-        Self { base, layout, schema, id, flags, max_deliveries, name, folder, backing }
+        Self {
+            base,
+            layout,
+            schema,
+            id,
+            flags,
+            max_deliveries,
+            name,
+            folder,
+            backing,
+            none_free: NoneFree::default(),
+        }
     }
 
     /// From now on a forked child has what it needs to attach as itself, and a private mapping in place of this one.
@@ -343,7 +366,7 @@ impl Segment {
     }
 
     pub(crate) fn ring(&self) -> Ring<'_> {
-        Ring::new(self.control(), self.slots(), self.tree())
+        Ring::new(self.control(), self.slots(), self.tree(), &self.none_free)
     }
 
     /// The row of one leaf in one slot: its address and bytes. What may be done with it is S4.
@@ -430,7 +453,18 @@ impl Segment {
             Backing::File(file) if name.is_some() => named::folder_of(file.shared.as_fd()),
             Backing::File(_) | Backing::Heap(_) => None,
         };
-        Ok(Self { base, layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder, backing })
+        Ok(Self {
+            base,
+            layout,
+            schema: Arc::new(schema),
+            id,
+            flags,
+            max_deliveries,
+            name,
+            folder,
+            backing,
+            none_free: NoneFree::default(),
+        })
     }
 }
 

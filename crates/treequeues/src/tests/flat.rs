@@ -69,6 +69,71 @@ fn a_reserve_that_finds_the_ring_full_looks_at_few_slots() {
 }
 
 #[test]
+fn a_slot_that_is_held_for_laps_makes_full_no_dearer() {
+    let rig = large();
+    fill(&rig);
+    let held = borrow(&rig, &Kept::default()).expect("an item");
+    for lap in 0..5 {
+        for number in 0..CAPACITY / 3 {
+            rig.take(owner(CONSUMER)).expect("an item");
+            rig.put(owner(PRODUCER)).expect("a free slot");
+            if number == CAPACITY / 10 {
+                // Once for each time that the ring comes round to it.
+                assert!(rig.put(owner(PRODUCER)).is_none());
+            }
+            if number > CAPACITY / 10 && number % 1000 == 0 {
+                // What the last look has found may be forgotten by now.
+                assert!(rig.put(owner(PRODUCER)).is_none());
+                assert_eq!(at_most(20, || rig.put(owner(PRODUCER))), None, "lap {lap}");
+                assert!(!at_most(20, || rig.ring().any_free()));
+            }
+        }
+    }
+    rig.ring().release(held).expect("sound");
+    assert!(rig.put(owner(PRODUCER)).is_some(), "the one that was released");
+    assert!(rig.put(owner(PRODUCER)).is_none());
+}
+
+#[test]
+fn what_comes_free_out_of_order_is_found_beside_a_look_that_found_nothing() {
+    let rig = large();
+    fill(&rig);
+    let mut held: Vec<Claim> = (0..10).map_while(|_| borrow(&rig, &Kept::default())).collect();
+    for _ in 0..CAPACITY / 2 {
+        rig.take(owner(CONSUMER)).expect("an item");
+        rig.put(owner(PRODUCER)).expect("a free slot");
+    }
+    while let Some(claim) = held.pop() {
+        assert!(rig.put(owner(PRODUCER)).is_none() && rig.put(owner(PRODUCER)).is_none());
+        match held.len() % 3 {
+            0 => rig.ring().release(claim).expect("sound"),
+            1 => {
+                let lingering = rig.ring().linger(claim).expect("sound");
+                assert!(rig.put(owner(PRODUCER)).is_none());
+                rig.ring().let_go(lingering).expect("sound");
+            }
+            _ => {
+                rig.ring().give_back(claim).expect("sound");
+                assert!(rig.put(owner(PRODUCER)).is_none());
+                rig.take(owner(CONSUMER)).expect("it comes first");
+            }
+        }
+        let claim = rig.ring().reserve(owner(PRODUCER), |_| true).expect("sound").expect("it is free");
+        assert!(rig.put(owner(PRODUCER)).is_none());
+        rig.ring().abort(claim).expect("sound");
+        assert!(rig.put(owner(PRODUCER)).is_some(), "free again");
+    }
+    while let Some(claim) = rig.ring().reserve(owner(HOLDER), |_| true).expect("sound") {
+        rig.ring().commit(claim).expect("sound");
+    }
+    rig.take(owner(CONSUMER)).expect("an item");
+    let _killed = rig.ring().reserve(owner(HOLDER), |_| true).expect("sound").expect("it is free");
+    assert!(rig.put(owner(PRODUCER)).is_none());
+    rig.ring().recover(owner(HOLDER), &rig.publishing, || true).expect("sound");
+    assert!(rig.put(owner(PRODUCER)).is_some(), "what the dead held");
+}
+
+#[test]
 fn items_that_come_back_cost_as_many_accesses_as_they_are() {
     const COUNT: usize = 1000;
     let rig = large();

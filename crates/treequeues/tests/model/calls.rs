@@ -9,7 +9,7 @@ use crate::cast::Role;
 use crate::explore::{RingModel, State};
 use crate::memory::{Event, Fault, IMMEDIATELY, Items, Memory, NO_ITEM, Phase, SHUT_DOWN, Slot, bit};
 use crate::process::{List, NOWHERE, Process};
-use crate::steps::Pc;
+use crate::steps::{Frees, Pc};
 use crate::tree::{Bits, Found, Look};
 
 impl RingModel {
@@ -149,6 +149,11 @@ impl RingModel {
                 memory.ledger.shut_down |= flag;
                 Pc::Down
             }
+            // What an earlier look has found beyond the lap from the tail on may still hold.
+            Pc::RV { h } => {
+                let is_known = state.processes[p].none_free == Some(memory.frees);
+                self.protocol.begin_to_look(h, Frees { version: memory.frees, is_known })
+            }
             Pc::R5 { .. } => match self.protocol.step(memory, me, item, pc) {
                 Pc::Reserved { c } if self.has_closers() && !self.protocol.mutation.no_flag_after => {
                     Pc::F1 { c }
@@ -255,7 +260,8 @@ impl RingModel {
         }
         let slots = &memory.slots[..usize::from(self.scenario.capacity)];
         let there = |(s, slot): (usize, &Slot)| match (role, slot.word.phase) {
-            (Role::Producer { .. }, Phase::Free) => bit(s as u8),
+            // Whoever frees a slot beyond the lap from the tail on has not done so before the version has moved.
+            (Role::Producer { .. }, Phase::Free) if memory.ledger.freeing[s] == 0 => bit(s as u8),
             (Role::Consumer { .. }, Phase::Ready | Phase::Returned) => bit(slot.item),
             _ => 0,
         };
@@ -265,12 +271,19 @@ impl RingModel {
     /// Keeps the books when a process has come to `pc`; ends of calls become [`Pc::Idle`], or the next claim of a batch.
     pub fn arrive(&self, state: &mut State, p: usize, pc: Pc) {
         self.keep_list(state, p, pc);
+        if let Pc::Full { looked: Some(looked) } = pc
+            && self.scenario.keeps
+        {
+            let version =
+                if self.protocol.mutation.version_of_any_time { state.memory.frees } else { looked };
+            state.processes[p].none_free = Some(version);
+        }
         let process = &mut state.processes[p];
         let ledger = &mut state.memory.ledger;
         let batch = self.batch(p, process);
         let is_producer = self.role(p).is_producer();
         match pc {
-            Pc::Full if process.throughout != 0 => ledger.fail(Fault::FullWithAFreeSlot),
+            Pc::Full { .. } if process.throughout != 0 => ledger.fail(Fault::FullWithAFreeSlot),
             Pc::Empty if process.throughout != 0 => ledger.fail(Fault::EmptyWithAnItem),
             Pc::Short if process.throughout.count_ones() >= u32::from(batch) => {
                 ledger.fail(if is_producer { Fault::FullWithAFreeSlot } else { Fault::EmptyWithAnItem });
@@ -285,17 +298,19 @@ impl RingModel {
             }
             _ => {}
         }
-        if matches!(pc, Pc::Full | Pc::ShutDown) && is_producer && process.ended > 0 {
+        if matches!(pc, Pc::Full { .. } | Pc::ShutDown) && is_producer && process.ended > 0 {
             ledger.fail(Fault::PartOfABatch);
         }
         let claims_as_it_commits = self.protocol.mutation.commits_as_it_claims && is_producer;
         process.pc = match pc {
-            Pc::Full | Pc::Empty if self.protocol.mutation.waits_holding && process.kept.len > 0 => Pc::Idle,
-            Pc::Full | Pc::Empty if process.kept.len > 0 => {
+            Pc::Full { .. } | Pc::Empty if self.protocol.mutation.waits_holding && process.kept.len > 0 => {
+                Pc::Idle
+            }
+            Pc::Full { .. } | Pc::Empty if process.kept.len > 0 => {
                 process.goes_back = true;
                 self.next_of_batch(&state.memory, p, process)
             }
-            Pc::Full | Pc::Empty => self.after_a_call_in_vain(&state.memory, p, process),
+            Pc::Full { .. } | Pc::Empty => self.after_a_call_in_vain(&state.memory, p, process),
             Pc::Short if self.has_closers() => Pc::D0,
             Pc::Short => Pc::Idle,
             Pc::ShutDown => {
@@ -317,6 +332,10 @@ impl RingModel {
             Pc::Lingering { s } if is_producer && process.aside == NOWHERE => {
                 process.aside = s;
                 self.next_of_batch(&state.memory, p, process)
+            }
+            Pc::LV { .. } if is_producer => {
+                process.aside = NOWHERE;
+                pc
             }
             Pc::GetDone if is_producer => {
                 process.aside = NOWHERE;
@@ -341,7 +360,7 @@ impl RingModel {
         if matches!(pc, Pc::GetDone | Pc::SweepDone) && !matches!(process.pc, Pc::G0 { .. }) {
             state.memory.ledger.back_again |= process.came_back;
         }
-        let has_ended = matches!(pc, Pc::Full | Pc::Empty | Pc::Short)
+        let has_ended = matches!(pc, Pc::Full { .. } | Pc::Empty | Pc::Short)
             || matches!(
                 process.pc,
                 Pc::Idle

@@ -179,6 +179,12 @@ impl RingModel {
                 }
             }
         }
+        for process in &mut state.processes {
+            process.pc.renumber_frees(state.memory.frees);
+            process.none_free =
+                process.none_free.filter(|version| *version == state.memory.frees).map(|_| Bits::NOW);
+        }
+        state.memory.frees = Bits::NOW;
         state.memory.tree.settle();
     }
 
@@ -273,7 +279,9 @@ impl Model for RingModel {
                 }
                 Pc::Idle | Pc::Down if process.aside != NOWHERE => actions.push(Action::LetGo(id)),
                 Pc::B3Pass { .. } => actions.push(Action::Decline(id)),
-                Pc::Idle if process.list.is_some() => actions.push(Action::Forget(id)),
+                Pc::Idle if process.list.is_some() || process.none_free.is_some() => {
+                    actions.push(Action::Forget(id));
+                }
                 _ => {}
             }
             let may_linger = match process.pc {
@@ -300,7 +308,7 @@ impl Model for RingModel {
                 state.budget.lingers -= 1;
                 let slot = |s: u8| state.memory.slots[usize::from(s)].word;
                 state.processes[usize::from(p)].pc = match state.processes[usize::from(p)].pc {
-                    Pc::Borrowed { s } => Pc::L2 { s, w: slot(s), linger: true },
+                    Pc::Borrowed { s } => Pc::L2 { s, w: slot(s), linger: true, is_odd: false },
                     Pc::Reserved { c } => {
                         let s = c % self.scenario.capacity;
                         Pc::W2 { s, w: slot(s) }
@@ -332,7 +340,10 @@ impl Model for RingModel {
                 let pc = self.protocol.decline_to_pass(state.processes[usize::from(p)].pc)?;
                 self.arrive(&mut state, usize::from(p), pc);
             }
-            Action::Forget(p) => state.processes[usize::from(p)].list = None,
+            Action::Forget(p) => {
+                let process = &mut state.processes[usize::from(p)];
+                (process.list, process.none_free) = (None, None);
+            }
             Action::Sweep { sweeper, target } => {
                 let pc = self.protocol.begin_sweep(&state.memory, target);
                 self.arrive(&mut state, usize::from(sweeper), pc);

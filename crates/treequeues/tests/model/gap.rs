@@ -85,6 +85,47 @@ fn a_sweep_that_does_not_raise_the_gap() {
     fails(ring(2).producers(1, 3).consumers(1).sweepers(1).crashes(1).honest(), mutation, &[STOP, SIZE]);
 }
 
+/// Producers keep that nothing is free beyond the lap from the tail on, while one holds a slot there.
+fn keeps() -> Scenario {
+    ring(2).producers(1, 3).producers(1, 2).consumers(1).aborts(1).honest().keeping()
+}
+
+#[test]
+fn that_nothing_is_free_is_kept() {
+    holds(ring(2).producers(1, 3).producers(1, 1).consumers(1).aborts(1).honest().keeping().lone());
+    holds(ring(2).producers(1, 3).consumers(2).honest().keeping());
+    holds(ring(2).producers(1, 3).consumers(1).sweepers(1).crashes(1).honest().keeping());
+}
+
+#[test]
+fn an_abort_that_does_not_move_the_version() {
+    refutes(keeps(), Mutation { no_version_at_abort: true, ..Mutation::default() }, &[FULL]);
+}
+
+#[test]
+fn a_release_that_does_not_move_the_version() {
+    let mutation = Mutation { no_version_at_release: true, ..Mutation::default() };
+    refutes(keeps(), mutation, &[FULL]);
+}
+
+#[test]
+fn a_view_that_is_let_go_without_moving_the_version() {
+    let mutation = Mutation { no_version_at_let_go: true, ..Mutation::default() };
+    refutes(ring(2).producers(1, 4).consumers(2).lingers(1).honest().keeping(), mutation, &[FULL]);
+}
+
+#[test]
+fn a_sweep_that_does_not_move_the_version() {
+    let mutation = Mutation { no_version_at_sweep: true, ..Mutation::default() };
+    let scenario = ring(2).producers(1, 1).producers(1, 3).consumers(1).sweepers(1).crashes(1);
+    refutes(scenario.honest().keeping(), mutation, &[FULL]);
+}
+
+#[test]
+fn keeping_a_look_at_the_version_of_its_end() {
+    refutes(keeps(), Mutation { version_of_any_time: true, ..Mutation::default() }, &[FULL]);
+}
+
 #[test]
 fn raising_the_gap_by_a_store() {
     refutes(aborts(), Mutation { gap_by_store: true, ..Mutation::default() }, &[STOP, FULL]);

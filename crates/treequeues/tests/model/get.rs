@@ -205,15 +205,19 @@ impl Protocol {
                 Pc::Borrowed { s }
             }
             Pc::Borrowed { s } => self.before_leaving(s, load(m, s), Leaving::Release),
-            Pc::L1 { s, linger: true } => Pc::L2 { s, w: load(m, s), linger: true },
+            Pc::L1 { s, linger: true } => Pc::L2 { s, w: load(m, s), linger: true, is_odd: false },
             Pc::L1 { s, linger: false } => self.before_leaving(s, load(m, s), Leaving::Release),
-            Pc::LT { s, w, to } if self.used_up_by(s, w) <= m.tail => self.end_hold(s, w, to),
+            Pc::LT { s, w, to } if self.used_up_by(s, w) <= m.tail => self.end_hold(s, w, to, false),
             Pc::LT { s, w, to } => Pc::LF { s, w, to },
             Pc::LF { s, w, to } => {
                 self.raise_gap(m, self.used_up_by(s, w));
-                self.end_hold(s, w, to)
+                self.end_hold(s, w, to, true)
             }
-            Pc::L2 { s, w, linger } => {
+            Pc::LV { s } => {
+                self.has_freed(m, s);
+                Pc::GetDone
+            }
+            Pc::L2 { s, w, linger, is_odd } => {
                 let from = Word::new(Phase::Reading, me, w.reach);
                 let to = match linger {
                     true => Word::new(Phase::Lingering, me, w.reach),
@@ -222,15 +226,18 @@ impl Protocol {
                 match (self.cas(m, usize::from(s), from, to), linger) {
                     (false, _) => Pc::L1 { s, linger },
                     (true, true) => Pc::Lingering { s },
-                    (true, false) => Pc::GetDone,
+                    (true, false) => self.freed(m, me, s, is_odd && !self.mutation.no_version_at_release),
                 }
             }
             Pc::Lingering { s } => self.before_leaving(s, load(m, s), Leaving::LetGo),
-            Pc::L4 { s, w } => {
+            Pc::L4 { s, w, is_odd } => {
                 let from = Word::new(Phase::Lingering, me, w.reach);
                 let further = u8::from(!self.mutation.let_go_without_reach);
                 let free = Word::nobodys(Phase::Free, w.reach + further);
-                if self.cas(m, usize::from(s), from, free) { Pc::GetDone } else { Pc::Lingering { s } }
+                match self.cas(m, usize::from(s), from, free) {
+                    true => self.freed(m, me, s, is_odd && !self.mutation.no_version_at_let_go),
+                    false => Pc::Lingering { s },
+                }
             }
             Pc::G0 { s, number } => self.raise_to_give_back(m, s, number),
             Pc::G1 { s } => self.before_leaving(s, load(m, s), Leaving::GiveBack),
@@ -258,13 +265,22 @@ impl Protocol {
             Leaving::LetGo => self.mutation.no_gap_at_let_go,
             Leaving::GiveBack => self.mutation.no_gap_at_give_back,
         };
-        if is_left_out || !self.has_gap { self.end_hold(s, w, to) } else { Pc::LT { s, w, to } }
+        if is_left_out || !self.has_gap { self.end_hold(s, w, to, false) } else { Pc::LT { s, w, to } }
     }
 
-    fn end_hold(&self, s: u8, w: Word, to: Leaving) -> Pc {
+    /// A slot is FREE; `is_odd`: its last ticket was not passed by the tail.
+    fn freed(&self, m: &mut Memory, me: Owner, s: u8, is_odd: bool) -> Pc {
+        if !is_odd {
+            return Pc::GetDone;
+        }
+        self.begin_freeing(m, me, s);
+        Pc::LV { s }
+    }
+
+    fn end_hold(&self, s: u8, w: Word, to: Leaving, is_odd: bool) -> Pc {
         match to {
-            Leaving::Release => Pc::L2 { s, w, linger: false },
-            Leaving::LetGo => Pc::L4 { s, w },
+            Leaving::Release => Pc::L2 { s, w, linger: false, is_odd },
+            Leaving::LetGo => Pc::L4 { s, w, is_odd },
             Leaving::GiveBack => Pc::G2 { s, w },
         }
     }

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use crate::tree::Tree;
+use crate::tree::{Bits, Tree};
 
 /// More than any scenario needs; a fixed array keeps the state flat and cheap to copy.
 pub const MAX_CAPACITY: usize = 4;
@@ -194,6 +194,8 @@ pub struct Ledger {
     pub back_again: Items,
     /// A get was told that the queue is drained: that fewer than so many items are left. 0: none was.
     pub fewer_left: u8,
+    /// Of slots that were freed by a call that has still to move the version: whose participant's, plus one.
+    pub freeing: [u8; MAX_CAPACITY],
     /// The bits of all shutdowns that have been.
     pub shut_down: u8,
     pub fault: Fault,
@@ -296,6 +298,8 @@ pub struct Memory {
     pub tail: Ticket,
     /// One past the highest ticket that was used up otherwise than by an item that was taken in order.
     pub gap: Ticket,
+    /// The version of what was freed beyond the lap from the tail on; only whether it is that of an earlier look matters.
+    pub frees: u8,
     pub tree: Tree,
     pub entries: [Entry; MAX_PROCESSES],
     /// Bits of the participants whose lock is held, that is, who live.
@@ -317,6 +321,7 @@ impl Memory {
             head: 0,
             tail: 0,
             gap: 0,
+            frees: Bits::NOW,
             tree: Tree::EMPTY,
             entries,
             locks: ((1u16 << participants) - 1) as u8,
@@ -332,6 +337,7 @@ impl Memory {
                 publishing: 0,
                 back_again: 0,
                 fewer_left: 0,
+                freeing: [0; MAX_CAPACITY],
                 shut_down: 0,
                 fault: Fault::None,
                 event: Event::None,

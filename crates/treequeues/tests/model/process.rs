@@ -90,6 +90,8 @@ pub struct Process {
     pub aside: u8,
     /// What a consumer has found, for the calls that follow.
     pub list: Option<List>,
+    /// The version at which a producer has looked beyond the lap from the tail on, and found nothing free.
+    pub none_free: Option<u8>,
     /// Whether it is publishing a batch.
     pub publishing: bool,
 }
@@ -110,6 +112,7 @@ impl Process {
         began_after: false,
         aside: NOWHERE,
         list: None,
+        none_free: None,
         publishing: false,
     };
 
@@ -128,6 +131,7 @@ impl Process {
                 | Pc::L4 { .. }
                 | Pc::LT { .. }
                 | Pc::LF { .. }
+                | Pc::LV { .. }
                 | Pc::N0
                 | Pc::N { .. }
                 | Pc::D0

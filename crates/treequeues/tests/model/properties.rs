@@ -173,7 +173,7 @@ impl Newcomer {
             pc = self.protocol.step(&mut self.memory, Newcomer::me(), item, pc);
             let ended = matches!(
                 pc,
-                Pc::Full
+                Pc::Full { .. }
                     | Pc::Reserved { .. }
                     | Pc::PutDone
                     | Pc::Empty
@@ -268,11 +268,11 @@ impl Newcomer {
     /// Reserves until full, and keeps all: whether it got every free slot.
     fn claims_all(&mut self) -> Option<bool> {
         for _ in 0..self.count(|phase| phase == Phase::Free) {
-            if self.run(NO_ITEM, Pc::R0)? == Pc::Full {
+            if matches!(self.run(NO_ITEM, Pc::R0)?, Pc::Full { .. }) {
                 return Some(false);
             }
         }
-        Some(self.run(NO_ITEM, Pc::R0)? == Pc::Full)
+        Some(matches!(self.run(NO_ITEM, Pc::R0)?, Pc::Full { .. }))
     }
 
     fn count(&self, like: impl Fn(Phase) -> bool) -> usize {

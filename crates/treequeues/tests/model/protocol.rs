@@ -90,6 +90,16 @@ pub struct Mutation {
     pub no_gap_at_give_back: bool,
     /// S: nor in a sweep.
     pub no_gap_at_sweep: bool,
+    /// AV: do not move the version of what is freed after an abort.
+    pub no_version_at_abort: bool,
+    /// LV: nor after a release.
+    pub no_version_at_release: bool,
+    /// LV: nor after a view was let go.
+    pub no_version_at_let_go: bool,
+    /// S: nor in a sweep.
+    pub no_version_at_sweep: bool,
+    /// RV: keep what a look has found whatever the version is when it ends.
+    pub version_of_any_time: bool,
     /// Raise it with a store, not to the maximum.
     pub gap_by_store: bool,
     /// RF: look as far as the tail says.
@@ -243,7 +253,7 @@ impl Protocol {
     pub fn step(&self, m: &mut Memory, me: Owner, item: u8, pc: Pc) -> Pc {
         match pc {
             Pc::Idle
-            | Pc::Full
+            | Pc::Full { .. }
             | Pc::PutDone
             | Pc::Empty
             | Pc::GetDone
@@ -270,6 +280,7 @@ impl Protocol {
             }
             Pc::R0
             | Pc::R1 { .. }
+            | Pc::RV { .. }
             | Pc::RT { .. }
             | Pc::RF { .. }
             | Pc::RG { .. }
@@ -293,6 +304,7 @@ impl Protocol {
             | Pc::C2RaiseAgain { .. }
             | Pc::A1 { .. }
             | Pc::AF { .. }
+            | Pc::AV { .. }
             | Pc::A2 { .. }
             | Pc::W1 { .. }
             | Pc::W2 { .. } => self.end_put(m, me, pc),
@@ -325,6 +337,7 @@ impl Protocol {
             | Pc::L1 { .. }
             | Pc::LT { .. }
             | Pc::LF { .. }
+            | Pc::LV { .. }
             | Pc::L2 { .. }
             | Pc::Lingering { .. }
             | Pc::L4 { .. }
@@ -346,6 +359,7 @@ impl Protocol {
             | Pc::S2F { .. }
             | Pc::S2Cas { .. }
             | Pc::S3 { .. }
+            | Pc::S3V { .. }
             | Pc::S4 { .. } => self.sweep(m, pc),
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::memory::{Fault, Memory, Owner, Phase, Ticket, Word};
 use crate::protocol::Protocol;
-use crate::steps::{Pc, Seen};
+use crate::steps::{FreeEnd, Frees, Passed, Pc, Seen};
+use crate::tree::Bits;
 
 /// How reserve sees a word at a ticket.
 #[derive(PartialEq, Eq)]
@@ -32,44 +33,41 @@ impl Protocol {
 
     pub fn reserve(&self, m: &mut Memory, me: Owner, item: u8, pc: Pc) -> Pc {
         match pc {
-            Pc::R0 => {
-                let h = m.head;
-                Pc::R1 { h, t: h, lead: 0, in_way: None, free: false, end: h + self.capacity }
-            }
-            Pc::R1 { h, t, lead, in_way, free, end } => {
+            Pc::R0 if self.has_gap => Pc::RV { h: m.head },
+            Pc::R0 => self.begin_to_look(m.head, Frees { version: Bits::OLD, is_known: false }),
+            Pc::RV { h } => self.begin_to_look(h, Frees { version: m.frees, is_known: false }),
+            Pc::R1 { h, t, passed, end } => {
                 let w = self.word(m, t);
-                match self.outlook(w, t) {
-                    Outlook::Candidate if in_way.is_some() && !self.mutation.no_burn => {
-                        if !self.has_gap || self.mutation.no_gap_at_burn {
-                            Pc::R2 { h, c: t, t: h }
-                        } else {
-                            Pc::RG { h, c: t }
-                        }
+                let outlook = self.outlook(w, t);
+                let next = match outlook {
+                    Outlook::Candidate if passed.in_way.is_some() && !self.mutation.no_burn => {
+                        let has_gap = self.has_gap && !self.mutation.no_gap_at_burn;
+                        return if has_gap { Pc::RG { h, c: t } } else { Pc::R2 { h, c: t, t: h } };
                     }
-                    Outlook::Candidate => Pc::R3 { h, c: t },
-                    Outlook::Behind => damage(m),
-                    Outlook::InTheWay if t == h && self.has_gap => {
-                        Pc::RT { h, lead, in_way: Some(Seen { t, w }), free }
-                    }
-                    Outlook::InTheWay => {
-                        self.next_look(h, t, lead, in_way.or(Some(Seen { t, w })), free, end)
-                    }
-                    Outlook::UsedUp { far: true, .. } => Pc::R1Head { h },
-                    Outlook::UsedUp { free: seen, .. } if t == h && self.has_gap => {
-                        Pc::RT { h, lead: 1, in_way, free: seen }
-                    }
-                    Outlook::UsedUp { free: seen, .. } => match in_way {
-                        Some(in_way) => Pc::R1Again { in_way },
-                        None => self.next_look(h, t, lead + 1, None, free || seen, end),
+                    Outlook::Candidate => return Pc::R3 { h, c: t },
+                    Outlook::Behind => return damage(m),
+                    Outlook::UsedUp { far: true, .. } => return Pc::R1Head { h },
+                    Outlook::InTheWay => Passed { in_way: passed.in_way.or(Some(Seen { t, w })), ..passed },
+                    Outlook::UsedUp { free, .. } => match passed.in_way {
+                        Some(in_way) => return Pc::R1Again { in_way },
+                        None => Passed { lead: passed.lead + 1, free: passed.free || free, ..passed },
                     },
+                };
+                if t == h && self.has_gap {
+                    Pc::RT { h, passed: next, frees: end.frees }
+                } else {
+                    self.next_look(h, t, next, end)
                 }
             }
-            Pc::RT { h, lead, in_way, free } => Pc::RF { h, lead, in_way, free, tail: m.tail },
-            Pc::RF { h, lead, in_way, free, tail } => {
+            Pc::RT { h, passed, frees } => Pc::RF { h, passed, frees, tail: m.tail },
+            Pc::RF { h, passed, frees, tail } => {
                 let tail = if self.mutation.full_without_the_tail { 0 } else { tail };
                 let gap = if self.mutation.full_without_the_gap { 0 } else { m.gap };
-                let end = (h + self.capacity).min(gap.max(tail) + self.capacity);
-                self.next_look(h, h, lead, in_way, free, end)
+                let far = (h + self.capacity).min(gap.max(tail) + self.capacity);
+                let near = (h + self.capacity).min(tail + self.capacity);
+                let is_far = far > near && !frees.is_known;
+                let t = if is_far { far } else { near };
+                self.next_look(h, h, passed, FreeEnd { t, frees, is_far })
             }
             Pc::RG { h, c } => {
                 self.raise_gap(m, c);
@@ -129,21 +127,27 @@ impl Protocol {
                 m.cas_head(h, c + 1);
                 Pc::Reserved { c }
             }
-            Pc::R6 { h, lead, free } => {
-                m.cas_head(h, h + lead);
-                no_candidate(free)
+            Pc::R6 { h, passed, end } => {
+                m.cas_head(h, h + passed.lead);
+                no_candidate(passed, end)
             }
             _ => unreachable!(),
         }
     }
 
-    fn next_look(&self, h: Ticket, t: Ticket, lead: u8, in_way: Option<Seen>, free: bool, end: Ticket) -> Pc {
-        if t + 1 < end {
-            Pc::R1 { h, t: t + 1, lead, in_way, free, end }
-        } else if lead > 0 && !self.mutation.no_head_help {
-            Pc::R6 { h, lead, free }
+    /// The first look, at the head's slot.
+    pub fn begin_to_look(&self, h: Ticket, frees: Frees) -> Pc {
+        let end = FreeEnd { t: h + self.capacity, frees, is_far: false };
+        Pc::R1 { h, t: h, passed: Passed::default(), end }
+    }
+
+    fn next_look(&self, h: Ticket, t: Ticket, passed: Passed, end: FreeEnd) -> Pc {
+        if t + 1 < end.t {
+            Pc::R1 { h, t: t + 1, passed, end }
+        } else if passed.lead > 0 && !self.mutation.no_head_help {
+            Pc::R6 { h, passed, end }
         } else {
-            no_candidate(free)
+            no_candidate(passed, end)
         }
     }
 
@@ -189,9 +193,17 @@ impl Protocol {
                 let free = Word::nobodys(Phase::Free, w.reach + 1);
                 match self.cas(m, usize::from(s), w, free) {
                     true if self.has_gap && self.mutation.gap_after_abort => Pc::AF { s, w },
+                    true if self.has_gap && !self.mutation.no_version_at_abort => {
+                        self.begin_freeing(m, me, s);
+                        Pc::AV { s }
+                    }
                     true => Pc::PutDone,
                     false => Pc::A1 { s },
                 }
+            }
+            Pc::AV { s } => {
+                self.has_freed(m, s);
+                Pc::PutDone
             }
             Pc::W1 { s } => Pc::W2 { s, w: m.slots[usize::from(s)].word },
             Pc::W2 { s, w } => {
@@ -206,6 +218,16 @@ impl Protocol {
 }
 
 impl Protocol {
+    /// A slot beyond the lap from the tail on is FREE, and the version is still to be moved.
+    pub fn begin_freeing(&self, m: &mut Memory, me: Owner, s: u8) {
+        m.ledger.freeing[usize::from(s)] = me.id() as u8 + 1;
+    }
+
+    pub fn has_freed(&self, m: &mut Memory, s: u8) {
+        m.frees += 1;
+        m.ledger.freeing[usize::from(s)] = 0;
+    }
+
     /// An abort that has loaded the word.
     pub fn before_abort(&self, s: u8, w: Word) -> Pc {
         if !self.has_gap || self.mutation.no_gap_at_abort || self.mutation.gap_after_abort {
@@ -225,6 +247,6 @@ fn next_burn(h: Ticket, c: Ticket, t: Ticket) -> Pc {
     if t + 1 < c { Pc::R2 { h, c, t: t + 1 } } else { Pc::R3 { h, c } }
 }
 
-fn no_candidate(free: bool) -> Pc {
-    if free { Pc::R0 } else { Pc::Full }
+fn no_candidate(passed: Passed, end: FreeEnd) -> Pc {
+    if passed.free { Pc::R0 } else { Pc::Full { looked: end.is_far.then_some(end.frees.version) } }
 }

@@ -76,6 +76,17 @@ impl Protocol {
                     }
                 }
                 m.tree.bump_root();
+                if self.has_gap && !self.mutation.no_version_at_sweep {
+                    Pc::S3V { p }
+                } else {
+                    self.after_raise(p)
+                }
+            }
+            Pc::S3V { p } => {
+                m.frees += 1;
+                for owner in &mut m.ledger.freeing {
+                    *owner = if *owner == p.0 + 1 { 0 } else { *owner };
+                }
                 self.after_raise(p)
             }
             Pc::S4 { p } => {

@@ -236,6 +236,21 @@ impl Pc {
     }
 }
 
+impl Pc {
+    /// The same of the version of what is freed.
+    pub fn renumber_frees(&mut self, current: u8) {
+        match self {
+            Pc::RT { frees, .. } | Pc::RF { frees, .. } => {
+                frees.version = renumbered(frees.version, current);
+            }
+            Pc::R1 { end, .. } | Pc::R6 { end, .. } => {
+                end.frees.version = renumbered(end.frees.version, current);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Protocol {
     /// One of the settings before a slot becomes RETURNED, the first one being number 0; whether it was the last.
     pub fn raise(&self, m: &mut Memory, s: u8, number: u8) -> bool {

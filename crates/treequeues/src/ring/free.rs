@@ -1,0 +1,80 @@
+//! How far a look for a FREE slot goes (R7, R8).
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Position, Ring};
+use crate::sync::Ordering;
+
+/// What a look has found is kept no longer than this, or than so many times as long as it took: a participant that is stopped
+/// between freeing a slot and counting that would keep the slot from this process.
+const KEPT_FOR: Duration = Duration::from_millis(100);
+const KEPT_FOR_LOOKS: u32 = 400;
+
+/// That this process has found none FREE beyond the lap from the tail on: the count of R8 then, and when that is to be forgotten.
+/// Never shared with others.
+#[derive(Debug, Default)]
+pub(crate) struct NoneFree(Mutex<Option<(u64, Instant)>>);
+
+/// Where a look for a FREE slot ends.
+#[derive(Clone, Copy)]
+pub(super) struct FreeEnd {
+    /// The ticket.
+    pub(super) ticket: u64,
+    /// When the look began, if it goes beyond the lap from the tail on.
+    far_since: Option<Instant>,
+}
+
+impl NoneFree {
+    fn is_known(&self, frees: u64) -> bool {
+        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.is_some_and(|(count, until)| count == frees && Instant::now() < until)
+    }
+
+    fn remember(&self, frees: u64, took: Duration) {
+        let until = Instant::now() + KEPT_FOR.max(KEPT_FOR_LOOKS * took);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((frees, until));
+    }
+}
+
+impl FreeEnd {
+    /// After a lap.
+    pub(super) fn of_lap(head: Position, capacity: usize) -> Self {
+        Self { ticket: head.ticket.wrapping_add(capacity as u64), far_since: None }
+    }
+}
+
+impl Ring<'_> {
+    /// The count of R8, before any slot is looked at.
+    pub(super) fn frees(self) -> u64 {
+        // Acquire: pairs with `has_freed_beyond_the_tail`.
+        self.control.gap.frees.load(Ordering::Acquire)
+    }
+
+    /// Where a look for a free slot ends that began at `head`, whose own slot is none, with this count: at the latest after a lap.
+    pub(super) fn end_of_free(self, head: Position, frees: u64) -> FreeEnd {
+        let capacity = self.slots.len() as u64;
+        // The tail first: what is taken in order between the two loads is passed by a later tail, and it is not free yet.
+        let tail = self.tail().ticket;
+        // Acquire: pairs with `raise_gap`.
+        let gap = self.control.gap.ticket.load(Ordering::Acquire);
+        // Signed distances: a damaged number ends the look early or late, and no later than after a lap.
+        let looks = |ticket: u64| {
+            let distance = ticket.wrapping_add(capacity).wrapping_sub(head.ticket) as i64;
+            distance.clamp(1, capacity as i64) as u64
+        };
+        let (near, far) = (looks(tail), looks(tail.max(gap)));
+        let is_far = far > near && !self.none_free.is_known(frees);
+        FreeEnd {
+            ticket: head.ticket.wrapping_add(if is_far { far } else { near }),
+            far_since: is_far.then(Instant::now),
+        }
+    }
+
+    /// A look that began with this count has found no slot free up to its end.
+    pub(super) fn none_is_free(self, frees: u64, end: FreeEnd) {
+        if let Some(began) = end.far_since {
+            self.none_free.remember(frees, began.elapsed());
+        }
+    }
+}
