@@ -49,8 +49,8 @@ impl Account {
     }
 }
 
-/// Items that came again come first, although nobody has swept since: a sweep raises the hint, and would hide that the victim had
-/// not. All of them are given back.
+/// Items that came again come first, although nobody has swept since: a sweep moves the version of the root, and would hide that the
+/// victim had not. All of them are given back.
 pub fn assert_first_comes_first(queue: &Queue) {
     let ready = queue.snapshot().expect("sound").ready;
     let loans: Vec<_> = (0..ready).map_while(|_| read(queue)).collect();

@@ -320,7 +320,9 @@ class TreeQueue(Generic[T]):
         """
 
     def qsize(self) -> int:
-        """How many items can be taken."""
+        """How many items can be taken. In a queue of more than 1024 slots, those that are being
+        written or read may be counted, too.
+        """
 
     def empty(self) -> bool:
         """Whether no item can be taken."""
@@ -347,7 +349,9 @@ class TreeQueue(Generic[T]):
         """Bytes of shared memory that the queue takes in all."""
 
     def stats(self) -> QueueStats:
-        """What is in the queue, what was done to it, and by whom."""
+        """What is in the queue, what was done to it, and by whom. With more than 4096 slots, what is
+        said of slots may be up to 100 ms old, or 400 times as old as a look at all of them takes.
+        """
 
     def close(self) -> None:
         """End this process's use of the queue: later calls raise ValueError. Other processes go on,
