@@ -349,8 +349,9 @@ class TreeQueue(Generic[T]):
         """Bytes of shared memory that the queue takes in all."""
 
     def stats(self) -> QueueStats:
-        """What is in the queue, what was done to it, and by whom. With more than 4096 slots, what is
-        said of slots may be up to 100 ms old, or 400 times as old as a look at all of them takes.
+        """What is in the queue, what was done to it, and by whom. With more than 4096 slots, what
+        is said of slots may be up to 100 ms old, or 400 times as old as a look at all of them
+        takes.
         """
 
     def close(self) -> None:

@@ -34,6 +34,11 @@ WHERE = re.compile(
     r"|the state word of slot \d+ (is 0x[0-9a-f]{16}, which has no meaning|changes without end.*)"
     r"|slot \d+, held here with state word .+, was taken away: now it has .+"
     r"|the cursor (head|tail) is at ticket \d+, which .+: slot \d+, to which that belongs, has .+"
+    r"|the tree of returned items names slot \d+, and there are \d+"
+    r"|slot \d+ has .+, and the tree of returned items does not say so"
+    r"|slot \d+ has an item of ticket \d+, which belongs to another slot"
+    r"|the entry of participant \d+ says that it publishes the batch .+, although it publishes none"
+    r"|the cursor tail is at ticket \d+, more than \d+ slots past the cursor head, at \d+"
     r"|the shutdown flag is 0x[0-9a-f]{8}, which has no meaning)"
 )
 

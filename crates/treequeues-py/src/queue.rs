@@ -439,7 +439,7 @@ impl TreeQueue {
         ReadLoan::new(py, opened, hold, true)
     }
 
-    /// Put trees, all or none.
+    /// Put trees, all or none, as put_batch does.
     ///
     /// Raises ValueError if there are more of them than maxsize, and else as put does.
     #[pyo3(
