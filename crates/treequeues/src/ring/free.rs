@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use super::{Position, Ring};
 use crate::sync::Ordering;
 
+/// So many slots are looked at each time: nobody has to know about them.
+const FEW: u64 = 64;
 /// What a look has found is kept no longer than this, or than so many times as long as it took: a participant that is stopped
 /// between freeing a slot and counting that would keep the slot from this process.
 const KEPT_FOR: Duration = Duration::from_millis(100);
@@ -21,7 +23,7 @@ pub(crate) struct NoneFree(Mutex<Option<(u64, Instant)>>);
 pub(super) struct FreeEnd {
     /// The ticket.
     pub(super) ticket: u64,
-    /// When the look began, if it goes beyond the lap from the tail on.
+    /// When the look began, if it goes far beyond the lap from the tail on.
     far_since: Option<Instant>,
 }
 
@@ -64,10 +66,13 @@ impl Ring<'_> {
             distance.clamp(1, capacity as i64) as u64
         };
         let (near, far) = (looks(tail), looks(tail.max(gap)));
-        let is_far = far > near && !self.none_free.is_known(frees);
+        if far <= near.saturating_add(FEW) {
+            return FreeEnd { ticket: head.ticket.wrapping_add(near.max(far)), far_since: None };
+        }
+        let is_known = self.none_free.is_known(frees);
         FreeEnd {
-            ticket: head.ticket.wrapping_add(if is_far { far } else { near }),
-            far_since: is_far.then(Instant::now),
+            ticket: head.ticket.wrapping_add(if is_known { near } else { far }),
+            far_since: (!is_known).then(Instant::now),
         }
     }
 
