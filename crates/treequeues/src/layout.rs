@@ -44,6 +44,8 @@ pub(crate) struct Layout {
     pub(crate) entries_offset: usize,
     pub(crate) slots_offset: usize,
     pub(crate) tree_offset: usize,
+    /// Words of the tree below its root: looked at by each call.
+    pub(crate) tree_words: usize,
     pub(crate) schema_offset: usize,
     pub(crate) schema_nbytes: usize,
     pub(crate) leaves: Box<[LeafPlace]>,
@@ -100,6 +102,7 @@ impl Layout {
             entries_offset,
             slots_offset,
             tree_offset,
+            tree_words: words_below_root(capacity),
             schema_offset,
             schema_nbytes,
             leaves,

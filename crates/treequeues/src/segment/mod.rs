@@ -30,7 +30,6 @@ use crate::error::{AttachError, CreateError};
 use crate::fork::{Descriptor, FileIdentity, Mapping, NoFork};
 use crate::format::{
     Control, Entry, FLAG_KEEP, FLAG_NAMED, FLAG_POPULATE, Header, MAGIC, NAME_NBYTES, Slot, VERSION,
-    words_below_root,
 };
 use crate::layout::{DEFAULT_PARTICIPANTS, Layout, LayoutError};
 use crate::name::QueueName;
@@ -362,7 +361,7 @@ impl Segment {
     fn tree(&self) -> &[AtomicU64] {
         let first = self.at(self.layout.tree_offset).cast::<AtomicU64>();
         // SAFETY: as in `control`, for as many consecutive words as the layout has placed.
-        unsafe { std::slice::from_raw_parts(first.as_ptr(), words_below_root(self.layout.capacity)) }
+        unsafe { std::slice::from_raw_parts(first.as_ptr(), self.layout.tree_words) }
     }
 
     pub(crate) fn ring(&self) -> Ring<'_> {
