@@ -395,7 +395,7 @@ impl Waiter {
     }
 }
 
-/// Claims so many slots, or ends claims of them, detached from the interpreter if that may take long.
+/// Claims so many slots, ends claims of them, or looks at them, detached from the interpreter if that may take long.
 #[inline]
 pub fn claiming<T: Send>(py: Python<'_>, slots: usize, claim: impl FnOnce() -> T + Send) -> T {
     if slots >= DETACHED_SLOTS { py.detach(claim) } else { claim() }

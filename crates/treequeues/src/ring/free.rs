@@ -3,18 +3,15 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::size::kept_for;
 use super::{Position, Ring};
 use crate::sync::Ordering;
 
 /// So many slots are looked at each time: nobody has to know about them.
 const FEW: u64 = 64;
-/// What a look has found is kept no longer than this, or than so many times as long as it took: a participant that is stopped
-/// between freeing a slot and counting that would keep the slot from this process.
-const KEPT_FOR: Duration = Duration::from_millis(100);
-const KEPT_FOR_LOOKS: u32 = 400;
 
-/// That this process has found none FREE beyond the lap from the tail on: the count of R8 then, and when that is to be forgotten.
-/// Never shared with others.
+/// That this process has found none FREE beyond the lap from the tail on: the count of R8 then, and when that is to be forgotten: a
+/// participant that is stopped between freeing a slot and counting that would keep the slot from this process. Never shared with others.
 #[derive(Debug, Default)]
 pub(crate) struct NoneFree(Mutex<Option<(u64, Instant)>>);
 
@@ -34,7 +31,7 @@ impl NoneFree {
     }
 
     fn remember(&self, frees: u64, took: Duration) {
-        let until = Instant::now() + KEPT_FOR.max(KEPT_FOR_LOOKS * took);
+        let until = Instant::now() + kept_for(took);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((frees, until));
     }
 }

@@ -316,7 +316,7 @@ impl<'s> Ring<'s> {
     #[cold]
     fn has_freed_beyond_the_tail(self) {
         // SeqCst: as the compare-and-swaps of O2, for a sleeper that looks no further than this. Its Release half pairs with the
-        // Acquire in `reserve_further_on`.
+        // Acquire in `frees`.
         self.control.gap.frees.fetch_add(1, Ordering::SeqCst);
     }
 

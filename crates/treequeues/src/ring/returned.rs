@@ -1,8 +1,9 @@
 //! RETURNED items: found by the tree, lowest ticket first, and kept for the calls that follow.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::size::kept_for;
 use super::tree::Bits;
 use super::{Claim, Notes, Ring, phase_of};
 use crate::error::{Corrupted, Damage};
@@ -14,10 +15,6 @@ use crate::word::{Owner, Phase, Word};
 const PATIENT_LOOKS: u32 = 16;
 /// The most tickets that a process keeps: 8 MiB. Who has taken them looks for the next ones.
 const MAX_KEPT: usize = 1 << 20;
-/// A list is kept no longer than this, or than so many times its look took: a participant that is stopped between returning an item
-/// and moving the root's version (T2) would keep it from this process.
-const KEPT_FOR: Duration = Duration::from_millis(100);
-const KEPT_FOR_LOOKS: u32 = 400;
 
 /// What this process found RETURNED, for all its threads. Never shared with others.
 #[derive(Debug, Default)]
@@ -26,7 +23,8 @@ pub(crate) struct Kept(Mutex<List>);
 /// The tickets that a look found, while they are worth anything.
 #[derive(Debug, Default)]
 struct List {
-    /// The root's version that the look began with, and when the list is to be dropped; `None` for no list.
+    /// The root's version that the look began with, and when the list is to be dropped: a participant that is stopped between
+    /// returning an item and moving that version (T2) would keep it from this process. `None` for no list.
     of: Option<(u32, Instant)>,
     /// Highest first.
     tickets: Vec<u64>,
@@ -238,7 +236,7 @@ impl Ring<'_> {
         list.keep_the_lowest();
         list.tickets.sort_unstable_by(|one, other| other.cmp(one));
         let now = Instant::now();
-        list.of = Some((root.version(), now + KEPT_FOR.max(KEPT_FOR_LOOKS * (now - began))));
+        list.of = Some((root.version(), now + kept_for(now - began)));
         Ok(())
     }
 }

@@ -11,9 +11,15 @@ use crate::word::Phase;
 
 /// So many slots, and so many tickets between tail and gap, are looked at each time: some ten microseconds.
 const MAX_LOOK: u64 = 1024;
-/// A longer look that took t is due again after so many times t, and not before `MIN_INTERVAL`: a quarter of a percent of a processor.
-const INTERVAL_IN_LOOKS: u32 = 400;
-const MIN_INTERVAL: Duration = Duration::from_millis(100);
+/// What a look at many slots has found is kept for so many times as long as it took, and for `MIN_KEPT` at least: a quarter of a
+/// percent of a processor.
+const KEPT_FOR_LOOKS: u32 = 400;
+const MIN_KEPT: Duration = Duration::from_millis(100);
+
+/// For how long what a look has found that took so long is kept.
+pub(super) fn kept_for(took: Duration) -> Duration {
+    MIN_KEPT.max(KEPT_FOR_LOOKS * took)
+}
 
 /// What a longer look of this process came to, and when the next one is due. Never shared with others.
 #[derive(Debug)]
@@ -38,7 +44,7 @@ impl<T: Clone> LongLook<T> {
         }
         let result = look()?;
         let took = now.elapsed();
-        *last = Some((now + took + MIN_INTERVAL.max(INTERVAL_IN_LOOKS * took), result.clone()));
+        *last = Some((now + took + kept_for(took), result.clone()));
         Ok(result)
     }
 }
