@@ -249,7 +249,7 @@ impl Attached {
         self.participant.is_this_process()
     }
 
-    pub(crate) fn ring(&self) -> Ring<'_> {
+    pub(crate) fn ring(&self) -> &Ring<'_> {
         self.segment.ring()
     }
 

@@ -323,7 +323,7 @@ impl Pace {
     }
 
     /// What to do after an attempt in vain that left so many ready.
-    pub(crate) fn next(&mut self, was_woken: bool, count: usize, ring: Ring<'_>) -> Next {
+    pub(crate) fn next(&mut self, was_woken: bool, count: usize, ring: &Ring<'_>) -> Next {
         let now = Some((count, ring.movements()));
         if was_woken && count > 0 {
             let again = now == self.passed_on_at;

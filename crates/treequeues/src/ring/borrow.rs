@@ -50,7 +50,7 @@ impl Ring<'_> {
     /// refuses the slot of the oldest item: then it stays what it was.
     #[inline(always)] // As for `reserve`.
     pub(crate) fn borrow(
-        self,
+        &self,
         me: Owner,
         kept: &Kept,
         accept: impl Fn(usize) -> bool,
@@ -74,7 +74,7 @@ impl Ring<'_> {
     /// The general case of `borrow`.
     #[inline(never)]
     fn borrow_further_on(
-        self,
+        &self,
         me: Owner,
         kept: &Kept,
         accept: impl Fn(usize) -> bool,
@@ -107,7 +107,7 @@ impl Ring<'_> {
 
     /// Claims the lowest READY ticket, if nothing was RETURNED below `root`, and nothing has become so since.
     fn borrow_in_order(
-        self,
+        &self,
         me: Owner,
         root: Bits,
         accept: &impl Fn(usize) -> bool,
@@ -159,7 +159,7 @@ impl Ring<'_> {
     }
 
     /// The tail, for a walk from there on; `None` if it was more than a lap behind the head, and has jumped (R2).
-    fn begin_walk(self) -> Result<Option<Position>, Corrupted> {
+    fn begin_walk(&self) -> Result<Option<Position>, Corrupted> {
         let tail = self.tail();
         let head = self.head();
         let capacity = self.slots.len() as i64;
@@ -190,7 +190,7 @@ impl Ring<'_> {
     /// Claims the READY slot of ticket `at`, if it still is, and moves the tail, which was read as `tail`, as far as it may.
     #[inline(always)]
     fn claim_ready(
-        self,
+        &self,
         me: Owner,
         tail: Position,
         at: Position,
@@ -213,7 +213,7 @@ impl Ring<'_> {
     /// the way may have committed since, and then the item at `end` is not its first: `None`. Else the first ticket that is still
     /// being written, of those that are not passed here.
     #[cold]
-    fn look_again(self, first: Position, end: u64) -> Result<Option<Option<u64>>, Corrupted> {
+    fn look_again(&self, first: Position, end: u64) -> Result<Option<Option<u64>>, Corrupted> {
         let mut first_left = None;
         for at in self.lap_from(first).take_while(|at| at.ticket != end) {
             let word = self.word(at.slot);

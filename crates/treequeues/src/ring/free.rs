@@ -45,13 +45,13 @@ impl FreeEnd {
 
 impl Ring<'_> {
     /// The count of R8, before any slot is looked at.
-    pub(super) fn frees(self) -> u64 {
+    pub(super) fn frees(&self) -> u64 {
         // Acquire: pairs with `has_freed_beyond_the_tail`.
         self.control.gap.frees.load(Ordering::Acquire)
     }
 
     /// Where a look for a free slot ends that began at `head`, whose own slot is none, with this count: at the latest after a lap.
-    pub(super) fn end_of_free(self, head: Position, frees: u64) -> FreeEnd {
+    pub(super) fn end_of_free(&self, head: Position, frees: u64) -> FreeEnd {
         let capacity = self.slots.len() as u64;
         // The tail first: what is taken in order between the two loads is passed by a later tail, and it is not free yet.
         let tail = self.tail().ticket;
@@ -74,7 +74,7 @@ impl Ring<'_> {
     }
 
     /// A look that began with this count has found no slot free up to its end.
-    pub(super) fn none_is_free(self, frees: u64, end: FreeEnd) {
+    pub(super) fn none_is_free(&self, frees: u64, end: FreeEnd) {
         if let Some(began) = end.far_since {
             self.none_free.remember(frees, began.elapsed());
         }

@@ -18,7 +18,7 @@ impl Ring<'_> {
     /// Whether a reserve is worth trying: a cheap look from the head on, past slots that are held, for busy loops.
     ///
     /// Not past items: they are taken in order, and looking at them takes their cache lines away from who takes them.
-    pub(crate) fn may_reserve(self) -> bool {
+    pub(crate) fn may_reserve(&self) -> bool {
         let head = self.position(self.control.head.load(Ordering::Relaxed));
         for at in self.lap_from(head).take(LOOK_AHEAD) {
             let word = self.word(at.slot);
@@ -31,7 +31,7 @@ impl Ring<'_> {
     }
 
     /// Whether a borrow is worth trying: a cheap look at the tree's root and from the tail on, for busy loops.
-    pub(crate) fn may_borrow(self, kept: &Kept) -> bool {
+    pub(crate) fn may_borrow(&self, kept: &Kept) -> bool {
         if self.may_be_returned(kept) {
             return true;
         }
@@ -48,14 +48,14 @@ impl Ring<'_> {
     }
 
     /// Whether a reserve of `count` slots is worth trying: one look at the last of them, for busy loops.
-    pub(crate) fn may_reserve_many(self, count: usize) -> bool {
+    pub(crate) fn may_reserve_many(&self, count: usize) -> bool {
         let head = self.control.head.load(Ordering::Relaxed);
         let last = self.position(head.wrapping_add(count as u64 - 1));
         self.word(last.slot).phase() == Some(Phase::Free)
     }
 
     /// Whether a borrow of `count` items is worth trying: one look at the last of them, for busy loops.
-    pub(crate) fn may_borrow_many(self, count: usize, kept: &Kept) -> bool {
+    pub(crate) fn may_borrow_many(&self, count: usize, kept: &Kept) -> bool {
         if self.may_be_returned(kept) {
             return true;
         }
@@ -71,7 +71,7 @@ impl Ring<'_> {
 
     /// Whether a reserve may have to look at more than so many slots.
     #[inline]
-    pub(crate) fn reserve_may_be_long(self, long: usize) -> bool {
+    pub(crate) fn reserve_may_be_long(&self, long: usize) -> bool {
         let head = self.head();
         self.word(head.slot).phase() != Some(Phase::Free)
             && self.end_of_free(head, self.frees()).ticket.wrapping_sub(head.ticket) > long as u64
@@ -79,7 +79,7 @@ impl Ring<'_> {
 
     /// Whether a borrow may have to look at more than so many slots.
     #[inline]
-    pub(crate) fn borrow_may_be_long(self, long: usize, kept: &Kept) -> bool {
+    pub(crate) fn borrow_may_be_long(&self, long: usize, kept: &Kept) -> bool {
         let root = self.root();
         if root.has_any() {
             return !kept.is_of(root);
@@ -89,29 +89,29 @@ impl Ring<'_> {
     }
 
     #[cold]
-    fn is_far_behind_the_gap(self, tail: Position, long: usize) -> bool {
+    fn is_far_behind_the_gap(&self, tail: Position, long: usize) -> bool {
         self.control.gap.ticket.load(Ordering::Relaxed).wrapping_sub(tail.ticket) as i64 > long as i64
     }
 
-    fn may_be_returned(self, kept: &Kept) -> bool {
+    fn may_be_returned(&self, kept: &Kept) -> bool {
         let root = self.root();
         root.has_any() && !kept.knows_of_none(root)
     }
 
     /// What changes when slots are reserved, borrowed or returned: to tell that nothing happened.
-    pub(crate) fn movements(self) -> [u64; 3] {
+    pub(crate) fn movements(&self) -> [u64; 3] {
         let [head, tail] =
             [&self.control.head, &self.control.tail].map(|cursor| cursor.load(Ordering::Relaxed));
         [head, tail, self.root().version().into()]
     }
 
     /// Whether any slot is held now: one look at each. A ring of more slots than a waiter looks at may have some.
-    pub(crate) fn may_be_held(self) -> bool {
+    pub(crate) fn may_be_held(&self) -> bool {
         self.slots.len() > MAX_HELD_LOOK || self.words().any(|word| word.phase().is_none_or(Phase::is_held))
     }
 
     /// How many slots are FREE, at most `enough`: from the head on, and as far as they may lie (R7).
-    pub(crate) fn count_free(self, enough: usize) -> Result<usize, Corrupted> {
+    pub(crate) fn count_free(&self, enough: usize) -> Result<usize, Corrupted> {
         let frees = self.frees();
         let head = self.head();
         let end = self.end_of_free(head, frees);
@@ -129,13 +129,13 @@ impl Ring<'_> {
     }
 
     /// Whether any slot is FREE; damage is for an attempt to report.
-    pub(crate) fn any_free(self) -> bool {
+    pub(crate) fn any_free(&self) -> bool {
         self.count_free(1).is_ok_and(|count| count > 0)
     }
 
     /// How many items there are, at most `enough`: those that are RETURNED, and from the tail on up to the first slot that the ring
     /// has not come to.
-    pub(crate) fn count_items(self, enough: usize, kept: &Kept) -> Result<usize, Corrupted> {
+    pub(crate) fn count_items(&self, enough: usize, kept: &Kept) -> Result<usize, Corrupted> {
         let mut patience = PATIENT_COUNTS;
         loop {
             let root = self.root();
@@ -152,7 +152,7 @@ impl Ring<'_> {
     }
 
     /// The same with what is known of those that are RETURNED.
-    fn count_with(self, returned: &Census<'_>, enough: usize) -> Result<usize, Corrupted> {
+    fn count_with(&self, returned: &Census<'_>, enough: usize) -> Result<usize, Corrupted> {
         let mut count = returned.len().min(enough);
         let tail = self.position(self.control.tail.load(Ordering::Relaxed));
         for at in self.lap_from(tail) {
@@ -175,7 +175,7 @@ impl Ring<'_> {
 
     /// How many items are left, once the queue is shut down and no more can come; `None` while some still can. Held slots
     /// that `is_own` says the caller holds itself do not count: it would wait for its own.
-    pub(crate) fn left_to_drain(self, is_own: impl Fn(&Slot) -> bool) -> Result<Option<usize>, Corrupted> {
+    pub(crate) fn left_to_drain(&self, is_own: impl Fn(&Slot) -> bool) -> Result<Option<usize>, Corrupted> {
         // SeqCst: pairs with the compare-and-swap of a reserve and its look at the flag after it: this look sees the slot,
         // or that reserve sees the flag.
         fence(Ordering::SeqCst);

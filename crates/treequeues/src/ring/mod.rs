@@ -54,6 +54,9 @@ mod returned;
 mod size;
 mod tree;
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::error::{Corrupted, Damage};
 use crate::format::{Control, Slot, words_below_root};
 use crate::sync::{AtomicU64, Backoff, Ordering};
@@ -128,16 +131,21 @@ struct Position {
     lap: u64,
 }
 
-/// A view of one segment's ring: safe code over references to atomics.
-#[derive(Clone, Copy)]
+/// One segment's ring: safe code over references to atomics. Made once for each mapping: what every call works with is one reference.
 pub(crate) struct Ring<'s> {
     control: &'s Control,
     slots: &'s [Slot],
     /// The words of the tree below its root, the last level first.
     tree: &'s [AtomicU64],
     /// What this process knows (R8).
-    none_free: &'s NoneFree,
+    none_free: Arc<NoneFree>,
     far_behind: u64,
+}
+
+impl fmt::Debug for Ring<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Ring").field("capacity", &self.slots.len()).finish_non_exhaustive()
+    }
 }
 
 impl<'s> Ring<'s> {
@@ -145,7 +153,7 @@ impl<'s> Ring<'s> {
         control: &'s Control,
         slots: &'s [Slot],
         tree: &'s [AtomicU64],
-        none_free: &'s NoneFree,
+        none_free: Arc<NoneFree>,
     ) -> Self {
         debug_assert!(!slots.is_empty() && tree.len() == words_below_root(slots.len()));
         Self { control, slots, tree, none_free, far_behind: FAR_BEHIND }
@@ -157,15 +165,25 @@ impl<'s> Ring<'s> {
         Self { far_behind, ..self }
     }
 
+    #[inline]
+    pub(crate) fn control(&self) -> &'s Control {
+        self.control
+    }
+
+    #[inline]
+    pub(crate) fn slots(&self) -> &'s [Slot] {
+        self.slots
+    }
+
     /// Publishes a written slot. The item comes in order, or first if the ring had to pass its ticket.
     #[inline]
-    pub(crate) fn commit(self, claim: Claim) -> Result<(), Corrupted> {
+    pub(crate) fn commit(&self, claim: Claim) -> Result<(), Corrupted> {
         self.mark(&claim, Batch::NONE);
         self.commit_marked(claim)
     }
 
     /// The same of a slot that says which batch its item belongs to.
-    fn commit_marked(self, claim: Claim) -> Result<(), Corrupted> {
+    fn commit_marked(&self, claim: Claim) -> Result<(), Corrupted> {
         // Release: publishes the rows and the slot's metadata (O1). SeqCst: O2.
         if self.swap(claim.slot, claim.word, claim.word.with(Phase::Ready, Owner::NOBODY)) {
             return Ok(());
@@ -174,7 +192,7 @@ impl<'s> Ring<'s> {
     }
 
     /// Frees a reserved slot unwritten: its ticket is used up, and no reader sees anything.
-    pub(crate) fn abort(self, claim: Claim) -> Result<(), Corrupted> {
+    pub(crate) fn abort(&self, claim: Claim) -> Result<(), Corrupted> {
         self.leave(&claim, &[Phase::Writing, Phase::Late], |word| {
             self.raise_gap(self.used_up_by(&claim, word));
             word.freed()
@@ -184,7 +202,7 @@ impl<'s> Ring<'s> {
     }
 
     /// Ends a read: the slot is free for its next ticket.
-    pub(crate) fn release(self, claim: Claim) -> Result<(), Corrupted> {
+    pub(crate) fn release(&self, claim: Claim) -> Result<(), Corrupted> {
         let word = claim.word;
         // Release: the reads of the rows are over before a producer's Acquire sees FREE (O1). SeqCst: O2.
         if claim.notes.has(Notes::IS_PASSED) && self.swap(claim.slot, word, word.freed()) {
@@ -194,33 +212,33 @@ impl<'s> Ring<'s> {
     }
 
     /// Puts a borrowed item back: it comes first again.
-    pub(crate) fn give_back(self, claim: Claim) -> Result<(), Corrupted> {
+    pub(crate) fn give_back(&self, claim: Claim) -> Result<(), Corrupted> {
         self.make_returned(&claim, Phase::Reading)
     }
 
     /// Ends a reserve or a borrow, but keeps the slot, because views of it still live: no item comes of it, neither now nor
     /// after this participant's death. `let_go` ends that.
-    pub(crate) fn linger(self, claim: Claim) -> Result<Claim, Corrupted> {
+    pub(crate) fn linger(&self, claim: Claim) -> Result<Claim, Corrupted> {
         let lingering = |word: Word| word.with(Phase::Lingering, word.owner());
         let word = self.leave(&claim, &[Phase::Writing, Phase::Late, Phase::Reading], lingering)?;
         Ok(Claim { word, ..claim })
     }
 
     /// The last view has died: the slot is free.
-    pub(crate) fn let_go(self, claim: Claim) -> Result<(), Corrupted> {
+    pub(crate) fn let_go(&self, claim: Claim) -> Result<(), Corrupted> {
         // Release: what the views read is read before a producer's Acquire sees FREE (O1).
         self.free_what_the_tail_may_not_have_passed(&claim, Phase::Lingering)
     }
 
     /// Every slot's word, one look each.
-    pub(crate) fn words(self) -> impl Iterator<Item = Word> + 's {
+    pub(crate) fn words(&self) -> impl Iterator<Item = Word> {
         (0..self.slots.len()).map(move |index| self.word(index))
     }
 
     /// Frees a slot whose ticket was used up by an item, in order or not (R7).
     #[cold]
     #[inline(never)]
-    fn free_what_the_tail_may_not_have_passed(self, claim: &Claim, from: Phase) -> Result<(), Corrupted> {
+    fn free_what_the_tail_may_not_have_passed(&self, claim: &Claim, from: Phase) -> Result<(), Corrupted> {
         let mut is_beyond = false;
         self.leave(claim, &[from], |word| {
             is_beyond = self.raise_gap_before_the_tail(self.used_up_by(claim, word));
@@ -234,7 +252,7 @@ impl<'s> Ring<'s> {
 
     /// Makes an item of a claimed slot that comes first.
     #[cold]
-    fn make_returned(self, claim: &Claim, from: Phase) -> Result<(), Corrupted> {
+    fn make_returned(&self, claim: &Claim, from: Phase) -> Result<(), Corrupted> {
         self.raise(claim.slot);
         self.leave(claim, &[from], |word| {
             // A late one was burned, and the gap was raised then, or passed.
@@ -249,7 +267,7 @@ impl<'s> Ring<'s> {
 
     /// Leaves a claimed slot although its ticket may be burned again and again meanwhile (R3); returns the word it left.
     fn leave(
-        self,
+        &self,
         claim: &Claim,
         from: &[Phase],
         mut to: impl FnMut(Word) -> Word,
@@ -270,18 +288,18 @@ impl<'s> Ring<'s> {
         }
     }
 
-    fn word(self, index: usize) -> Word {
+    fn word(&self, index: usize) -> Word {
         // Acquire: pairs with every `swap` (O1).
         Word(self.slots[index].state.load(Ordering::Acquire))
     }
 
-    fn swap(self, index: usize, from: Word, to: Word) -> bool {
+    fn swap(&self, index: usize, from: Word, to: Word) -> bool {
         // SeqCst: O1 (its Acquire and Release halves) and O2. Relaxed on failure: the caller looks again.
         self.slots[index].state.compare_exchange(from.0, to.0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 
     /// Where the cursor is then, or was before somebody moved it further on.
-    fn advance(self, cursor: &AtomicU64, from: u64, to: u64) -> u64 {
+    fn advance(&self, cursor: &AtomicU64, from: u64, to: u64) -> u64 {
         if from == to {
             return from;
         }
@@ -294,7 +312,7 @@ impl<'s> Ring<'s> {
 
     /// Before a ticket is used up otherwise than by an item that is taken in order (R7): moves the gap past it.
     #[cold]
-    fn raise_gap(self, end: u64) {
+    fn raise_gap(&self, end: u64) {
         // Relaxed: a gap that is there already is seen by whoever sees what follows from the caller.
         if self.control.gap.ticket.load(Ordering::Relaxed) < end {
             // Release: pairs with the Acquire in `end_of_free`. Acquire: keeps the slot's compare-and-swap behind it.
@@ -303,7 +321,7 @@ impl<'s> Ring<'s> {
     }
 
     /// The same where the tail has not passed the ticket: whether that is so.
-    fn raise_gap_before_the_tail(self, end: u64) -> bool {
+    fn raise_gap_before_the_tail(&self, end: u64) -> bool {
         let is_beyond = self.tail().ticket < end;
         if is_beyond {
             self.raise_gap(end);
@@ -314,21 +332,21 @@ impl<'s> Ring<'s> {
     /// After a slot was freed whose last ticket the tail has not passed, or may not have: whoever has found none such free looks
     /// again (R8).
     #[cold]
-    fn has_freed_beyond_the_tail(self) {
+    fn has_freed_beyond_the_tail(&self) {
         // SeqCst: as the compare-and-swaps of O2, for a sleeper that looks no further than this. Its Release half pairs with the
         // Acquire in `frees`.
         self.control.gap.frees.fetch_add(1, Ordering::SeqCst);
     }
 
     /// One past the last ticket that the slot of a claim has used up, in a word that was seen there.
-    fn used_up_by(self, claim: &Claim, word: Word) -> u64 {
+    fn used_up_by(&self, claim: &Claim, word: Word) -> u64 {
         let capacity = self.slots.len() as u64;
         let burned = word.laps_ahead_of(claim.ticket / capacity);
         claim.ticket.wrapping_add_signed(burned.wrapping_mul(capacity as i64)).wrapping_add(1)
     }
 
     /// The same of any slot that is not FREE.
-    fn used_up_in(self, slot: usize, word: Word) -> u64 {
+    fn used_up_in(&self, slot: usize, word: Word) -> u64 {
         let head = self.head();
         let laps = word.laps_ahead_of(head.lap);
         let in_lap_of_head = head.ticket.wrapping_sub(head.slot as u64).wrapping_add(slot as u64);
@@ -337,28 +355,28 @@ impl<'s> Ring<'s> {
 
     /// A cursor that no ring can have with its words.
     #[cold]
-    fn contradicted(self, cursor: &'static str, at: Position) -> Corrupted {
+    fn contradicted(&self, cursor: &'static str, at: Position) -> Corrupted {
         let Position { ticket, slot, .. } = at;
         Damage::Cursor { cursor, ticket, slot, word: self.word(slot).0 }.into()
     }
 
-    fn head(self) -> Position {
+    fn head(&self) -> Position {
         // Acquire: O3.
         self.position(self.control.head.load(Ordering::Acquire))
     }
 
-    fn tail(self) -> Position {
+    fn tail(&self) -> Position {
         // Acquire: O3.
         self.position(self.control.tail.load(Ordering::Acquire))
     }
 
-    fn position(self, ticket: u64) -> Position {
+    fn position(&self, ticket: u64) -> Position {
         let capacity = self.slots.len() as u64;
         Position { ticket, slot: (ticket % capacity) as usize, lap: ticket / capacity }
     }
 
     /// `capacity` consecutive tickets from `first` on.
-    fn lap_from(self, first: Position) -> impl Iterator<Item = Position> {
+    fn lap_from(&self, first: Position) -> impl Iterator<Item = Position> {
         let capacity = self.slots.len();
         let mut next = first;
         (0..capacity).map(move |_| {

@@ -41,7 +41,7 @@ pub(crate) struct Publisher<'s> {
 
 impl Ring<'_> {
     /// Says in the slots that their items are one batch; lowest ticket first. `describe` writes what else a slot says.
-    pub(crate) fn mark_batch(self, claims: &[Claim], describe: impl Fn(&Claim)) -> Batch {
+    pub(crate) fn mark_batch(&self, claims: &[Claim], describe: impl Fn(&Claim)) -> Batch {
         debug_assert!(claims.is_sorted_by_key(|claim| claim.ticket), "in order");
         let batch = claims.first().map_or(Batch::NONE, |first| Batch(first.ticket.wrapping_add(1)));
         for claim in claims {
@@ -57,7 +57,7 @@ impl Ring<'_> {
     /// No other thread of the participant publishes meanwhile (U4). Fails before the first commit, and frees all slots, if the
     /// entry says that somebody does.
     pub(crate) fn publish(
-        self,
+        &self,
         publisher: Publisher<'_>,
         batch: Batch,
         claims: Vec<Claim>,
@@ -80,7 +80,7 @@ impl Ring<'_> {
 
     /// Says which batch an item belongs to that is about to be committed, and that nobody has taken it (U2, U3).
     #[inline]
-    pub(super) fn mark(self, claim: &Claim, batch: Batch) {
+    pub(super) fn mark(&self, claim: &Claim, batch: Batch) {
         let slot = &self.slots[claim.slot];
         // Relaxed: the store that follows publishes it.
         slot.batch.store(batch.0, Ordering::Relaxed);
@@ -89,7 +89,7 @@ impl Ring<'_> {
     }
 
     /// The ticket of the item that is being written to a slot, if it belongs to the batch (U3).
-    pub(super) fn ticket_of(self, slot: usize, batch: Batch) -> Option<u64> {
+    pub(super) fn ticket_of(&self, slot: usize, batch: Batch) -> Option<u64> {
         let slot = &self.slots[slot];
         // Acquire: pairs with the Release in `mark`. Before the batch is looked at.
         let is_untaken = slot.delivery_count.load(Ordering::Acquire) == 0;

@@ -13,7 +13,7 @@ impl Ring<'_> {
     /// generation, so `is_still_theirs` is asked before each change: a sweeper that slept for hundreds of generations must
     /// not take the slots of a living tenant. Returns how many slots it moved.
     pub(crate) fn recover(
-        self,
+        &self,
         dead: Owner,
         publishing: &AtomicU64,
         is_still_theirs: impl Fn() -> bool,
@@ -56,7 +56,7 @@ impl Ring<'_> {
     /// batch ends within that. So nothing has to be remembered or sorted, whatever the capacity.
     #[cold]
     fn complete(
-        self,
+        &self,
         dead: Owner,
         batch: Batch,
         is_still_theirs: &impl Fn() -> bool,
@@ -99,7 +99,7 @@ impl Ring<'_> {
     }
 
     /// The word and the ticket of a slot that `dead` was writing for the batch.
-    fn unfinished(self, dead: Owner, batch: Batch, at: Position) -> Result<Option<(Word, u64)>, Corrupted> {
+    fn unfinished(&self, dead: Owner, batch: Batch, at: Position) -> Result<Option<(Word, u64)>, Corrupted> {
         let word = self.word(at.slot);
         let is_written = matches!(phase_of(at.slot, word)?, Phase::Writing | Phase::Late);
         if !is_written || word.owner() != dead {
@@ -109,7 +109,7 @@ impl Ring<'_> {
     }
 
     /// `commit` by one who does not hold the slot; false if its word has changed.
-    fn commit_for_another(self, slot: usize, word: Word) -> bool {
+    fn commit_for_another(&self, slot: usize, word: Word) -> bool {
         if word.phase() == Some(Phase::Writing) {
             return self.swap(slot, word, word.with(Phase::Ready, Owner::NOBODY));
         }

@@ -23,7 +23,7 @@ impl Ring<'_> {
     /// ticket: then nothing was changed.
     #[inline(always)] // A few instructions where nobody is in the way; what returns a claim by value costs as many.
     pub(crate) fn reserve(
-        self,
+        &self,
         me: Owner,
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<Claim>, Corrupted> {
@@ -41,7 +41,7 @@ impl Ring<'_> {
     /// The general case of `reserve`.
     #[inline(never)]
     fn reserve_further_on(
-        self,
+        &self,
         me: Owner,
         accept: impl Fn(usize) -> bool,
     ) -> Result<Option<Claim>, Corrupted> {
@@ -116,7 +116,7 @@ impl Ring<'_> {
     /// was read as `head`, past it.
     #[inline(always)]
     fn claim_free(
-        self,
+        &self,
         me: Owner,
         head: Position,
         at: (Position, Word),
@@ -137,7 +137,7 @@ impl Ring<'_> {
 
     /// Burns the tickets in the way from `head` up to `candidate`; false when the ring has moved on meanwhile.
     #[cold]
-    fn burn(self, head: Position, candidate: Position) -> Result<bool, Corrupted> {
+    fn burn(&self, head: Position, candidate: Position) -> Result<bool, Corrupted> {
         self.raise_gap(candidate.ticket);
         for at in self.lap_from(head).take_while(|at| at.ticket != candidate.ticket) {
             let word = self.word(at.slot);
@@ -175,7 +175,7 @@ impl Ring<'_> {
     }
 
     /// How many laps beyond the ticket at `at` its slot has used up its tickets; `None` if it has not used up that one.
-    pub(super) fn laps_used_up(self, at: Position) -> Result<Option<u64>, Corrupted> {
+    pub(super) fn laps_used_up(&self, at: Position) -> Result<Option<u64>, Corrupted> {
         let word = self.word(at.slot);
         let next = i64::from(phase_of(at.slot, word)? == Phase::Free);
         Ok(u64::try_from(word.laps_ahead_of(at.lap) - next).ok())

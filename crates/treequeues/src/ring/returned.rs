@@ -125,7 +125,7 @@ impl Ring<'_> {
     /// Claims the RETURNED item with the lowest ticket. `root` has bits; it becomes the root of the last look.
     #[cold]
     pub(super) fn borrow_returned(
-        self,
+        &self,
         me: Owner,
         root: &mut Bits,
         kept: &Kept,
@@ -180,7 +180,7 @@ impl Ring<'_> {
     }
 
     /// What is RETURNED below this root, for a count.
-    pub(super) fn census(self, root: Bits, kept: &Kept) -> Result<Census<'_>, Corrupted> {
+    pub(super) fn census<'k>(&self, root: Bits, kept: &'k Kept) -> Result<Census<'k>, Corrupted> {
         if !root.has_any() {
             return Ok(Census { list: None, is_fresh: true });
         }
@@ -200,7 +200,7 @@ impl Ring<'_> {
     }
 
     /// How many items are RETURNED. Of more than `few`, those may count that others have taken since this process looked last.
-    pub(super) fn count_returned(self, kept: &Kept, few: usize) -> Result<usize, Corrupted> {
+    pub(super) fn count_returned(&self, kept: &Kept, few: usize) -> Result<usize, Corrupted> {
         let root = self.root();
         let known = self.census(root, kept)?;
         if known.is_fresh || known.len() > few {
@@ -211,7 +211,7 @@ impl Ring<'_> {
     }
 
     /// The word of a ticket's slot, if the item of that ticket is RETURNED there.
-    fn returned_in_slot_of(self, ticket: u64) -> Result<Option<(usize, Word)>, Corrupted> {
+    fn returned_in_slot_of(&self, ticket: u64) -> Result<Option<(usize, Word)>, Corrupted> {
         let slot = (ticket % self.slots.len() as u64) as usize;
         let word = self.word(slot);
         // Relaxed: written before the word that `self.word` acquired; a later tenant fails the swap (W2).
@@ -221,7 +221,7 @@ impl Ring<'_> {
     }
 
     /// Makes a fresh list below a root.
-    fn look_for_returned(self, root: Bits, list: &mut List) -> Result<(), Corrupted> {
+    fn look_for_returned(&self, root: Bits, list: &mut List) -> Result<(), Corrupted> {
         let began = Instant::now();
         list.forget();
         self.for_each_returned(root, &mut |slot| {

@@ -85,7 +85,7 @@ impl Ring<'_> {
     /// How many items there are. In a ring of up to `MAX_LOOK` slots, each is looked at. In a larger one items in order are counted by the
     /// cursors (R7): exact where no slot is held; else each of those that are held beyond the tail may count as an item. Where the gap lies far
     /// behind the tail, what lies between was counted some looks ago.
-    pub(crate) fn size(self, kept: &Kept, holes: &LongLook<Holes>) -> Result<usize, Corrupted> {
+    pub(crate) fn size(&self, kept: &Kept, holes: &LongLook<Holes>) -> Result<usize, Corrupted> {
         if self.slots.len() as u64 <= MAX_LOOK {
             return self.count_words(|phase| matches!(phase, Phase::Ready | Phase::Returned));
         }
@@ -113,7 +113,7 @@ impl Ring<'_> {
     }
 
     /// The head, past what is used up: whoever uses up a ticket moves it afterwards, and may have died before.
-    fn first_not_used_up(self) -> Result<Position, Corrupted> {
+    fn first_not_used_up(&self) -> Result<Position, Corrupted> {
         let head = self.head();
         for at in self.lap_from(head).take(MAX_LOOK as usize) {
             if self.laps_used_up(at)?.is_none() {
@@ -124,7 +124,7 @@ impl Ring<'_> {
     }
 
     /// The tail, past what was used up and is no item in order: whoever takes one moves it afterwards.
-    fn first_item_or_writer(self, head: Position) -> Result<Position, Corrupted> {
+    fn first_item_or_writer(&self, head: Position) -> Result<Position, Corrupted> {
         let lap_before_head = head.ticket.saturating_sub(self.slots.len() as u64);
         let tail = self.position(self.tail().ticket.max(lap_before_head));
         for at in self.lap_from(tail).take(MAX_LOOK as usize) {
@@ -141,7 +141,7 @@ impl Ring<'_> {
         Ok(tail)
     }
 
-    fn count_words(self, like: impl Fn(Phase) -> bool) -> Result<usize, Corrupted> {
+    fn count_words(&self, like: impl Fn(Phase) -> bool) -> Result<usize, Corrupted> {
         let mut count = 0;
         for (slot, word) in self.words().enumerate() {
             count += usize::from(like(phase_of(slot, word)?));

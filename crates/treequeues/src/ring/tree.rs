@@ -86,14 +86,14 @@ impl Node {
 
 impl<'s> Ring<'s> {
     #[inline(always)]
-    pub(super) fn root(self) -> Bits {
+    pub(super) fn root(&self) -> Bits {
         // Acquire: pairs with `raise` and `raise_again`, so that what was returned before is seen as RETURNED.
         Bits(self.control.returned.load(Ordering::Acquire))
     }
 
     /// Before a slot becomes RETURNED (T1).
     #[cold]
-    pub(crate) fn raise(self, slot: usize) {
+    pub(crate) fn raise(&self, slot: usize) {
         for height in 0..=self.height() {
             let node = Node::over(slot, height);
             let word = self.node(node);
@@ -113,13 +113,13 @@ impl<'s> Ring<'s> {
 
     /// After a slot became RETURNED (T2).
     #[cold]
-    pub(super) fn raise_again(self) {
+    pub(super) fn raise_again(&self) {
         // SeqCst: as in `raise`.
         self.control.returned.fetch_add(VERSION_STEP, Ordering::SeqCst);
     }
 
     /// Takes the bit of a slot away that this participant has taken (T3).
-    pub(super) fn lower(self, slot: usize) {
+    pub(super) fn lower(&self, slot: usize) {
         let node = Node::over(slot, 0);
         // Relaxed: the slot is this participant's, and nobody sets its bit but itself, and who sweeps it after its death.
         self.node(node).fetch_and(!u64::from(node.bit(slot)), Ordering::Relaxed);
@@ -127,7 +127,7 @@ impl<'s> Ring<'s> {
 
     /// A slot was seen RETURNED beside a look that did not find it: that is an error if it is in a state that no look can find (T1).
     #[cold]
-    pub(super) fn expect_in_tree(self, slot: usize, word: Word) -> Result<(), Corrupted> {
+    pub(super) fn expect_in_tree(&self, slot: usize, word: Word) -> Result<(), Corrupted> {
         let version = self.root().version();
         let is_missing = (0..=self.height()).any(|height| {
             let node = Node::over(slot, height);
@@ -144,7 +144,7 @@ impl<'s> Ring<'s> {
     /// Calls `found` with each slot that is RETURNED below the root, which was loaded as `root`; takes away the bits that stand for
     /// nothing.
     pub(super) fn for_each_returned(
-        self,
+        &self,
         root: Bits,
         found: &mut impl FnMut(usize) -> Result<(), Corrupted>,
     ) -> Result<(), Corrupted> {
@@ -153,7 +153,7 @@ impl<'s> Ring<'s> {
 
     /// The same below one word; what is left of it.
     fn look_below(
-        self,
+        &self,
         node: Node,
         mut word: Bits,
         found: &mut impl FnMut(usize) -> Result<(), Corrupted>,
@@ -186,7 +186,7 @@ impl<'s> Ring<'s> {
     }
 
     /// Takes bits away from a word that was loaded as `word`; what is left of it, as far as this look knows.
-    fn clear(self, node: Node, word: Bits, bits: u32) -> Bits {
+    fn clear(&self, node: Node, word: Bits, bits: u32) -> Bits {
         let cleared = word.without(bits);
         // AcqRel: goes on with the setters' releases. Relaxed on failure: somebody has changed it, and looks after it.
         let swapped =
@@ -195,12 +195,12 @@ impl<'s> Ring<'s> {
     }
 
     /// Levels above the last one.
-    fn height(self) -> u32 {
+    fn height(&self) -> u32 {
         // The bits that number a slot, in groups.
         (usize::BITS - (self.slots.len() - 1).leading_zeros()).div_ceil(FAN_SHIFT).saturating_sub(1)
     }
 
-    fn node(self, node: Node) -> &'s AtomicU64 {
+    fn node(&self, node: Node) -> &'s AtomicU64 {
         if node.height == self.height() {
             return &self.control.returned;
         }

@@ -33,7 +33,7 @@ use crate::format::{
 };
 use crate::layout::{DEFAULT_PARTICIPANTS, Layout, LayoutError};
 use crate::name::QueueName;
-use crate::ring::{NoneFree, Ring};
+use crate::ring::Ring;
 use crate::schema::Schema;
 use crate::sync::AtomicU64;
 
@@ -48,7 +48,16 @@ pub type SegmentId = [u8; 16];
 /// One mapped segment.
 #[derive(Debug)]
 pub(crate) struct Segment {
+    /// Only handed out for as long as the segment is borrowed.
+    ring: Ring<'static>,
     base: NonNull<u8>,
+    facts: Facts,
+    backing: Backing,
+}
+
+/// What is the same wherever a segment is mapped.
+#[derive(Clone, Debug)]
+struct Facts {
     layout: Layout,
     schema: Arc<Schema>,
     id: SegmentId,
@@ -59,8 +68,6 @@ pub(crate) struct Segment {
     name: Option<QueueName>,
     /// The folder of a named one, as it was when this process came to it.
     folder: Option<PathBuf>,
-    backing: Backing,
-    none_free: NoneFree,
 }
 
 /// What a queue may be asked for beside its schema and capacity.
@@ -158,26 +165,18 @@ impl Segment {
         let Preamble { header, schema, layout, name } = Preamble::read(&*shared)?;
         let folder = name.as_ref().and_then(|_| named::folder_of(shared.as_fd()));
         let Header { id, flags, max_deliveries, .. } = header;
-        let (base, backing) = map(shared, &layout, flags & FLAG_POPULATE != 0)?;
-        Ok(Self {
-            base,
-            layout,
-            schema: Arc::new(schema),
-            id,
-            flags,
-            max_deliveries,
-            name,
-            folder,
-            backing,
-            none_free: NoneFree::default(),
-        })
+        let mapped = map(shared, &layout, flags & FLAG_POPULATE != 0)?;
+        let facts = Facts { layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder };
+        Ok(Self::new(mapped, facts))
     }
 
     /// Maps the same segment once more: for a forked child, whose inherited mapping became private.
     pub(crate) fn map_again(&self) -> Result<Self, AttachError> {
         match &self.backing {
             Backing::File(file) => self.map_again_by(Arc::clone(&file.shared)),
-            Backing::Heap(heap) => Ok(self.again(heap.base(), Backing::Heap(Arc::clone(heap)))),
+            Backing::Heap(heap) => {
+                Ok(Self::new((heap.base(), Backing::Heap(Arc::clone(heap))), self.facts.clone()))
+            }
         }
     }
 
@@ -189,8 +188,9 @@ impl Segment {
             return self.map_again();
         }
         let is_it = |found: &Descriptor| found.identity() == file.shared.identity();
-        let in_folder =
-            |folder| Directory::open_if_there(folder).ok()??.file(self.name.as_ref()?).ok()?.filter(is_it);
+        let in_folder = |folder| {
+            Directory::open_if_there(folder).ok()??.file(self.facts.name.as_ref()?).ok()?.filter(is_it)
+        };
         let by_name = || self.folders().into_iter().find_map(in_folder);
         let through_parent = || open_through(parent, file.shared.number()).ok().filter(is_it);
         let shared = by_name().or_else(through_parent).ok_or(AttachError::DescriptorsClosed)?;
@@ -198,26 +198,25 @@ impl Segment {
     }
 
     fn map_again_by(&self, shared: Arc<Descriptor>) -> Result<Self, AttachError> {
-        let (base, backing) = map(shared, &self.layout, self.flags & FLAG_POPULATE != 0)?;
-        Ok(self.again(base, backing))
+        let mapped = map(shared, self.layout(), self.facts.flags & FLAG_POPULATE != 0)?;
+        Ok(Self::new(mapped, self.facts.clone()))
     }
 
-    fn again(&self, base: NonNull<u8>, backing: Backing) -> Self {
-        let (layout, schema, name) = (self.layout.clone(), Arc::clone(&self.schema), self.name.clone());
-        let folder = self.folder.clone();
-        let Self { id, flags, max_deliveries, .. } = *self;
-        Self {
-            base,
-            layout,
-            schema,
-            id,
-            flags,
-            max_deliveries,
-            name,
-            folder,
-            backing,
-            none_free: NoneFree::default(),
-        }
+    /// From a mapping that is S1 and S2.
+    fn new((base, backing): (NonNull<u8>, Backing), facts: Facts) -> Self {
+        let layout = &facts.layout;
+        let at = |offset| place_in(base, layout, offset);
+        // SAFETY: S1 and L1 put the offset in bounds, L2 aligns it, S3 makes shared references sound. The segment owns the ring, and
+        // hands it out for no longer than it lives itself.
+        let control: &'static Control = unsafe { at(layout.control_offset).cast().as_ref() };
+        let first = at(layout.slots_offset).cast::<Slot>();
+        // SAFETY: as above, for `capacity` consecutive slots.
+        let slots: &'static [Slot] = unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.capacity) };
+        let first = at(layout.tree_offset).cast::<AtomicU64>();
+        // SAFETY: as above, for as many consecutive words as the layout has placed.
+        let tree: &'static [AtomicU64] =
+            unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.tree_words) };
+        Self { ring: Ring::new(control, slots, tree, Arc::default()), base, facts, backing }
     }
 
     /// From now on a forked child has what it needs to attach as itself, and a private mapping in place of this one.
@@ -240,25 +239,25 @@ impl Segment {
     }
 
     pub(crate) fn schema(&self) -> &Arc<Schema> {
-        &self.schema
+        &self.facts.schema
     }
 
     pub(crate) fn layout(&self) -> &Layout {
-        &self.layout
+        &self.facts.layout
     }
 
     pub(crate) fn id(&self) -> SegmentId {
-        self.id
+        self.facts.id
     }
 
     /// The name that the segment was created with; none of an anonymous one.
     pub(crate) fn name(&self) -> Option<&QueueName> {
-        self.name.as_ref()
+        self.facts.name.as_ref()
     }
 
     /// The folder of a named segment, as it was when this process came to it.
     pub(crate) fn folder(&self) -> Option<&Path> {
-        self.folder.as_deref()
+        self.facts.folder.as_deref()
     }
 
     /// Where the segment's name may stand by now, the likeliest first: the process may have changed its directory, its root or
@@ -266,7 +265,9 @@ impl Segment {
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
         let now = self.fd().and_then(named::folder_of);
         let mut folders = Vec::new();
-        for folder in [now, self.folder.clone(), Some(Directory::path_of_this_user())].into_iter().flatten() {
+        for folder in
+            [now, self.facts.folder.clone(), Some(Directory::path_of_this_user())].into_iter().flatten()
+        {
             if !folders.contains(&folder) {
                 folders.push(folder);
             }
@@ -276,13 +277,13 @@ impl Segment {
 
     /// Whether the name outlives the participants.
     pub(crate) fn is_kept(&self) -> bool {
-        self.flags & FLAG_KEEP != 0
+        self.facts.flags & FLAG_KEEP != 0
     }
 
     /// How many takers an item may kill before it is dropped; 0 for no limit.
     #[inline]
     pub(crate) fn max_deliveries(&self) -> u32 {
-        self.max_deliveries
+        self.facts.max_deliveries
     }
 
     /// The descriptor that others come by; none on the heap. It may have been closed: see `has_descriptors`.
@@ -336,42 +337,32 @@ impl Segment {
 
     /// Where the mapping lies.
     pub(crate) fn range(&self) -> (NonNull<u8>, usize) {
-        (self.base, self.layout.total_nbytes)
+        (self.base, self.facts.layout.total_nbytes)
+    }
+
+    #[inline]
+    pub(crate) fn ring(&self) -> &Ring<'_> {
+        &self.ring
     }
 
     pub(crate) fn control(&self) -> &Control {
-        let control = self.at(self.layout.control_offset).cast();
-        // SAFETY: S1 and L1 put the offset in bounds, L2 aligns it, S3 makes shared references sound.
-        unsafe { control.as_ref() }
-    }
-
-    pub(crate) fn entries(&self) -> &[Entry] {
-        let first = self.at(self.layout.entries_offset).cast::<Entry>();
-        // SAFETY: as in `control`, for `participants` consecutive entries.
-        unsafe { std::slice::from_raw_parts(first.as_ptr(), self.layout.participants as usize) }
+        self.ring.control()
     }
 
     pub(crate) fn slots(&self) -> &[Slot] {
-        let first = self.at(self.layout.slots_offset).cast::<Slot>();
-        // SAFETY: as in `control`, for `capacity` consecutive slots.
-        unsafe { std::slice::from_raw_parts(first.as_ptr(), self.layout.capacity) }
+        self.ring.slots()
     }
 
-    /// The words of the tree below its root.
-    fn tree(&self) -> &[AtomicU64] {
-        let first = self.at(self.layout.tree_offset).cast::<AtomicU64>();
-        // SAFETY: as in `control`, for as many consecutive words as the layout has placed.
-        unsafe { std::slice::from_raw_parts(first.as_ptr(), self.layout.tree_words) }
-    }
-
-    pub(crate) fn ring(&self) -> Ring<'_> {
-        Ring::new(self.control(), self.slots(), self.tree(), &self.none_free)
+    pub(crate) fn entries(&self) -> &[Entry] {
+        let first = self.at(self.facts.layout.entries_offset).cast::<Entry>();
+        // SAFETY: as in `new`, for `participants` consecutive entries.
+        unsafe { std::slice::from_raw_parts(first.as_ptr(), self.facts.layout.participants as usize) }
     }
 
     /// The row of one leaf in one slot: its address and bytes. What may be done with it is S4.
     pub(crate) fn row(&self, leaf: usize, slot: usize) -> (NonNull<u8>, usize) {
-        let place = self.layout.leaves[leaf];
-        assert!(slot < self.layout.capacity);
+        let place = self.facts.layout.leaves[leaf];
+        assert!(slot < self.facts.layout.capacity);
         (self.at(place.offset + slot * place.nbytes), place.nbytes)
     }
 
@@ -385,7 +376,7 @@ impl Segment {
             let state = std::ptr::from_ref(&self.slots()[slot]);
             // SAFETY: a prefetch has no effect that a program can see, wherever it points.
             unsafe { _mm_prefetch::<_MM_HINT_ET0>(state.cast()) };
-            if let Some(place) = self.layout.leaves.first() {
+            if let Some(place) = self.facts.layout.leaves.first() {
                 let row = self.at(place.offset + slot * place.nbytes).as_ptr();
                 // SAFETY: as above.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(row.cast_const().cast()) };
@@ -396,9 +387,7 @@ impl Segment {
     }
 
     fn at(&self, offset: usize) -> NonNull<u8> {
-        debug_assert!(offset <= self.layout.total_nbytes);
-        // SAFETY: S1 and L1: the offset is within the one mapped region.
-        unsafe { self.base.add(offset) }
+        place_in(self.base, &self.facts.layout, offset)
     }
 
     fn create_in(
@@ -420,7 +409,8 @@ impl Segment {
                 LayoutError::TooLarge => CreateError::TooLarge { capacity, item_nbytes },
             })?;
         let id = random_id()?;
-        let (base, backing) = reserve(&layout, item_nbytes)?;
+        let mapped = reserve(&layout, item_nbytes)?;
+        let base = mapped.0;
         let flags = [(populate, FLAG_POPULATE), (name.is_some(), FLAG_NAMED), (keep, FLAG_KEEP)]
             .iter()
             .fold(0, |flags, (is_set, flag)| if *is_set { flags | flag } else { flags });
@@ -448,23 +438,20 @@ impl Segment {
         let schema_place = base.as_ptr().wrapping_add(layout.schema_offset);
         // SAFETY: S1, L1 and L2: `schema_nbytes` bytes of the fresh region; the JSON lies elsewhere.
         unsafe { std::ptr::copy_nonoverlapping(json.as_ptr(), schema_place, json.len()) };
-        let folder = match &backing {
+        let folder = match &mapped.1 {
             Backing::File(file) if name.is_some() => named::folder_of(file.shared.as_fd()),
             Backing::File(_) | Backing::Heap(_) => None,
         };
-        Ok(Self {
-            base,
-            layout,
-            schema: Arc::new(schema),
-            id,
-            flags,
-            max_deliveries,
-            name,
-            folder,
-            backing,
-            none_free: NoneFree::default(),
-        })
+        let facts = Facts { layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder };
+        Ok(Self::new(mapped, facts))
     }
+}
+
+/// An offset of a mapping that is S1, as an address.
+fn place_in(base: NonNull<u8>, layout: &Layout, offset: usize) -> NonNull<u8> {
+    debug_assert!(offset <= layout.total_nbytes);
+    // SAFETY: S1 and L1: the offset is within the one mapped region.
+    unsafe { base.add(offset) }
 }
 
 /// Maps a segment's file.

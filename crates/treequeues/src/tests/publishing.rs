@@ -126,7 +126,8 @@ const SCENES: &[Scene] = &[
 /// What is READY or RETURNED, or held by a reader.
 fn committed(rig: &Rig) -> Vec<u64> {
     let is_item = |phase| matches!(phase, Some(Phase::Ready | Phase::Returned | Phase::Reading));
-    let words = rig.ring().words().zip(&rig.slots);
+    let ring = rig.ring();
+    let words = ring.words().zip(&rig.slots);
     words
         .filter(|(word, _)| is_item(word.phase()))
         .map(|(_, slot)| slot.ticket.load(Ordering::Relaxed))

@@ -164,7 +164,7 @@ struct Operation {
     name: &'static str,
     may_put: usize,
     may_take: usize,
-    run: fn(Ring<'_>, Owner) -> Outcome,
+    run: fn(&Ring<'_>, Owner) -> Outcome,
 }
 
 /// The tickets that an operation put or took for good when it got through.
@@ -175,12 +175,12 @@ struct Outcome {
 }
 
 /// Reserves until `count` slots are claimed, or none is free.
-fn claim_free(ring: Ring<'_>, me: Owner, count: usize) -> Vec<Claim> {
+fn claim_free(ring: &Ring<'_>, me: Owner, count: usize) -> Vec<Claim> {
     std::iter::from_fn(|| ring.reserve(me, |_| true).expect("sound")).take(count).collect()
 }
 
 /// Borrows until `count` items are claimed, or there is none.
-fn claim_items(ring: Ring<'_>, me: Owner, count: usize) -> Vec<Claim> {
+fn claim_items(ring: &Ring<'_>, me: Owner, count: usize) -> Vec<Claim> {
     std::iter::from_fn(|| ring.borrow(me, &Kept::default(), |_| true).expect("sound")).take(count).collect()
 }
 
@@ -370,7 +370,7 @@ fn survives(scene: &Scene, operation: &Operation, steps: u32) -> bool {
     let rig = Rig::passing(3, 2);
     let held = (scene.prepare)(&rig);
     let before = committed(&rig);
-    let outcome = abandon_after(steps, || (operation.run)(rig.ring(), owner(VICTIM)));
+    let outcome = abandon_after(steps, || (operation.run)(&rig.ring(), owner(VICTIM)));
 
     // Others go on at once, short of what the dead and the bystander hold; then the dead are swept.
     let survivor = owner(SURVIVOR);
@@ -521,6 +521,6 @@ fn a_slot_let_go_serves_the_next_ticket_that_the_ring_has_for_it() {
 fn a_batch_that_falls_short_gives_back_in_order() {
     let rig = Rig::new(3);
     put_n(&rig, 3);
-    each(claim_items(rig.ring(), owner(VICTIM), TOO_MANY), |claim| rig.ring().give_back(claim));
+    each(claim_items(&rig.ring(), owner(VICTIM), TOO_MANY), |claim| rig.ring().give_back(claim));
     assert_eq!(rig.drain(owner(SURVIVOR)), [0, 1, 2]);
 }
