@@ -12,6 +12,7 @@ import os
 import signal
 import time
 
+import numpy as np
 import pytest
 from batch_cases import make_item, make_stacked, number_of, numbers_of
 from helpers import WATCHDOG_S, drain, wait_until_asleep
@@ -337,3 +338,32 @@ def interrupt(queue, nursery, figure, call):
     nursery.finish(process)
     figure(f"longest {1000 * max(took):.1f} ms, of {INTERRUPTS}")
     assert max(took) <= INTERRUPT_WATCHDOG_S
+
+
+LARGE = 1_000_000
+# A fraction of what it takes to claim so many slots.
+SOON_S = 0.005
+
+
+@pytest.mark.parametrize("repeat", range(3))
+def test_ctrl_c_interrupts_a_batch_of_very_many_in_the_middle(repeat):
+    def interrupt_soon():
+        signal.setitimer(signal.ITIMER_REAL, SOON_S)
+
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    rows = np.arange(LARGE, dtype=np.int32)
+    try:
+        with TreeQueue(np.int32(0), maxsize=LARGE) as queue:
+            with pytest.raises(KeyboardInterrupt):
+                interrupt_soon()
+                queue.put_batch(rows)
+            assert queue.empty()
+            queue.put_batch(rows)
+            with pytest.raises(KeyboardInterrupt):
+                interrupt_soon()
+                queue.get_batch(LARGE)
+            assert queue.qsize() == LARGE
+            assert np.array_equal(queue.get_batch(LARGE), rows)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -218,7 +218,7 @@ impl Opened {
             py,
             timeout,
             slots,
-            || queue.try_reserve_briefly(),
+            |_| queue.try_reserve_briefly(),
             |wait| queue.reserve_briefly_with(wait),
         )
     }
@@ -231,7 +231,7 @@ impl Opened {
             py,
             timeout,
             (1, slots),
-            || queue.try_borrow_briefly(),
+            |_| queue.try_borrow_briefly(),
             |wait| queue.borrow_briefly_with(wait),
         )
     }
@@ -247,7 +247,7 @@ impl Opened {
             py,
             timeout,
             size.max(),
-            || queue.try_reserve_batch(size),
+            |interrupted| queue.try_reserve_batch_or_until(size, interrupted),
             |wait| queue.reserve_batch_with(size, wait),
         )
     }
@@ -260,7 +260,9 @@ impl Opened {
         timeout: Timeout,
     ) -> PyResult<Option<WriteBatch<'_>>> {
         let queue = &self.queue;
-        let at_once = || queue.try_reserve_batch(item.size()).map(Some);
+        let at_once = |interrupted: &mut dyn FnMut() -> bool| {
+            queue.try_reserve_batch_or_until(item.size(), interrupted).map(Some)
+        };
         let waiting = |wait: Wait<'_>| match queue.reserve_elsewhere_with(item, wait) {
             Err(ReserveError::Kept) => Ok(None),
             outcome => outcome.map(Some),
@@ -274,7 +276,7 @@ impl Opened {
             py,
             timeout,
             (size.min(), size.max()),
-            || queue.try_borrow_batch(size),
+            |interrupted| queue.try_borrow_batch_or_until(size, interrupted),
             |wait| queue.borrow_batch_with(size, wait),
         )
     }
@@ -302,12 +304,13 @@ impl Opened {
         py: Python<'_>,
         timeout: Timeout,
         slots: usize,
-        at_once: impl FnOnce() -> Result<L, ReserveError> + Send,
+        at_once: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<L, ReserveError> + Send,
         waiting: impl FnOnce(Wait<'_>) -> Result<L, ReserveError> + Send,
     ) -> PyResult<L> {
         let mut interruption = None;
         let mut waiter = Waiter::of(Awaited::Slot);
-        let outcome = match claiming(py, slots, at_once) {
+        let tried = claiming(py, slots, || at_once(&mut || self.is_to_end(&mut waiter, &mut interruption)));
+        let outcome = match tried {
             Err(ReserveError::Full) if timeout.waits() => py.detach(|| {
                 let mut watch = Watch::default();
                 let mut interrupted = || self.interrupted(&mut waiter, &mut watch, &mut interruption);
@@ -324,12 +327,13 @@ impl Opened {
         py: Python<'_>,
         timeout: Timeout,
         (wanted, slots): (usize, usize),
-        at_once: impl FnOnce() -> Result<L, BorrowError> + Send,
+        at_once: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<L, BorrowError> + Send,
         waiting: impl FnOnce(Wait<'_>) -> Result<L, BorrowError> + Send,
     ) -> PyResult<L> {
         let mut interruption = None;
         let mut waiter = Waiter::of(Awaited::Items(wanted));
-        let outcome = match claiming(py, slots, at_once) {
+        let tried = claiming(py, slots, || at_once(&mut || self.is_to_end(&mut waiter, &mut interruption)));
+        let outcome = match tried {
             Err(BorrowError::Empty) if timeout.waits() => py.detach(|| {
                 let mut watch = Watch::default();
                 let mut interrupted = || self.interrupted(&mut waiter, &mut watch, &mut interruption);
@@ -338,6 +342,18 @@ impl Opened {
             outcome => outcome,
         };
         outcome.map_err(|error| outcome::borrow_error(py, &self.queue, wanted, error, interruption))
+    }
+
+    /// Whether a claim of very many slots should end: a signal handler raised (Ctrl-C), or the queue was closed under it.
+    fn is_to_end(&self, waiter: &mut Waiter, interruption: &mut Option<PyErr>) -> bool {
+        if waiter.handles_signals.unwrap_or(true) {
+            let raised = Python::try_attach(|py| {
+                waiter.learn_about_thread(py)?;
+                py.check_signals()
+            });
+            *interruption = raised.unwrap_or_else(end_with_the_interpreter).err();
+        }
+        interruption.is_some() || self.closed.get().is_some()
     }
 
     /// Whether a wait should end: a signal handler raised (Ctrl-C), a warning is an error, or the queue was closed under it.

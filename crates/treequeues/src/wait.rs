@@ -111,7 +111,8 @@ impl<'w> Wait<'w> {
     }
 
     /// Calls `interrupted` when a signal came, when a wake-up was in vain, and otherwise every 100 ms of the wait while any slot
-    /// of the queue is held, and every 500 ms while none is. The wait ends when it returns true.
+    /// of the queue is held, and every 500 ms while none is; also in the middle of a batch, every quarter of a million slots. The
+    /// wait ends when it returns true.
     /// [`Queue::wake_all`](crate::Queue::wake_all) makes the waits of a queue call it now.
     pub fn or_until<'i>(self, interrupted: &'i mut dyn FnMut() -> bool) -> Wait<'i> {
         Wait { interrupted: Some(interrupted), ..self }
@@ -134,7 +135,8 @@ impl<'w> Wait<'w> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    fn is_interrupted(&mut self) -> bool {
+    /// Whether it is to end: for work in the middle of a wait that takes long itself.
+    pub(crate) fn is_interrupted(&mut self) -> bool {
         self.interrupted.as_mut().is_some_and(|interrupted| interrupted())
     }
 }
@@ -363,14 +365,14 @@ pub(crate) fn wait_for<T, E>(
         impl Fn() -> bool,
         impl FnMut() -> Result<ControlFlow<()>, E>,
         impl FnMut(bool) -> Next,
-        impl FnMut() -> Result<Option<T>, E>,
+        impl FnMut(&mut Wait<'_>) -> Result<Option<T>, E>,
     >,
 ) -> Result<Waited<T>, E> {
     let Goal { plenty, ready, available, is_held, mut before_sleep, mut next, mut attempt } = goal;
     let mark = patience.mark(event);
     let has_spun = mark.is_some();
     if let Some(mark) = mark {
-        let outcome = if patience.spin(&plenty, &ready) { attempt() } else { Ok(None) };
+        let outcome = if patience.spin(&plenty, &ready) { attempt(wait) } else { Ok(None) };
         mark.clear();
         if let Some(outcome) = outcome.map(|got| got.map(Waited::Got)).transpose() {
             // E6. Nobody who may sleep: nobody whose wake-up was left to this call.
@@ -389,7 +391,7 @@ pub(crate) fn wait_for<T, E>(
     let mut asked = Instant::now();
     let outcome = loop {
         let seen = event.set_waiters();
-        match attempt() {
+        match attempt(wait) {
             Ok(Some(got)) => break Ok(Waited::Got(got)),
             Ok(None) => {}
             Err(error) => break Err(error),

@@ -120,7 +120,7 @@ impl Attached {
         let me = self.holder();
         // Relaxed: a thread sees what it wrote itself, and whatever else it sees counts.
         let is_own = |slot: &Slot| slot.holder.load(Ordering::Relaxed) == me;
-        match self.ring().left_to_drain(is_own)? {
+        match self.ring().left_to_drain(is_own, &self.held_in_drain)? {
             Some(left) if left < wanted => Err(BorrowError::ShutDown(self.first_shutdown())),
             _ => Ok(()),
         }
@@ -156,7 +156,7 @@ impl Attached {
             is_held: || self.ring().may_be_held(),
             before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |_| Next::Sleep,
-            attempt: || self.try_reserve(),
+            attempt: |_: &mut Wait<'_>| self.try_reserve(),
         };
         match wait_for(self.not_full(), &self.producers, &mut wait, goal)? {
             Waited::Got(claim) => Ok(claim),
@@ -180,7 +180,7 @@ impl Attached {
             is_held: || self.ring().may_be_held(),
             before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |_| Next::Sleep,
-            attempt: || self.try_borrow(drop_item),
+            attempt: |_: &mut Wait<'_>| self.try_borrow(drop_item),
         };
         match wait_for(self.not_empty(), &self.consumers, &mut wait, goal)? {
             Waited::Got(claim) => Ok(claim),
@@ -208,6 +208,11 @@ impl Attached {
     /// How many items there are, at most `enough`.
     pub(crate) fn count_items(&self, enough: usize) -> Result<usize, Corrupted> {
         self.ring().count_items(enough, &self.kept)
+    }
+
+    /// See `Ring::items_at_most`.
+    pub(crate) fn items_at_most(&self) -> Result<Option<usize>, Corrupted> {
+        self.ring().items_at_most(&self.kept)
     }
 
     /// How many items can be had.

@@ -40,6 +40,7 @@ use crate::participant::{Participant, Refusal};
 use crate::ring::{Claim, Holes, Kept, LongLook, Ring};
 use crate::schema::Schema;
 use crate::segment::{Segment, SegmentId};
+use crate::sync::local;
 use crate::wait::{Event, Patience};
 use crate::word::{Phase, Word};
 use holds::FirstThread;
@@ -65,6 +66,8 @@ pub(crate) struct Attached {
     kept: Kept,
     holes: LongLook<Holes>,
     slots_seen: LongLook<Stats>,
+    /// The slot that a drain was last seen to wait for.
+    held_in_drain: local::AtomicU64,
 }
 
 /// An attachment in the list of this process and its parents.
@@ -199,6 +202,7 @@ impl Attached {
             kept: Kept::default(),
             holes: LongLook::default(),
             slots_seen: LongLook::default(),
+            held_in_drain: local::AtomicU64::new(0),
         };
         // What the dead held came back on the way.
         attached.wake_everyone();

@@ -51,11 +51,11 @@ impl Attached {
     pub(crate) fn reserve_elsewhere(
         &self,
         item: Elsewhere,
-        wait: Wait<'_>,
+        mut wait: Wait<'_>,
     ) -> Result<Vec<Claim>, ReserveError> {
         let size = item.size();
         if !wait.has_tried()
-            && let Some(claims) = self.try_reserve_batch(size)?
+            && let Some(claims) = self.try_reserve_batch(size, &mut || wait.is_interrupted())?
         {
             return Ok(claims);
         }

@@ -35,6 +35,8 @@ const MAX_NAP: Duration = Duration::from_millis(5);
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
 /// Room for so many claims at first, where a call may be content with one of many.
 const FEW: usize = 16;
+/// Claims between two questions whether the call is to go on.
+const CLAIMS_BETWEEN_QUESTIONS: usize = 1 << 18;
 
 /// How many slots a call wants.
 ///
@@ -104,24 +106,34 @@ impl BatchSize {
 }
 
 impl Attached {
-    /// Claims free slots if enough are there now.
-    pub(crate) fn try_reserve_batch(&self, size: BatchSize) -> Result<Option<Vec<Claim>>, ReserveError> {
+    /// Claims free slots if enough are there now. In the middle of very many it asks `interrupted`.
+    pub(crate) fn try_reserve_batch(
+        &self,
+        size: BatchSize,
+        interrupted: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Vec<Claim>>, ReserveError> {
         let _turn = Turn::take(&self.segment().control().batch_of_slots, self.holder(), size.min);
-        if self.ring().count_free(size.min)? < size.min {
+        if self.free_towards(size.min)? < size.min {
             // Only for what it has to say about a queue that is shut down.
             self.try_reserve_where(|_| false)?;
             return Ok(None);
         }
         let mut claims = size.room();
         while claims.len() < size.max {
-            match self.try_reserve_where(|slot| size.accepts(&claims, slot)) {
-                Ok(Some(claim)) => claims.push(claim),
-                Ok(None) => break,
-                Err(error) => {
-                    self.abort_all(claims)?;
-                    return Err(error);
+            let next = self.try_reserve_where(|slot| size.accepts(&claims, slot));
+            let ended = match next {
+                Ok(Some(claim)) => {
+                    claims.push(claim);
+                    if !is_time_to_ask(claims.len()) || !interrupted() {
+                        continue;
+                    }
+                    ReserveError::Interrupted
                 }
-            }
+                Ok(None) => break,
+                Err(error) => error,
+            };
+            self.abort_all(claims)?;
+            return Err(ended);
         }
         if claims.len() < size.enough() {
             self.abort_all(claims)?;
@@ -131,14 +143,15 @@ impl Attached {
     }
 
     /// Claims the oldest items if enough are there now. Items that are over the limit of deaths go to `drop_item`, whose failure
-    /// is that of the call.
+    /// is that of the call. In the middle of very many it asks `interrupted`.
     pub(crate) fn try_borrow_batch(
         &self,
         size: BatchSize,
+        interrupted: &mut dyn FnMut() -> bool,
         drop_item: impl Fn(Claim) -> Result<(), BorrowError>,
     ) -> Result<Option<Vec<Claim>>, BorrowError> {
         loop {
-            match self.try_claim_items(size)? {
+            match self.try_claim_items(size, interrupted)? {
                 Claimed::Enough(claims) => {
                     for claim in &claims {
                         // None is over the limit.
@@ -156,15 +169,20 @@ impl Attached {
         }
     }
 
-    fn try_claim_items(&self, size: BatchSize) -> Result<Claimed, BorrowError> {
+    fn try_claim_items(
+        &self,
+        size: BatchSize,
+        interrupted: &mut dyn FnMut() -> bool,
+    ) -> Result<Claimed, BorrowError> {
         let _turn = Turn::take(&self.segment().control().batch_of_items, self.holder(), size.min);
-        if self.count_items(size.min)? < size.min {
+        if self.items_towards(size.min)? < size.min {
             self.refuse_if_drained(size.min)?;
             return Ok(Claimed::TooFew);
         }
         let mut claims = size.room();
         while claims.len() < size.max {
-            match self.try_borrow_where(|slot| size.accepts(&claims, slot)) {
+            let next = self.try_borrow_where(|slot| size.accepts(&claims, slot));
+            let ended = match next {
                 Ok(Some(claim)) if self.is_over_limit(&claim) => {
                     // A hook may wait: nothing but this item is held meanwhile (T1).
                     if let Err(error) = self.put_back_all(claims) {
@@ -173,13 +191,18 @@ impl Attached {
                     }
                     return Ok(Claimed::ToDrop(claim));
                 }
-                Ok(Some(claim)) => claims.push(claim),
-                Ok(None) => break,
-                Err(error) => {
-                    self.put_back_all(claims)?;
-                    return Err(error);
+                Ok(Some(claim)) => {
+                    claims.push(claim);
+                    if !is_time_to_ask(claims.len()) || !interrupted() {
+                        continue;
+                    }
+                    BorrowError::Interrupted
                 }
-            }
+                Ok(None) => break,
+                Err(error) => error,
+            };
+            self.put_back_all(claims)?;
+            return Err(ended);
         }
         if claims.len() < size.enough() {
             self.put_back_all(claims)?;
@@ -190,9 +213,14 @@ impl Attached {
 
     /// For a call that does not wait: claims slots if a sweep frees them.
     #[cold]
-    pub(crate) fn reserve_batch_after_sweep(&self, size: BatchSize) -> Result<Vec<Claim>, ReserveError> {
+    pub(crate) fn reserve_batch_after_sweep(
+        &self,
+        size: BatchSize,
+        interrupted: &mut dyn FnMut() -> bool,
+    ) -> Result<Vec<Claim>, ReserveError> {
         self.count(Counter::Full, 1);
-        let claims = if self.sweep_for_failing()? { self.try_reserve_batch(size)? } else { None };
+        let claims =
+            if self.sweep_for_failing()? { self.try_reserve_batch(size, interrupted)? } else { None };
         claims.ok_or(ReserveError::Full)
     }
 
@@ -201,10 +229,15 @@ impl Attached {
     pub(crate) fn borrow_batch_after_sweep(
         &self,
         size: BatchSize,
+        interrupted: &mut dyn FnMut() -> bool,
         drop_item: impl Fn(Claim) -> Result<(), BorrowError>,
     ) -> Result<Vec<Claim>, BorrowError> {
         self.count(Counter::Empty, 1);
-        let claims = if self.sweep_for_failing()? { self.try_borrow_batch(size, drop_item)? } else { None };
+        let claims = if self.sweep_for_failing()? {
+            self.try_borrow_batch(size, interrupted, drop_item)?
+        } else {
+            None
+        };
         claims.ok_or(BorrowError::Empty)
     }
 
@@ -227,7 +260,7 @@ impl Attached {
     ) -> Result<Vec<Claim>, ReserveError> {
         let waiting = self.waiting_for_room(&wait);
         // For the pace alone: damage is reported by the attempt that comes next.
-        let free = || self.ring().count_free(size.min).unwrap_or(0);
+        let free = || self.free_towards(size.min).unwrap_or(0);
         let mut pace = Pace::new(size.min, free());
         let goal = Goal {
             plenty: || self.ring().may_reserve_many(size.min) || self.is_shut_down(),
@@ -239,7 +272,7 @@ impl Attached {
                 again => Ok(again),
             },
             next: |was_woken| pace.next(was_woken, free(), self.ring()),
-            attempt: || self.try_reserve_batch(size),
+            attempt: |wait: &mut Wait<'_>| self.try_reserve_batch(size, &mut || wait.is_interrupted()),
         };
         match wait_for(self.not_full(), self.producers(), &mut wait, goal)? {
             Waited::Got(claims) => Ok(claims),
@@ -258,7 +291,7 @@ impl Attached {
     ) -> Result<Vec<Claim>, BorrowError> {
         let waiting = self.waiting_for_items(&wait);
         // As for `free` above.
-        let items = || self.count_items(size.min).unwrap_or(0);
+        let items = || self.items_towards(size.min).unwrap_or(0);
         let mut pace = Pace::new(size.min, items());
         let goal = Goal {
             plenty: || self.may_borrow_many(size.min) || self.is_shut_down(),
@@ -267,13 +300,37 @@ impl Attached {
             is_held: || self.ring().may_be_held(),
             before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |was_woken| pace.next(was_woken, items(), self.ring()),
-            attempt: || self.try_borrow_batch(size, drop_item),
+            attempt: |wait: &mut Wait<'_>| {
+                self.try_borrow_batch(size, &mut || wait.is_interrupted(), drop_item)
+            },
         };
         match wait_for(self.not_empty(), self.consumers(), &mut wait, goal)? {
             Waited::Got(claims) => Ok(claims),
             Waited::TimedOut => Err(BorrowError::Empty),
             Waited::Interrupted => Err(BorrowError::Interrupted),
         }
+    }
+
+    /// How many slots are free, at most `wanted`. Of more than a few, what is fewer than that may be too many.
+    fn free_towards(&self, wanted: usize) -> Result<usize, Corrupted> {
+        if FEW < wanted {
+            let at_most = self.ring().free_at_most();
+            if at_most < wanted {
+                return Ok(at_most);
+            }
+        }
+        self.ring().count_free(wanted)
+    }
+
+    /// The same of items.
+    fn items_towards(&self, wanted: usize) -> Result<usize, Corrupted> {
+        if FEW < wanted
+            && let Some(at_most) = self.items_at_most()?
+            && at_most < wanted
+        {
+            return Ok(at_most);
+        }
+        self.count_items(wanted)
     }
 
     fn abort_all(&self, claims: Vec<Claim>) -> Result<(), Corrupted> {
@@ -294,6 +351,11 @@ impl Attached {
         claims.sort_unstable_by_key(|claim| claim.ticket);
         claims.into_iter().map(|claim| how(self, claim)).fold(Ok(()), Result::and)
     }
+}
+
+/// Whether a call that has claimed so many asks if it is to go on: every 20 ms or so.
+fn is_time_to_ask(claims: usize) -> bool {
+    claims.is_multiple_of(CLAIMS_BETWEEN_QUESTIONS)
 }
 
 /// What one round of a borrow came to.

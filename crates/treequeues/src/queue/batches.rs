@@ -15,10 +15,25 @@ impl Queue {
     /// # Panics
     /// If the batch is larger than the queue's capacity.
     pub fn try_reserve_batch(&self, size: BatchSize) -> Result<WriteBatch<'_>, ReserveError> {
+        self.try_reserve_batch_or_until(size, &mut || false)
+    }
+
+    /// The same, but it asks `interrupted` every quarter of a million slots, and gives them back when that returns true.
+    ///
+    /// # Errors
+    /// As `reserve_batch_with`.
+    ///
+    /// # Panics
+    /// If the batch is larger than the queue's capacity.
+    pub fn try_reserve_batch_or_until(
+        &self,
+        size: BatchSize,
+        interrupted: &mut dyn FnMut() -> bool,
+    ) -> Result<WriteBatch<'_>, ReserveError> {
         let attached = self.attached()?;
         self.check(size);
-        let claims =
-            attached.try_reserve_batch(size)?.map_or_else(|| attached.reserve_batch_after_sweep(size), Ok)?;
+        let first = attached.try_reserve_batch(size, interrupted)?;
+        let claims = first.map_or_else(|| attached.reserve_batch_after_sweep(size, interrupted), Ok)?;
         Ok(WriteBatch::new(attached, claims))
     }
 
@@ -32,11 +47,15 @@ impl Queue {
     pub fn reserve_batch_with(
         &self,
         size: BatchSize,
-        wait: Wait<'_>,
+        mut wait: Wait<'_>,
     ) -> Result<WriteBatch<'_>, ReserveError> {
         let attached = self.attached()?;
         self.check(size);
-        let first = if wait.has_tried() { None } else { attached.try_reserve_batch(size)? };
+        let first = if wait.has_tried() {
+            None
+        } else {
+            attached.try_reserve_batch(size, &mut || wait.is_interrupted())?
+        };
         let claims = first.map_or_else(|| attached.reserve_batch_slowly(size, wait), Ok)?;
         Ok(WriteBatch::new(attached, claims))
     }
@@ -67,11 +86,27 @@ impl Queue {
     /// # Panics
     /// If the batch is larger than the queue's capacity.
     pub fn try_borrow_batch(&self, size: BatchSize) -> Result<ReadBatch<'_>, BorrowError> {
+        self.try_borrow_batch_or_until(size, &mut || false)
+    }
+
+    /// The same, but it asks `interrupted` every quarter of a million items, and puts them back when that returns true.
+    ///
+    /// # Errors
+    /// As `borrow_batch_with`.
+    ///
+    /// # Panics
+    /// If the batch is larger than the queue's capacity.
+    pub fn try_borrow_batch_or_until(
+        &self,
+        size: BatchSize,
+        interrupted: &mut dyn FnMut() -> bool,
+    ) -> Result<ReadBatch<'_>, BorrowError> {
         let attached = self.attached()?;
         self.check(size);
         let drop_item = |claim| self.drop_item(attached, claim);
-        let first = attached.try_borrow_batch(size, drop_item)?;
-        let claims = first.map_or_else(|| attached.borrow_batch_after_sweep(size, drop_item), Ok)?;
+        let first = attached.try_borrow_batch(size, interrupted, drop_item)?;
+        let claims =
+            first.map_or_else(|| attached.borrow_batch_after_sweep(size, interrupted, drop_item), Ok)?;
         Ok(ReadBatch::new(attached, claims))
     }
 
@@ -99,11 +134,19 @@ impl Queue {
     ///
     /// # Panics
     /// If the batch is larger than the queue's capacity.
-    pub fn borrow_batch_with(&self, size: BatchSize, wait: Wait<'_>) -> Result<ReadBatch<'_>, BorrowError> {
+    pub fn borrow_batch_with(
+        &self,
+        size: BatchSize,
+        mut wait: Wait<'_>,
+    ) -> Result<ReadBatch<'_>, BorrowError> {
         let attached = self.attached()?;
         self.check(size);
         let drop_item = |claim| self.drop_item(attached, claim);
-        let first = if wait.has_tried() { None } else { attached.try_borrow_batch(size, drop_item)? };
+        let first = if wait.has_tried() {
+            None
+        } else {
+            attached.try_borrow_batch(size, &mut || wait.is_interrupted(), drop_item)?
+        };
         let claims = first.map_or_else(|| attached.borrow_batch_slowly(size, wait, drop_item), Ok)?;
         Ok(ReadBatch::new(attached, claims))
     }

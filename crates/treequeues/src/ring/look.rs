@@ -4,7 +4,7 @@ use super::returned::{Census, Kept};
 use super::{Position, Ring, phase_of};
 use crate::error::Corrupted;
 use crate::format::Slot;
-use crate::sync::{Ordering, fence};
+use crate::sync::{Ordering, fence, local};
 use crate::word::Phase;
 
 /// How far a busy loop looks past slots that are held.
@@ -175,16 +175,26 @@ impl Ring<'_> {
 
     /// How many items are left, once the queue is shut down and no more can come; `None` while some still can. Held slots
     /// that `is_own` says the caller holds itself do not count: it would wait for its own.
-    pub(crate) fn left_to_drain(&self, is_own: impl Fn(&Slot) -> bool) -> Result<Option<usize>, Corrupted> {
+    ///
+    /// One look at each slot, but the first at the slot that `held` names: the one that was held when this process last asked. So who
+    /// waits for a hold to end does not look at all slots each time.
+    pub(crate) fn left_to_drain(
+        &self,
+        is_own: impl Fn(&Slot) -> bool,
+        held: &local::AtomicU64,
+    ) -> Result<Option<usize>, Corrupted> {
         // SeqCst: pairs with the compare-and-swap of a reserve and its look at the flag after it: this look sees the slot,
         // or that reserve sees the flag.
         fence(Ordering::SeqCst);
         let mut left = 0;
-        for index in 0..self.slots.len() {
+        // Relaxed, and below: where the look begins makes no difference to what it finds.
+        let first = held.load(Ordering::Relaxed) as usize;
+        for index in (first..self.slots.len()).chain(0..first) {
             let word = self.word(index);
             match phase_of(index, word)? {
                 Phase::Ready | Phase::Returned => left += 1,
                 Phase::Writing | Phase::Late | Phase::Reading if !is_own(&self.slots[index]) => {
+                    held.store(index as u64, Ordering::Relaxed);
                     return Ok(None);
                 }
                 _ => {}

@@ -89,7 +89,10 @@ impl Ring<'_> {
         if self.slots.len() as u64 <= MAX_LOOK {
             return self.count_words(|phase| matches!(phase, Phase::Ready | Phase::Returned));
         }
-        let head = self.first_not_used_up()?;
+        let head = match self.first_not_used_up()? {
+            Some(at) => at,
+            None => self.head(),
+        };
         let tail = self.first_item_or_writer(head)?;
         let gap = self.control.gap.ticket.load(Ordering::Acquire);
         // Signed distances, as in `end_of_free`.
@@ -112,15 +115,33 @@ impl Ring<'_> {
         Ok((in_order as usize).saturating_sub(not_items) + returned)
     }
 
-    /// The head, past what is used up: whoever uses up a ticket moves it afterwards, and may have died before.
-    fn first_not_used_up(&self) -> Result<Position, Corrupted> {
+    /// No fewer than the items that there are, told by the cursors and what is RETURNED; `None` if something moved meanwhile.
+    pub(crate) fn items_at_most(&self, kept: &Kept) -> Result<Option<usize>, Corrupted> {
+        let root = self.root();
+        let returned = self.census(root, kept)?.len();
+        // The tail first. Behind the head only the slots' words count: they are what a sleeper's last look rests on (O2).
+        let tail = self.tail();
+        let Some(end) = self.first_not_used_up()? else { return Ok(None) };
+        let in_order = end.ticket.wrapping_sub(tail.ticket).min(self.slots.len() as u64) as usize;
+        let is_right = self.root().version() == root.version();
+        Ok(is_right.then_some(in_order + returned))
+    }
+
+    /// No fewer than the FREE slots that there are (R7).
+    pub(crate) fn free_at_most(&self) -> usize {
+        let frees = self.frees();
         let head = self.head();
-        for at in self.lap_from(head).take(MAX_LOOK as usize) {
+        self.end_of_free(head, frees).ticket.wrapping_sub(head.ticket) as usize
+    }
+
+    /// The head, past what is used up: whoever uses up a ticket moves it afterwards, and may have died before. `None` if that is far.
+    fn first_not_used_up(&self) -> Result<Option<Position>, Corrupted> {
+        for at in self.lap_from(self.head()).take(MAX_LOOK as usize) {
             if self.laps_used_up(at)?.is_none() {
-                return Ok(at);
+                return Ok(Some(at));
             }
         }
-        Ok(head)
+        Ok(None)
     }
 
     /// The tail, past what was used up and is no item in order: whoever takes one moves it afterwards.

@@ -299,7 +299,9 @@ fn a_batch_goes_back_lowest_ticket_first_in_whatever_order_it_was_claimed() {
         let queue = local(2);
         put_all(&queue, 0..2);
         let attached = queue.attached().expect("this process");
-        let claims = attached.try_borrow_batch(BatchSize::exactly(2), |_| panic!("no limit")).expect("sound");
+        let claims = attached
+            .try_borrow_batch(BatchSize::exactly(2), &mut || false, |_| panic!("no limit"))
+            .expect("sound");
         // As if the first had come back between the two claims.
         let batch = ReadBatch::new(attached, claims.expect("two are there").into_iter().rev().collect());
         let _ = crate::sync::abandon_after(steps, || batch.give_back().expect("sound"));
@@ -358,4 +360,32 @@ fn a_batch_killed_at_each_access_loses_nothing() {
         },
         |left| assert!([&[0, 1][..], &[1], &[]].contains(&&left[..]), "{left:?}"),
     );
+}
+
+#[test]
+fn a_batch_of_very_many_asks_whether_it_is_to_go_on_and_gives_all_back() {
+    const MANY: u64 = (1 << 18) + 10;
+    let queue = local(MANY);
+    let all = BatchSize::exactly(MANY as usize);
+    let reserved = queue.try_reserve_batch_or_until(all, &mut || true);
+    assert!(matches!(reserved, Err(ReserveError::Interrupted)));
+    let mut interrupted = || true;
+    let reserved = queue.reserve_batch_with(all, Wait::forever().or_until(&mut interrupted));
+    assert!(matches!(reserved, Err(ReserveError::Interrupted)));
+    let mut asked = 0;
+    let batch = queue.try_reserve_batch_or_until(all, &mut || {
+        asked += 1;
+        false
+    });
+    batch.expect("all are free").commit().expect("sound");
+    assert_eq!(asked, 1);
+    let borrowed = queue.try_borrow_batch_or_until(all, &mut || true);
+    assert!(matches!(borrowed, Err(BorrowError::Interrupted)));
+    let borrowed = queue.borrow_batch_with(all, Wait::forever().or_until(&mut interrupted));
+    assert!(matches!(borrowed, Err(BorrowError::Interrupted)));
+    let batch = queue.try_borrow_batch(all).expect("all are there");
+    let tickets: Vec<u64> = batch.infos().map(|info| info.ticket).collect();
+    assert!(tickets.is_sorted() && tickets.len() == MANY as usize);
+    assert!(batch.infos().all(|info| info.delivery_count == 1));
+    batch.release().expect("sound");
 }

@@ -297,7 +297,10 @@ fn an_item_that_kills_the_one_who_drops_it_is_dropped_without_a_hook() {
         |queue| queue.attachment().try_borrow(|_| Err(BorrowError::Interrupted)).map(drop),
         |queue| {
             let size = BatchSize::exactly(2);
-            queue.attachment().try_borrow_batch(size, |_| Err(BorrowError::Interrupted)).map(drop)
+            queue
+                .attachment()
+                .try_borrow_batch(size, &mut || false, |_| Err(BorrowError::Interrupted))
+                .map(drop)
         },
     ];
     for die_dropping in deaths {
@@ -404,7 +407,7 @@ const DEEDS: [fn(&Queue); 3] = [
     |queue| {
         let attached = queue.attachment();
         let drop_item = |claim| Ok(attached.drop_item(claim)?);
-        if let Ok(Some(claims)) = attached.try_borrow_batch(BatchSize::exactly(2), drop_item) {
+        if let Ok(Some(claims)) = attached.try_borrow_batch(BatchSize::exactly(2), &mut || false, drop_item) {
             claims.into_iter().for_each(|claim| attached.give_back(claim).expect("sound"));
         }
     },

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{Rig, owner};
 use crate::ring::{Claim, FAR_BEHIND, Kept, LongLook};
-use crate::sync::abandon_after;
+use crate::sync::{abandon_after, local};
 use crate::word::Phase;
 
 const CAPACITY: usize = 100_000;
@@ -224,6 +224,39 @@ fn the_size_is_told_by_few_looks() {
     assert!(size.abs_diff(CAPACITY / 2 - 1200) <= 10, "{size}");
 }
 
+#[test]
+fn a_batch_that_wants_more_than_there_is_is_told_so_by_few_looks() {
+    const HALF: usize = CAPACITY / 2;
+    let rig = large();
+    let kept = Kept::default();
+    for _ in 0..HALF {
+        rig.put(owner(PRODUCER)).expect("a free slot");
+    }
+    assert_eq!(at_most(20, || rig.ring().items_at_most(&kept)), Ok(Some(HALF)));
+    assert_eq!(at_most(20, || rig.ring().free_at_most()), CAPACITY - HALF);
+    give_some_back(&rig, 100);
+    assert_eq!(at_most(1500, || rig.ring().items_at_most(&kept)), Ok(Some(HALF - 200)));
+    // One that is in the list no more, and one that came back since.
+    rig.take(owner(CONSUMER)).expect("an item");
+    assert_eq!(at_most(20, || rig.ring().items_at_most(&kept)), Ok(Some(HALF - 201)));
+    rig.ring().give_back(borrow(&rig, &Kept::default()).expect("an item")).expect("sound");
+    assert_eq!(rig.ring().items_at_most(&kept), Ok(Some(HALF - 201)));
+}
+
+#[test]
+fn a_drain_that_waits_for_a_hold_looks_at_that_slot() {
+    let rig = large();
+    fill(&rig);
+    let held = (0..=CAPACITY / 2).map_while(|_| borrow(&rig, &Kept::default())).last().expect("an item");
+    let place = local::AtomicU64::new(0);
+    let is_own = |slot: &crate::format::Slot| !std::ptr::eq(slot, &raw const rig.slots[held.slot]);
+    let left = || rig.ring().left_to_drain(is_own, &place);
+    assert_eq!(left(), Ok(None));
+    assert_eq!(at_most(4, left), Ok(None));
+    rig.ring().release(held).expect("sound");
+    assert_eq!(rig.ring().left_to_drain(|_| true, &place), Ok(Some(CAPACITY / 2 - 1)));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Put(usize),
@@ -291,6 +324,8 @@ proptest! {
             prop_assert_eq!(rig.ring().count_items(capacity, &kept), Ok(items));
             prop_assert_eq!(rig.ring().count_free(capacity), Ok(capacity - items));
             prop_assert!(rig.ring().size(&kept, &holes).is_ok());
+            prop_assert!(matches!(rig.ring().items_at_most(&kept), Ok(Some(at_most)) if at_most >= items));
+            prop_assert!(rig.ring().free_at_most() >= capacity - items);
         }
     }
 }

@@ -10,7 +10,7 @@ use super::interleave::{NEWCOMER, assert_exactly_once, explore};
 use super::{Rig, owner};
 use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_NONE};
 use crate::ring::{Claim, Kept};
-use crate::sync::{Ordering, abandon_after, fence};
+use crate::sync::{Ordering, abandon_after, fence, local};
 use crate::word::Owner;
 
 /// As in `interleave`: each more costs tenfold. The soak has `LOOM_MAX_PREEMPTIONS`.
@@ -249,7 +249,9 @@ fn drain_until_over(rig: &Rig, me: Owner) -> (Vec<u64>, bool) {
     for _ in 0..LOOKS {
         match rig.take(me) {
             Some(ticket) => taken.push(ticket),
-            None if is_shut_down(rig) && rig.ring().left_to_drain(|_| false) == Ok(Some(0)) => {
+            None if is_shut_down(rig)
+                && rig.ring().left_to_drain(|_| false, &local::AtomicU64::new(0)) == Ok(Some(0)) =>
+            {
                 return (taken, true);
             }
             None => thread::yield_now(),

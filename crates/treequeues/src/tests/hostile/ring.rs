@@ -10,7 +10,7 @@ use super::super::{ID_BITS, Rig};
 use super::{assert_says_where, config, hostile_u64};
 use crate::error::Corrupted;
 use crate::ring::{Claim, Kept};
-use crate::sync::{AtomicU64, Ordering, abandon_after};
+use crate::sync::{AtomicU64, Ordering, abandon_after, local};
 use crate::word::{Owner, Phase, Word};
 
 /// Far above what any operation takes on these small rings: a lone one ends after a few passes (`ring` R6).
@@ -193,7 +193,7 @@ impl Play {
                     let _ = (ring.any_free(), ring.words().count());
                     assert!(ring.count_free(count)? <= count);
                     assert!(ring.count_items(count, kept)? <= count);
-                    ring.left_to_drain(|_| false)
+                    ring.left_to_drain(|_| false, &local::AtomicU64::new(0))
                 })?;
             }
         }
@@ -287,7 +287,8 @@ fn a_state_word_without_meaning_is_named_with_its_slot_by_every_verb_that_meets_
     for step in [Step::Borrow(1), Step::Recover(1)] {
         assert!(meets(&|play| play.take(step)).ends_with(message), "{step:?}");
     }
-    let all_are_done = |play: &mut Play| play.rig.ring().left_to_drain(|_| true).map(drop);
+    let all_are_done =
+        |play: &mut Play| play.rig.ring().left_to_drain(|_| true, &local::AtomicU64::new(0)).map(drop);
     assert!(meets(&all_are_done).ends_with(message));
     assert!(meets(&|play| play.take(Step::Reserve(1))).contains("slot 2"));
     for step in [Step::Commit(1), Step::Abort(1), Step::Linger(3)] {
