@@ -2,7 +2,7 @@
 
 use treequeues::Queue;
 
-use crate::items::{Ledger, queue};
+use crate::items::Ledger;
 use crate::operations::{self, Operation};
 use crate::pool::{Case, Settings};
 use crate::scenes::{SCENES, Scene};
@@ -36,7 +36,7 @@ fn sweep(scene: &Scene, operation: &Operation, settings: &Settings) -> Tally {
     let mut tally = Tally::default();
     warm_up();
     let first_path = shortest(|| {
-        let (queue, ledger) = (queue(), Ledger::new());
+        let (queue, ledger) = (scene.queue(), Ledger::new());
         let (_held, mut victim) = prepare(scene, operation, &queue, &ledger)?;
         Some(victim.record(|_, _| {}))
     })
@@ -69,7 +69,7 @@ fn sweeper(queue: &Queue, ledger: &Ledger) -> Victim {
 
 fn record_sweeper(scene: &Scene, operation: &Operation, first_path: &Path, n: usize) -> Path {
     let record = || {
-        let (queue, ledger, sweepers) = (queue(), Ledger::new(), Ledger::new());
+        let (queue, ledger, sweepers) = (scene.queue(), Ledger::new(), Ledger::new());
         let mut sweeper = sweeper(&queue, &sweepers);
         let (_held, mut first) = prepare(scene, operation, &queue, &ledger)?;
         first.run_to(first_path, n);
@@ -91,7 +91,7 @@ fn die_twice(
     fate: Fate,
     tally: &mut Tally,
 ) {
-    let (queue, ledger, sweepers) = (queue(), Ledger::new(), Ledger::new());
+    let (queue, ledger, sweepers) = (scene.queue(), Ledger::new(), Ledger::new());
     let mut sweeper = sweeper(&queue, &sweepers);
     let (held, mut first) = prepare(scene, operation, &queue, &ledger).expect("it began before");
     first.run_to(first_path, n);

@@ -10,8 +10,10 @@ use treequeues::{
     Structure, WriteLoan,
 };
 
-/// Slots of every queue here: as few as have a middle.
+/// Slots of most queues here: as few as have a middle.
 pub const CAPACITY: usize = 3;
+/// Slots of the largest one.
+pub const MAX_CAPACITY: usize = 300;
 /// Places in its table: the survivor, the victim, one of whom nothing is known any more, and a newcomer.
 pub const PARTICIPANTS: u64 = 4;
 /// The values of what the victim puts, from here on. The survivor's are below, and those it puts around a stopped victim above.
@@ -28,8 +30,8 @@ pub fn options() -> CreateOptions {
     CreateOptions { participants: PARTICIPANTS, ..CreateOptions::default() }
 }
 
-pub fn queue() -> Queue {
-    Queue::create_with(schema(), CAPACITY as u64, options()).expect("memory")
+pub fn queue(capacity: usize) -> Queue {
+    Queue::create_with(schema(), capacity as u64, options()).expect("memory")
 }
 
 /// A reserved slot with an item in it.
@@ -85,12 +87,11 @@ fn the_one_of(numbers: &[u64]) -> u64 {
 /// What a victim did, in memory that outlives it: written before its end, the flag last.
 pub struct Ledger(NonNull<Page>);
 
-#[derive(Default)]
 struct Page {
     is_done: AtomicBool,
     put: AtomicUsize,
     taken_len: AtomicUsize,
-    taken: [AtomicUsize; CAPACITY],
+    taken: [AtomicUsize; MAX_CAPACITY],
 }
 
 impl Ledger {

@@ -64,7 +64,7 @@ const BESIDE_A_SURVIVOR: Journey = Journey {
 
 /// The victim is forked by the survivor, which has a queue with items.
 const A_CHILD: Journey = Journey {
-    before: || Some(with_items(queue())),
+    before: || Some(with_items(queue(CAPACITY))),
     verify: |queue| assert_only_survivor(queue.as_ref()),
     ..ALONE
 };
@@ -77,7 +77,7 @@ const JOURNEYS: &[Journey] = &[
         name: "create",
         life: |_, _| {
             begin();
-            drop(queue());
+            drop(queue(CAPACITY));
         },
         verify: |_| {},
         ..ALONE

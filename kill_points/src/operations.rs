@@ -256,7 +256,7 @@ pub fn named(name: &str) -> &'static Operation {
 
 /// Others go around the ring, past what the victim holds: its ticket is burned. Items are what they were, in another order.
 fn go_around(queue: &Queue) {
-    for _ in 0..2 * CAPACITY {
+    for _ in 0..2 * queue.capacity() {
         let value = take(queue).unwrap_or(u64::MAX);
         if !put(queue, value) {
             return;

@@ -3,20 +3,47 @@
 use treequeues::{Hold, Queue};
 
 use crate::children::die;
-use crate::items::{put, read, take, write};
+use crate::items::{CAPACITY, MAX_CAPACITY, put, queue, read, take, write};
 
 /// How to bring a fresh queue into a state, with what the survivor holds meanwhile.
 pub struct Scene {
     pub name: &'static str,
+    /// Slots.
+    pub capacity: usize,
     /// The items that must be found by and by, if nothing else happens: what nobody has taken for good.
     pub items: &'static [u64],
     pub prepare: fn(&Queue) -> Vec<Hold>,
 }
 
+impl Scene {
+    pub fn queue(&self) -> Queue {
+        queue(self.capacity)
+    }
+}
+
+/// Slots of a ring whose tree has a level between the root and the words that have a bit for each slot.
+const OF_TWO_LEVELS: usize = 40;
+/// Slots of a ring that a look which finds it full does not look over each time.
+const NOT_FEW: usize = 80;
+/// How far behind a ticket that is still being written is passed: the ring's own number.
+const FAR_BEHIND: usize = 256;
+
+/// The values from 1 to `N`.
+const fn first<const N: usize>() -> [u64; N] {
+    let mut values = [0; N];
+    let mut index = 0;
+    while index < N {
+        values[index] = index as u64 + 1;
+        index += 1;
+    }
+    values
+}
+
 pub const SCENES: &[Scene] = &[
-    Scene { name: "empty", items: &[], prepare: |_| vec![] },
+    Scene { name: "empty", capacity: CAPACITY, items: &[], prepare: |_| vec![] },
     Scene {
         name: "one item",
+        capacity: CAPACITY,
         items: &[1],
         prepare: |queue| {
             put_all(queue, &[1]);
@@ -25,6 +52,7 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "full",
+        capacity: CAPACITY,
         items: &[1, 2, 3],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
@@ -33,6 +61,7 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "second lap",
+        capacity: CAPACITY,
         items: &[4, 5],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
@@ -43,6 +72,7 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "a reader in the way",
+        capacity: CAPACITY,
         items: &[1, 3],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
@@ -53,6 +83,7 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "a writer in the way",
+        capacity: CAPACITY,
         items: &[2],
         prepare: |queue| {
             let held = reserved(queue);
@@ -63,6 +94,7 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "an item in the way",
+        capacity: CAPACITY,
         items: &[1, 2],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
@@ -75,6 +107,7 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "an item given back",
+        capacity: CAPACITY,
         items: &[1, 2],
         prepare: |queue| {
             put_all(queue, &[1, 2]);
@@ -84,6 +117,7 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "a writer late",
+        capacity: CAPACITY,
         items: &[3, 4],
         prepare: |queue| {
             let held = reserved(queue);
@@ -95,6 +129,7 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "the tail laps behind",
+        capacity: CAPACITY,
         items: &[1, 2],
         prepare: |queue| {
             for _ in 0..10 {
@@ -106,6 +141,7 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "a view in the way",
+        capacity: CAPACITY,
         items: &[3],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
@@ -117,6 +153,7 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "a dead reader",
+        capacity: CAPACITY,
         items: &[1, 2, 3],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
@@ -126,6 +163,7 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "all held by a dead one",
+        capacity: CAPACITY,
         items: &[1],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
@@ -139,11 +177,60 @@ pub const SCENES: &[Scene] = &[
             vec![]
         },
     },
+    Scene {
+        name: "an item given back in a larger ring",
+        capacity: OF_TWO_LEVELS,
+        items: &[1, 2, 3],
+        prepare: |queue| {
+            go_round(queue, OF_TWO_LEVELS - 2);
+            put_all(queue, &[1, 2, 3]);
+            let mut first = borrowed(queue);
+            let mut second = borrowed(queue);
+            // Of two words of the tree.
+            let mut third = borrowed(queue);
+            third.give_back().expect("sound");
+            first.give_back().expect("sound");
+            second.give_back().expect("sound");
+            vec![]
+        },
+    },
+    Scene {
+        name: "full beside a reader that the ring has passed",
+        capacity: NOT_FEW,
+        items: &first::<NOT_FEW>(),
+        prepare: |queue| {
+            put_all(queue, &[1]);
+            let held = borrowed(queue);
+            go_round(queue, 2 * NOT_FEW);
+            put_all(queue, &first::<NOT_FEW>()[1..]);
+            assert!(!put(queue, 0) && !put(queue, 0), "it is full, and that is known");
+            vec![held]
+        },
+    },
+    Scene {
+        name: "a writer far behind",
+        capacity: MAX_CAPACITY,
+        items: &[1, 2],
+        prepare: |queue| {
+            let held = reserved(queue);
+            go_round(queue, FAR_BEHIND - 1);
+            put_all(queue, &[1, 2]);
+            vec![held]
+        },
+    },
 ];
 
 pub fn put_all(queue: &Queue, values: &[u64]) {
     for value in values {
         assert!(put(queue, *value), "a free slot");
+    }
+}
+
+/// Moves the head and the tail by so many tickets.
+fn go_round(queue: &Queue, tickets: usize) {
+    for _ in 0..tickets {
+        put_all(queue, &[0]);
+        take(queue).expect("an item");
     }
 }
 

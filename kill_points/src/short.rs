@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use treequeues::{BatchSize, Hold, Queue, Wait};
 
-use crate::items::{Ledger, queue, take};
+use crate::items::{CAPACITY, Ledger, queue, take};
 use crate::operations::{OPERATIONS, Operation};
 use crate::pool::{Case, Settings};
 use crate::scenes::{SCENES, Scene, put_all};
@@ -19,6 +19,9 @@ const MAX_RECORDINGS: usize = 30;
 const ALIKE: usize = 2;
 /// Longer than between two sweeps of calls that find nothing: a victim that is stepped slowly and one that runs find one due.
 const SWEEPS_APART: Duration = Duration::from_millis(6);
+
+/// Of an operation with more instructions than this, so many are kill points, evenly spread.
+const LONG: usize = 2500;
 
 /// What becomes of the victim at its stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +42,8 @@ fn sweep(scene: &Scene, operation: &Operation, settings: &Settings) -> Tally {
         (Fate::StoppedThenKilled, settings.coarse_stride),
         (Fate::StoppedThenGoesOn, settings.coarse_stride),
     ] {
-        for n in (0..=path.len()).step_by(stride) {
+        // A walk over hundreds of slots repeats itself.
+        for n in (0..=path.len()).step_by(stride * path.len().div_ceil(LONG).max(1)) {
             let _place =
                 at(format!("{} on {:?}, {fate:?} before instruction {n}", operation.name, scene.name));
             let reached = stop_at(scene, operation, fate, &path, n);
@@ -51,7 +55,7 @@ fn sweep(scene: &Scene, operation: &Operation, settings: &Settings) -> Tally {
 
 /// What is made at its first use, as the clock's address, is made before anybody forks: so all victims take one way.
 pub fn warm_up() {
-    let queue = queue();
+    let queue = queue(CAPACITY);
     put_all(&queue, &[1, 2]);
     while take(&queue).is_some() {}
     let wait = || Wait::at_most(Duration::from_millis(1));
@@ -78,7 +82,7 @@ pub fn shortest(record: impl Fn() -> Option<Path>) -> Option<Path> {
 }
 
 fn record(scene: &Scene, operation: &Operation) -> Option<Path> {
-    let (queue, ledger) = (queue(), Ledger::new());
+    let (queue, ledger) = (scene.queue(), Ledger::new());
     let (_held, mut victim) = prepare(scene, operation, &queue, &ledger)?;
     Some(victim.record(|_, _| {}))
 }
@@ -107,7 +111,7 @@ pub fn prepare(
 }
 
 fn stop_at(scene: &Scene, operation: &Operation, fate: Fate, path: &Path, n: usize) -> Reached {
-    let (queue, ledger) = (queue(), Ledger::new());
+    let (queue, ledger) = (scene.queue(), Ledger::new());
     let (held, mut victim) = prepare(scene, operation, &queue, &ledger).expect("it began before");
     let reached = victim.run_to(path, n);
     if n == path.len() {

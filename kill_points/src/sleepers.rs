@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use treequeues::{BatchSize, Queue, Wait};
 
 use crate::children::{die, fork_child};
-use crate::items::{LATER, Ledger, fill, put, queue, take, value_in, value_of};
+use crate::items::{CAPACITY, LATER, Ledger, fill, put, take, value_in, value_of};
 use crate::operations::{self, Operation};
 use crate::pool::{Case, Settings};
 use crate::scenes::{Scene, borrowed, put_all};
@@ -89,9 +89,10 @@ struct Night {
 }
 
 fn nights() -> Vec<Night> {
-    let empty = || Scene { name: "empty", items: &[], prepare: |_| vec![] };
+    let empty = || Scene { name: "empty", capacity: CAPACITY, items: &[], prepare: |_| vec![] };
     let full = || Scene {
         name: "full",
+        capacity: CAPACITY,
         items: &[1, 2, 3],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
@@ -100,6 +101,7 @@ fn nights() -> Vec<Night> {
     };
     let one_item = || Scene {
         name: "one item",
+        capacity: CAPACITY,
         items: &[1],
         prepare: |queue| {
             put_all(queue, &[1]);
@@ -108,6 +110,7 @@ fn nights() -> Vec<Night> {
     };
     let two_items = || Scene {
         name: "two items",
+        capacity: CAPACITY,
         items: &[1, 2],
         prepare: |queue| {
             put_all(queue, &[1, 2]);
@@ -116,6 +119,7 @@ fn nights() -> Vec<Night> {
     };
     let dead_reader = || Scene {
         name: "a dead one has the only item",
+        capacity: CAPACITY,
         items: &[1],
         prepare: |queue| {
             put_all(queue, &[1]);
@@ -165,7 +169,7 @@ fn prepare(night: &Night, operation: &'static Operation) -> Prepared {
 
 /// `None` if the sleeper was late to bed, and found the dead one itself.
 fn try_to_prepare(night: &Night, operation: &'static Operation) -> Option<Prepared> {
-    let (queue, ledger, sleepers) = (queue(), Ledger::new(), Ledger::new());
+    let (queue, ledger, sleepers) = (night.scene.queue(), Ledger::new(), Ledger::new());
     let mut victim = Victim::start(
         || {
             queue.snapshot().expect("sound");

@@ -2,7 +2,7 @@
 
 use treequeues::{Hold, Queue};
 
-use crate::items::{CAPACITY, LATER, Ledger, VICTIMS, put, read, take, value_of};
+use crate::items::{LATER, Ledger, VICTIMS, put, read, take, value_of};
 use crate::operations::Operation;
 
 /// Times that the survivor goes around the ring while the victim is stopped.
@@ -19,7 +19,7 @@ impl Account {
     /// The others go on at once, short of what is held, whether the victim is dead or stopped, and nobody has swept.
     pub fn of_going_on(queue: &Queue) -> Self {
         let mut account = Self::default();
-        for value in (LATER..).take(LAPS * CAPACITY) {
+        for value in (LATER..).take(LAPS * queue.capacity()) {
             let before = queue.snapshot().expect("sound");
             let was_put = put(queue, value);
             assert!(was_put || before.free == 0, "a slot is free, and cannot be reserved: {before:?}");
@@ -132,9 +132,9 @@ pub fn assert_nothing_is_lost(
 /// All slots can be filled, and no more, and come out in order.
 pub fn assert_capacity_is_whole(queue: &Queue) {
     let filled = (0..).take_while(|value| put(queue, *value)).count();
-    assert_eq!(filled, CAPACITY, "capacity was lost");
+    assert_eq!(filled, queue.capacity(), "capacity was lost");
     let all: Vec<_> = std::iter::from_fn(|| take(queue)).collect();
-    assert!(all.iter().copied().eq(0..CAPACITY as u64), "{all:?} came for a full ring");
+    assert!(all.iter().copied().eq(0..queue.capacity() as u64), "{all:?} came for a full ring");
 }
 
 /// What the survivor put one after the other around the victim, and took itself, came in that order.
