@@ -13,9 +13,10 @@ pub(crate) use stepped::{AtomicU32, AtomicU64, Ordering, abandon_after, fence};
 pub(crate) use stepped::{Accesses, accesses_of, among_many};
 
 /// Plain atomics for what only this process sees: how patient it is, when it last looked, how often it was forked.
-#[cfg(not(loom))]
 pub(crate) mod local {
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+    pub(crate) use std::sync::atomic::AtomicU64;
+    #[cfg(not(loom))]
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32};
 }
 
 /// A pause of a busy loop.
