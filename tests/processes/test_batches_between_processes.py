@@ -6,11 +6,14 @@ P2. Every item comes once, whoever takes it and however it was put. To a consume
     producer's items come in order.
 """
 
+import contextlib
 import itertools
 import multiprocessing
 import os
 import signal
+import threading
 import time
+from queue import Full
 
 import numpy as np
 import pytest
@@ -340,30 +343,60 @@ def interrupt(queue, nursery, figure, call):
     assert max(took) <= INTERRUPT_WATCHDOG_S
 
 
-LARGE = 1_000_000
-# A fraction of what it takes to claim so many slots.
-SOON_S = 0.005
+# A claim of so many takes longer than the time after which it asks whether it is to go on.
+LARGE = 4_000_000
+# A fraction of that time.
+SOON_S = 0.01
 
 
-@pytest.mark.parametrize("repeat", range(3))
-def test_ctrl_c_interrupts_a_batch_of_very_many_in_the_middle(repeat):
-    def interrupt_soon():
-        signal.setitimer(signal.ITIMER_REAL, SOON_S)
-
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    rows = np.arange(LARGE, dtype=np.int32)
+@contextlib.contextmanager
+def alarm_soon(handler):
+    before = signal.signal(signal.SIGALRM, handler)
     try:
-        with TreeQueue(np.int32(0), maxsize=LARGE) as queue:
-            with pytest.raises(KeyboardInterrupt):
-                interrupt_soon()
-                queue.put_batch(rows)
-            assert queue.empty()
-            queue.put_batch(rows)
-            with pytest.raises(KeyboardInterrupt):
-                interrupt_soon()
-                queue.get_batch(LARGE)
-            assert queue.qsize() == LARGE
-            assert np.array_equal(queue.get_batch(LARGE), rows)
+        signal.setitimer(signal.ITIMER_REAL, SOON_S)
+        yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_ctrl_c_interrupts_a_batch_of_very_many_in_the_middle():
+    rows = np.arange(LARGE, dtype=np.int32)
+
+    def put_one(signum, frame):
+        queue.put(np.int32(7), timeout=WATCHDOG_S)
+
+    with TreeQueue(np.int32(0), maxsize=LARGE) as queue:
+        with pytest.raises(KeyboardInterrupt), alarm_soon(signal.default_int_handler):
+            queue.put_batch(rows)
+        assert queue.empty()
+        # A handler may use the queue: no slot is held meanwhile.
+        with pytest.raises(Full), alarm_soon(put_one):
+            queue.put_batch(rows, block=False)
+        assert queue.get() == 7 and queue.empty()
+        queue.put_batch(rows)
+        with pytest.raises(KeyboardInterrupt), alarm_soon(signal.default_int_handler):
+            queue.get_batch(LARGE)
+        assert queue.qsize() == LARGE
+        assert [queue.get() for _ in range(3)] == [0, 1, 2]
+
+
+def test_a_queue_is_closed_in_the_middle_of_a_batch_of_very_many():
+    queue = TreeQueue(np.int32(0), maxsize=LARGE)
+    closer = threading.Timer(SOON_S, queue.close)
+    rows = np.zeros(LARGE, np.int32)
+    closer.start()
+    with pytest.raises(ValueError, match="closed"):
+        queue.put_batch(rows)
+    closer.join()
+
+
+@pytest.mark.parametrize("get", [TreeQueue.get_batch, TreeQueue.get_many])
+def test_ctrl_c_while_many_items_are_copied_takes_none_of_them(get):
+    count, row = 2048, np.zeros(1 << 16, np.uint8)
+    with TreeQueue(row, maxsize=count) as queue:
+        for _ in range(count):
+            queue.put(row)
+        with pytest.raises(KeyboardInterrupt), alarm_soon(signal.default_int_handler):
+            get(queue, count)
+        assert queue.qsize() == count

@@ -30,7 +30,7 @@ use treequeues::{Corrupted, Hold, ItemInfo};
 use crate::hold::HoldObject;
 use crate::info;
 use crate::kept;
-use crate::opened::{Opened, claiming, copying};
+use crate::opened::{Opened, claiming, copying, is_long};
 use crate::outcome;
 use crate::timeout::Timeout;
 use crate::tree::{Sources, Stack, reference_count};
@@ -202,7 +202,7 @@ impl Loan {
     ) -> PyResult<()> {
         let ended = self.end(py, how)?;
         let (hold, has_views) = (ended.hold.get(), ended.has_views);
-        let outcome = claiming(py, self.len, || {
+        let outcome = claiming(py, is_long(self.len), || {
             let mut hold = hold.lock();
             if has_views { hold.linger() } else { end(&mut hold) }
         });
@@ -281,7 +281,7 @@ impl Loan {
         }
         if !ended.has_views {
             let hold = ended.hold.get();
-            return claiming(py, self.len, || hold.lock().commit()).map_err(outcome::corrupted_error);
+            return ended.opened.get().committing(py, self.len, || hold.lock().commit());
         }
         // Both first, so that a wait for the other slot holds none, and says whose views it may be waiting for.
         ended.keep_for_views(self.len);
@@ -309,7 +309,7 @@ impl Loan {
         let mut batch = opened.reserve_elsewhere(py, item, timeout)?.ok_or_else(kept)?;
         let mut slots = ended.hold.get().slots();
         copying(py, opened.nbytes_of(self.len), || slots.copy_to(&mut batch));
-        claiming(py, self.len, || batch.commit()).map_err(outcome::corrupted_error)
+        opened.committing(py, self.len, || batch.commit())
     }
 
     /// Ends a loan that was inherited through a fork; true if it was.
@@ -494,7 +494,7 @@ impl ReadLoan {
             return Ok(());
         }
         let hold = ended.hold.get();
-        claiming(py, self.loan.len, || hold.lock().give_back()).map_err(outcome::corrupted_error)
+        claiming(py, is_long(self.loan.len), || hold.lock().give_back()).map_err(outcome::corrupted_error)
     }
 
     fn __len__(&self) -> usize {

@@ -15,7 +15,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use treequeues::{
-    BatchSize, BorrowError, Elsewhere, Queue, ReadBatch, ReadLoan, ReserveError, Wait, WriteBatch, WriteLoan,
+    BatchSize, BorrowError, Corrupted, Elsewhere, Queue, ReadBatch, ReadLoan, ReserveError, Wait, WriteBatch,
+    WriteLoan,
 };
 
 use crate::detached::DropDetached;
@@ -29,7 +30,7 @@ use crate::tree::{SharedTree, SlotOf};
 use crate::unshared::{Unshared, Watch};
 
 /// From this many slots on, they are claimed without the interpreter's lock: some 100 us.
-pub const DETACHED_SLOTS: usize = 2048;
+const DETACHED_SLOTS: usize = 2048;
 /// From this many bytes on, items are copied without the interpreter's lock. Below, a copy takes less than the other threads
 /// need to wake up, and whoever gives the lock up may have to wait for it for 5 ms.
 const DETACHED_COPY_NBYTES: usize = 1 << 20;
@@ -136,7 +137,7 @@ impl Opened {
         let Some(size) = self.exactly("n", stack.len())? else { return Ok(()) };
         let mut batch = self.reserve_batch(py, size, timeout)?;
         copying(py, self.nbytes_of(stack.len()), || stack.copy_to(&mut batch));
-        claiming(py, stack.len(), || batch.commit()).map_err(outcome::corrupted_error)
+        self.committing(py, stack.len(), || batch.commit())
     }
 
     pub fn get_batch<'py>(
@@ -162,8 +163,9 @@ impl Opened {
             copying(py, self.nbytes_of(len), || stack.copy_from(&batch));
             stack.into_tree(&self.tree, py, len)
         });
+        let taken = unless_interrupted(py, len, taken);
         let is_taken = taken.is_ok();
-        let ended = claiming(py, len, || if is_taken { batch.release() } else { batch.give_back() });
+        let ended = claiming(py, is_long(len), || if is_taken { batch.release() } else { batch.give_back() });
         let tree = taken?;
         ended.map_err(outcome::corrupted_error)?;
         Ok(tree)
@@ -184,7 +186,7 @@ impl Opened {
                 sources.copy_to(&mut SlotOf(&mut batch, item));
             }
         });
-        claiming(py, sources.len(), || batch.commit()).map_err(outcome::corrupted_error)
+        self.committing(py, sources.len(), || batch.commit())
     }
 
     pub fn get_many<'py>(
@@ -202,9 +204,10 @@ impl Opened {
             destinations.into_tree(&self.tree, py)
         };
         let taken: PyResult<Vec<_>> = (0..batch.len()).map(take).collect();
-        let taken = taken.and_then(|trees| PyList::new(py, trees));
+        let taken = unless_interrupted(py, batch.len(), taken.and_then(|trees| PyList::new(py, trees)));
         let is_taken = taken.is_ok();
-        let ended = claiming(py, batch.len(), || if is_taken { batch.release() } else { batch.give_back() });
+        let ended =
+            claiming(py, is_long(batch.len()), || if is_taken { batch.release() } else { batch.give_back() });
         let trees = taken?;
         ended.map_err(outcome::corrupted_error)?;
         Ok(trees)
@@ -213,11 +216,10 @@ impl Opened {
     #[inline(always)]
     pub fn reserve(&self, py: Python<'_>, timeout: Timeout) -> PyResult<WriteLoan<'_>> {
         let queue = &self.queue;
-        let slots = if queue.reserve_may_be_long() { DETACHED_SLOTS } else { 1 };
         self.reserve_by(
             py,
             timeout,
-            slots,
+            queue.reserve_may_be_long(),
             |_| queue.try_reserve_briefly(),
             |wait| queue.reserve_briefly_with(wait),
         )
@@ -226,11 +228,10 @@ impl Opened {
     #[inline(always)]
     pub fn borrow(&self, py: Python<'_>, timeout: Timeout) -> PyResult<ReadLoan<'_>> {
         let queue = &self.queue;
-        let slots = if queue.borrow_may_be_long() { DETACHED_SLOTS } else { 1 };
         self.borrow_by(
             py,
             timeout,
-            (1, slots),
+            (1, queue.borrow_may_be_long()),
             |_| queue.try_borrow_briefly(),
             |wait| queue.borrow_briefly_with(wait),
         )
@@ -246,7 +247,7 @@ impl Opened {
         self.reserve_by(
             py,
             timeout,
-            size.max(),
+            is_long(size.max()),
             |interrupted| queue.try_reserve_batch_or_until(size, interrupted),
             |wait| queue.reserve_batch_with(size, wait),
         )
@@ -267,7 +268,7 @@ impl Opened {
             Err(ReserveError::Kept) => Ok(None),
             outcome => outcome.map(Some),
         };
-        self.reserve_by(py, timeout, item.size().max(), at_once, waiting)
+        self.reserve_by(py, timeout, is_long(item.size().max()), at_once, waiting)
     }
 
     pub fn borrow_batch(&self, py: Python<'_>, size: BatchSize, timeout: Timeout) -> PyResult<ReadBatch<'_>> {
@@ -275,7 +276,7 @@ impl Opened {
         self.borrow_by(
             py,
             timeout,
-            (size.min(), size.max()),
+            (size.min(), is_long(size.max())),
             |interrupted| queue.try_borrow_batch_or_until(size, interrupted),
             |wait| queue.borrow_batch_with(size, wait),
         )
@@ -303,13 +304,14 @@ impl Opened {
         &self,
         py: Python<'_>,
         timeout: Timeout,
-        slots: usize,
+        may_be_long: bool,
         at_once: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<L, ReserveError> + Send,
         waiting: impl FnOnce(Wait<'_>) -> Result<L, ReserveError> + Send,
     ) -> PyResult<L> {
         let mut interruption = None;
         let mut waiter = Waiter::of(Awaited::Slot);
-        let tried = claiming(py, slots, || at_once(&mut || self.is_to_end(&mut waiter, &mut interruption)));
+        let tried =
+            claiming(py, may_be_long, || at_once(&mut || self.is_to_end(&mut waiter, &mut interruption)));
         let outcome = match tried {
             Err(ReserveError::Full) if timeout.waits() => py.detach(|| {
                 let mut watch = Watch::default();
@@ -326,13 +328,14 @@ impl Opened {
         &self,
         py: Python<'_>,
         timeout: Timeout,
-        (wanted, slots): (usize, usize),
+        (wanted, may_be_long): (usize, bool),
         at_once: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<L, BorrowError> + Send,
         waiting: impl FnOnce(Wait<'_>) -> Result<L, BorrowError> + Send,
     ) -> PyResult<L> {
         let mut interruption = None;
         let mut waiter = Waiter::of(Awaited::Items(wanted));
-        let tried = claiming(py, slots, || at_once(&mut || self.is_to_end(&mut waiter, &mut interruption)));
+        let tried =
+            claiming(py, may_be_long, || at_once(&mut || self.is_to_end(&mut waiter, &mut interruption)));
         let outcome = match tried {
             Err(BorrowError::Empty) if timeout.waits() => py.detach(|| {
                 let mut watch = Watch::default();
@@ -344,35 +347,54 @@ impl Opened {
         outcome.map_err(|error| outcome::borrow_error(py, &self.queue, wanted, error, interruption))
     }
 
+    /// Commits a batch of so many items.
+    pub fn committing(
+        &self,
+        py: Python<'_>,
+        len: usize,
+        commit: impl FnOnce() -> Result<(), Corrupted> + Send,
+    ) -> PyResult<()> {
+        let may_be_long = is_long(len) || (len > 1 && self.queue.commit_may_be_long());
+        claiming(py, may_be_long, commit).map_err(outcome::corrupted_error)
+    }
+
     /// Whether a claim of very many slots should end: a signal handler raised (Ctrl-C), or the queue was closed under it.
     fn is_to_end(&self, waiter: &mut Waiter, interruption: &mut Option<PyErr>) -> bool {
         if waiter.handles_signals.unwrap_or(true) {
-            let raised = Python::try_attach(|py| {
-                waiter.learn_about_thread(py)?;
-                py.check_signals()
-            });
-            *interruption = raised.unwrap_or_else(end_with_the_interpreter).err();
+            self.run_handlers(waiter, interruption, |_| Ok(()));
         }
         interruption.is_some() || self.closed.get().is_some()
+    }
+
+    /// Runs the handlers of signals, and then what else a wait does with the interpreter.
+    fn run_handlers(
+        &self,
+        waiter: &mut Waiter,
+        interruption: &mut Option<PyErr>,
+        and_then: impl FnOnce(Python<'_>) -> PyResult<()>,
+    ) {
+        let raised = Python::try_attach(|py| {
+            waiter.learn_about_thread(py)?;
+            py.check_signals()?;
+            and_then(py)
+        });
+        *interruption = raised.unwrap_or_else(end_with_the_interpreter).err();
     }
 
     /// Whether a wait should end: a signal handler raised (Ctrl-C), a warning is an error, or the queue was closed under it.
     fn interrupted(&self, waiter: &mut Waiter, watch: &mut Watch, interruption: &mut Option<PyErr>) -> bool {
         let alone = self.unshared.found_alone(&self.queue, watch);
         if waiter.handles_signals.unwrap_or(true) || alone.is_some() {
-            let raised = Python::try_attach(|py| {
-                waiter.learn_about_thread(py)?;
-                py.check_signals()?;
+            let awaits = waiter.awaits;
+            self.run_handlers(waiter, interruption, |py| {
                 // Other threads than the main one look once, after their first sleep: what is looked at here is locked, and a
                 // fork must not copy it so.
                 let capacity = self.queue.capacity();
-                if self.kept.is_wait_suspicious(waiter.awaits, capacity) {
+                if self.kept.is_wait_suspicious(awaits, capacity) {
                     self.kept.warn_of_wait(py, capacity)?;
                 }
-                alone
-                    .map_or(Ok(()), |peers| self.unshared.warn_of_wait(py, &self.queue, waiter.awaits, peers))
+                alone.map_or(Ok(()), |peers| self.unshared.warn_of_wait(py, &self.queue, awaits, peers))
             });
-            *interruption = raised.unwrap_or_else(end_with_the_interpreter).err();
         }
         interruption.is_some() || self.closed.get().is_some()
     }
@@ -411,10 +433,27 @@ impl Waiter {
     }
 }
 
-/// Claims so many slots, ends claims of them, or looks at them, detached from the interpreter if that may take long.
+/// What so many items were copied into, unless a handler of a signal that came meanwhile raises: they go back then. Once they are taken
+/// it would be too late.
+fn unless_interrupted<T>(py: Python<'_>, items: usize, taken: PyResult<T>) -> PyResult<T> {
+    taken.and_then(|taken| {
+        if is_long(items) {
+            py.check_signals()?;
+        }
+        Ok(taken)
+    })
+}
+
+/// Whether it takes long to claim so many slots, to end claims of them, or to look at them.
 #[inline]
-pub fn claiming<T: Send>(py: Python<'_>, slots: usize, claim: impl FnOnce() -> T + Send) -> T {
-    if slots >= DETACHED_SLOTS { py.detach(claim) } else { claim() }
+pub fn is_long(slots: usize) -> bool {
+    slots >= DETACHED_SLOTS
+}
+
+/// Claims slots, ends claims of them, or looks at them, detached from the interpreter if that may take long.
+#[inline]
+pub fn claiming<T: Send>(py: Python<'_>, may_be_long: bool, claim: impl FnOnce() -> T + Send) -> T {
+    if may_be_long { py.detach(claim) } else { claim() }
 }
 
 /// Copies, detached from the interpreter if that is worth it.

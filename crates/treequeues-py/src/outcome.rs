@@ -16,6 +16,7 @@ use treequeues::{
 };
 
 use crate::errors;
+use crate::opened::claiming;
 
 /// Why a queue was not created.
 pub fn create_error(error: CreateError) -> PyErr {
@@ -163,7 +164,7 @@ pub fn borrow_error(
     match error {
         BorrowError::Empty => errors::empty(py),
         BorrowError::ShutDown(shutdown) => {
-            let left = queue.len().unwrap_or(0);
+            let left = claiming(py, queue.len_may_be_long(), || queue.len()).unwrap_or(0);
             let what = if shutdown.is_immediate() {
                 "what was left cannot be taken".to_owned()
             } else if wanted > 1 && left > 0 {

@@ -17,7 +17,7 @@ use crate::attach::attach_passed;
 use crate::errors;
 use crate::left_behind;
 use crate::loan::{ReadLoan, WriteLoan};
-use crate::opened::Opened;
+use crate::opened::{Opened, claiming};
 use crate::outcome;
 use crate::state::{State, StateCell};
 use crate::stats;
@@ -477,17 +477,23 @@ impl TreeQueue {
 
     /// How many items can be taken. In a queue of more than 1024 slots, those that are being written or read may be counted, too.
     fn qsize(&self, py: Python<'_>) -> PyResult<usize> {
-        self.opened(py)?.get().queue.len().map_err(outcome::attach_error)
+        let opened = self.opened(py)?;
+        let queue = &opened.get().queue;
+        claiming(py, queue.len_may_be_long(), || queue.len()).map_err(outcome::attach_error)
     }
 
     /// Whether no item can be taken.
     fn empty(&self, py: Python<'_>) -> PyResult<bool> {
-        self.opened(py)?.get().queue.is_empty().map_err(outcome::attach_error)
+        let opened = self.opened(py)?;
+        let queue = &opened.get().queue;
+        claiming(py, queue.borrow_may_be_long(), || queue.is_empty()).map_err(outcome::attach_error)
     }
 
     /// Whether no slot can be filled: each holds an item, or is being written or read.
     fn full(&self, py: Python<'_>) -> PyResult<bool> {
-        self.opened(py)?.get().queue.is_full().map_err(outcome::attach_error)
+        let opened = self.opened(py)?;
+        let queue = &opened.get().queue;
+        claiming(py, queue.reserve_may_be_long(), || queue.is_full()).map_err(outcome::attach_error)
     }
 
     /// Slots of the queue.

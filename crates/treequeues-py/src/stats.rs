@@ -6,12 +6,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use treequeues::{Counters, ParticipantStats, Queue};
 
-use crate::opened::claiming;
+use crate::opened::{claiming, is_long};
 use crate::outcome;
 
 /// One look at the queue.
 pub fn to_python<'py>(py: Python<'py>, queue: &Queue) -> PyResult<Bound<'py, PyAny>> {
-    let stats = claiming(py, queue.capacity(), || queue.stats()).map_err(outcome::attach_error)?;
+    let stats = claiming(py, is_long(queue.capacity()), || queue.stats()).map_err(outcome::attach_error)?;
     let classes = py.import("treequeues._stats")?;
     let item_nbytes = queue.schema().item_nbytes();
     let by_participant = stats

@@ -24,6 +24,9 @@
 //! E7. A waiter that was woken does not spin again: it sets the bit first (E2), and who is awake and has its bit set needs no mark.
 //! E8. The mark of a spinner that is killed or stopped is heeded for `MAX_MARK` at most. A wake-up that was left to it meanwhile is
 //!     made up for by the next one, or by the end of the sleep (E3).
+//! E9. A call whose long look came to less than it waits for need not look again while the word is the one that it set the bit in before
+//!     that look: nobody was woken since, so nothing has come that anybody was told of. It rests so for a bounded time (E3), and no longer
+//!     than until somebody dead is found.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -111,7 +114,7 @@ impl<'w> Wait<'w> {
     }
 
     /// Calls `interrupted` when a signal came, when a wake-up was in vain, and otherwise every 100 ms of the wait while any slot
-    /// of the queue is held, and every 500 ms while none is; also in the middle of a batch, every quarter of a million slots. The
+    /// of the queue is held, and every 500 ms while none is; also in the middle of a batch of millions. The call holds nothing then. The
     /// wait ends when it returns true.
     /// [`Queue::wake_all`](crate::Queue::wake_all) makes the waits of a queue call it now.
     pub fn or_until<'i>(self, interrupted: &'i mut dyn FnMut() -> bool) -> Wait<'i> {
@@ -332,9 +335,13 @@ pub(crate) struct Goal<Q, R, A, H, S, L, P> {
     pub(crate) before_sleep: S,
     /// After an attempt in vain: what to do until the next one. It is told whether a wake-up came before the attempt.
     pub(crate) next: L,
-    /// Takes what is waited for, if it is there.
+    /// Takes what is waited for, if it is there. It is told the word in which the bit was just set, but where it has to look in any case.
     pub(crate) attempt: P,
 }
+
+/// A word that a waiter has set the bit in: another one once anybody was woken (E9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen(u32);
 
 /// Sleeps for this time; false when a signal ended it.
 fn nap(time: Duration) -> bool {
@@ -365,14 +372,14 @@ pub(crate) fn wait_for<T, E>(
         impl Fn() -> bool,
         impl FnMut() -> Result<ControlFlow<()>, E>,
         impl FnMut(bool) -> Next,
-        impl FnMut(&mut Wait<'_>) -> Result<Option<T>, E>,
+        impl FnMut(&mut Wait<'_>, Option<Seen>) -> Result<Option<T>, E>,
     >,
 ) -> Result<Waited<T>, E> {
     let Goal { plenty, ready, available, is_held, mut before_sleep, mut next, mut attempt } = goal;
     let mark = patience.mark(event);
     let has_spun = mark.is_some();
     if let Some(mark) = mark {
-        let outcome = if patience.spin(&plenty, &ready) { attempt(wait) } else { Ok(None) };
+        let outcome = if patience.spin(&plenty, &ready) { attempt(wait, None) } else { Ok(None) };
         mark.clear();
         if let Some(outcome) = outcome.map(|got| got.map(Waited::Got)).transpose() {
             // E6. Nobody who may sleep: nobody whose wake-up was left to this call.
@@ -389,9 +396,10 @@ pub(crate) fn wait_for<T, E>(
     let mut was_woken = has_spun;
     let mut woken_in_vain = false;
     let mut asked = Instant::now();
+    let mut has_found_dead = false;
     let outcome = loop {
         let seen = event.set_waiters();
-        match attempt(wait) {
+        match attempt(wait, (!std::mem::take(&mut has_found_dead)).then_some(Seen(seen))) {
             Ok(Some(got)) => break Ok(Waited::Got(got)),
             Ok(None) => {}
             Err(error) => break Err(error),
@@ -403,7 +411,10 @@ pub(crate) fn wait_for<T, E>(
         match before_sleep() {
             Ok(ControlFlow::Continue(())) => {}
             // Something came back: attempt again.
-            Ok(ControlFlow::Break(())) => continue,
+            Ok(ControlFlow::Break(())) => {
+                has_found_dead = true;
+                continue;
+            }
             Err(error) => break Err(error),
         }
         let is_short = is_held() || event.is_left_to_a_spinner();

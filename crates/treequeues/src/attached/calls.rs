@@ -156,7 +156,7 @@ impl Attached {
             is_held: || self.ring().may_be_held(),
             before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |_| Next::Sleep,
-            attempt: |_: &mut Wait<'_>| self.try_reserve(),
+            attempt: |_: &mut Wait<'_>, _| self.try_reserve(),
         };
         match wait_for(self.not_full(), &self.producers, &mut wait, goal)? {
             Waited::Got(claim) => Ok(claim),
@@ -180,7 +180,7 @@ impl Attached {
             is_held: || self.ring().may_be_held(),
             before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |_| Next::Sleep,
-            attempt: |_: &mut Wait<'_>| self.try_borrow(drop_item),
+            attempt: |_: &mut Wait<'_>, _| self.try_borrow(drop_item),
         };
         match wait_for(self.not_empty(), &self.consumers, &mut wait, goal)? {
             Waited::Got(claim) => Ok(claim),
@@ -237,6 +237,10 @@ impl Attached {
 
     pub(crate) fn may_borrow(&self) -> bool {
         self.ring().may_borrow(&self.kept)
+    }
+
+    pub(crate) fn size_may_be_long(&self, long: usize) -> bool {
+        self.ring().size_may_be_long(long, &self.kept)
     }
 
     pub(crate) fn borrow_may_be_long(&self, long: usize) -> bool {

@@ -199,7 +199,7 @@ impl Attached {
             threads,
             producers: Patience::new(),
             consumers: Patience::new(),
-            kept: Kept::default(),
+            kept: Kept::of_a_process(),
             holes: LongLook::default(),
             slots_seen: LongLook::default(),
             held_in_drain: local::AtomicU64::new(0),

@@ -1,6 +1,6 @@
 //! Commits: of one item, and of several that are put as one, whoever is killed (`ring::publish`).
 
-use std::sync::PoisonError;
+use std::sync::{PoisonError, TryLockError};
 
 use super::Attached;
 use crate::clock::realtime_ns;
@@ -15,6 +15,11 @@ impl Attached {
         self.ring().commit(claim)?;
         self.has_put();
         Ok(())
+    }
+
+    /// Whether another thread of this process publishes a batch, which may take as long as it is large.
+    pub(crate) fn is_publishing(&self) -> bool {
+        matches!(self.publishing_turn.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// Commits several items, lowest ticket first. If this process is killed meanwhile, either all of them are in the queue after

@@ -9,10 +9,13 @@
 //! T4. Calls that claim from the same side take turns at it, for the few microseconds that it takes: else each would have a part of what
 //!     both want, and all would give back. A turn is a courtesy, not a lock. Nothing depends on it, and one that lasts too long, since
 //!     its holder was killed or stopped, is taken away.
+//! T5. Nobody is asked whether to go on while slots are held: signal handlers may run then, and wait. So a call that claims for long
+//!     gives all back, asks, and begins anew. It does so seldom: each time it may go on for longer.
 
 mod elsewhere;
-mod turn;
+pub(crate) mod turn;
 
+use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::ControlFlow;
@@ -22,7 +25,7 @@ use crate::attached::Attached;
 use crate::counters::Counter;
 use crate::error::{BorrowError, Corrupted, ReserveError};
 use crate::ring::{Claim, Ring};
-use crate::wait::{Goal, Next, Wait, Waited, wait_for};
+use crate::wait::{Goal, Next, Seen, Wait, Waited, wait_for};
 
 pub use elsewhere::Elsewhere;
 use turn::Turn;
@@ -35,8 +38,15 @@ const MAX_NAP: Duration = Duration::from_millis(5);
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
 /// Room for so many claims at first, where a call may be content with one of many.
 const FEW: usize = 16;
-/// Claims between two questions whether the call is to go on.
-const CLAIMS_BETWEEN_QUESTIONS: usize = 1 << 18;
+/// Slots of a batch up to which its attempts count how many are there, and do not first ask for a bound.
+const FEW_TO_COUNT: usize = 16;
+/// A claim that takes longer is given up, and begun anew (T5): more than a million slots. Each further one may take so many times as long.
+const FIRST_STINT: Duration = Duration::from_millis(if cfg!(test) { 2 } else { 100 });
+const STINTS_GROW: u32 = 4;
+/// Claims between two looks at the clock.
+const CLAIMS_A_LOOK: usize = 4096;
+/// A count that fell short stands for so many times as long as it took: a quarter of a percent of a processor.
+const RESTS_FOR_LOOKS: u32 = 400;
 
 /// How many slots a call wants.
 ///
@@ -106,52 +116,72 @@ impl BatchSize {
 }
 
 impl Attached {
-    /// Claims free slots if enough are there now. In the middle of very many it asks `interrupted`.
+    /// Claims free slots if enough are there now. A claim that takes long is begun anew unless `interrupted`, which is asked meanwhile
+    /// (T5).
     pub(crate) fn try_reserve_batch(
         &self,
         size: BatchSize,
         interrupted: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Vec<Claim>>, ReserveError> {
+        let mut at_most = FIRST_STINT;
+        loop {
+            let (claims, is_over) = self.try_claim_slots(size, at_most)?;
+            if !is_over {
+                return Ok(claims);
+            }
+            if interrupted() {
+                return Err(ReserveError::Interrupted);
+            }
+            at_most *= STINTS_GROW;
+        }
+    }
+
+    /// What one stint has claimed, and whether it was over before that was enough.
+    fn try_claim_slots(
+        &self,
+        size: BatchSize,
+        at_most: Duration,
+    ) -> Result<(Option<Vec<Claim>>, bool), ReserveError> {
         let _turn = Turn::take(&self.segment().control().batch_of_slots, self.holder(), size.min);
         if self.free_towards(size.min)? < size.min {
             // Only for what it has to say about a queue that is shut down.
             self.try_reserve_where(|_| false)?;
-            return Ok(None);
+            return Ok((None, false));
         }
+        let stint = Stint::new(at_most);
         let mut claims = size.room();
         while claims.len() < size.max {
-            let next = self.try_reserve_where(|slot| size.accepts(&claims, slot));
-            let ended = match next {
-                Ok(Some(claim)) => {
-                    claims.push(claim);
-                    if !is_time_to_ask(claims.len()) || !interrupted() {
-                        continue;
-                    }
-                    ReserveError::Interrupted
-                }
+            match self.try_reserve_where(|slot| size.accepts(&claims, slot)) {
+                Ok(Some(claim)) => claims.push(claim),
                 Ok(None) => break,
-                Err(error) => error,
-            };
-            self.abort_all(claims)?;
-            return Err(ended);
+                Err(error) => {
+                    self.abort_all(claims)?;
+                    return Err(error);
+                }
+            }
+            if stint.is_over(claims.len()) && claims.len() < size.max {
+                self.abort_all(claims)?;
+                return Ok((None, true));
+            }
         }
         if claims.len() < size.enough() {
             self.abort_all(claims)?;
-            return Ok(None);
+            return Ok((None, false));
         }
-        Ok(Some(claims))
+        Ok((Some(claims), false))
     }
 
     /// Claims the oldest items if enough are there now. Items that are over the limit of deaths go to `drop_item`, whose failure
-    /// is that of the call. In the middle of very many it asks `interrupted`.
+    /// is that of the call. `interrupted` is asked as by `try_reserve_batch`.
     pub(crate) fn try_borrow_batch(
         &self,
         size: BatchSize,
         interrupted: &mut dyn FnMut() -> bool,
         drop_item: impl Fn(Claim) -> Result<(), BorrowError>,
     ) -> Result<Option<Vec<Claim>>, BorrowError> {
+        let mut at_most = FIRST_STINT;
         loop {
-            match self.try_claim_items(size, interrupted)? {
+            match self.try_claim_items(size, at_most)? {
                 Claimed::Enough(claims) => {
                     for claim in &claims {
                         // None is over the limit.
@@ -160,6 +190,12 @@ impl Attached {
                     return Ok(Some(claims));
                 }
                 Claimed::TooFew => return Ok(None),
+                Claimed::TooLong => {
+                    if interrupted() {
+                        return Err(BorrowError::Interrupted);
+                    }
+                    at_most *= STINTS_GROW;
+                }
                 // Each round takes an item away, so there are no more rounds than items.
                 Claimed::ToDrop(claim) => {
                     self.count_delivery(&claim);
@@ -169,20 +205,16 @@ impl Attached {
         }
     }
 
-    fn try_claim_items(
-        &self,
-        size: BatchSize,
-        interrupted: &mut dyn FnMut() -> bool,
-    ) -> Result<Claimed, BorrowError> {
+    fn try_claim_items(&self, size: BatchSize, at_most: Duration) -> Result<Claimed, BorrowError> {
         let _turn = Turn::take(&self.segment().control().batch_of_items, self.holder(), size.min);
         if self.items_towards(size.min)? < size.min {
             self.refuse_if_drained(size.min)?;
             return Ok(Claimed::TooFew);
         }
+        let stint = Stint::new(at_most);
         let mut claims = size.room();
         while claims.len() < size.max {
-            let next = self.try_borrow_where(|slot| size.accepts(&claims, slot));
-            let ended = match next {
+            match self.try_borrow_where(|slot| size.accepts(&claims, slot)) {
                 Ok(Some(claim)) if self.is_over_limit(&claim) => {
                     // A hook may wait: nothing but this item is held meanwhile (T1).
                     if let Err(error) = self.put_back_all(claims) {
@@ -191,18 +223,17 @@ impl Attached {
                     }
                     return Ok(Claimed::ToDrop(claim));
                 }
-                Ok(Some(claim)) => {
-                    claims.push(claim);
-                    if !is_time_to_ask(claims.len()) || !interrupted() {
-                        continue;
-                    }
-                    BorrowError::Interrupted
-                }
+                Ok(Some(claim)) => claims.push(claim),
                 Ok(None) => break,
-                Err(error) => error,
-            };
-            self.put_back_all(claims)?;
-            return Err(ended);
+                Err(error) => {
+                    self.put_back_all(claims)?;
+                    return Err(error);
+                }
+            }
+            if stint.is_over(claims.len()) && claims.len() < size.max {
+                self.put_back_all(claims)?;
+                return Ok(Claimed::TooLong);
+            }
         }
         if claims.len() < size.enough() {
             self.put_back_all(claims)?;
@@ -261,7 +292,8 @@ impl Attached {
         let waiting = self.waiting_for_room(&wait);
         // For the pace alone: damage is reported by the attempt that comes next.
         let free = || self.free_towards(size.min).unwrap_or(0);
-        let mut pace = Pace::new(size.min, free());
+        let rest = Rest::new();
+        let mut pace = Pace::new(size.min, (size.min <= CLAIMS_A_LOOK).then(free));
         let goal = Goal {
             plenty: || self.ring().may_reserve_many(size.min) || self.is_shut_down(),
             ready: || self.ring().may_reserve_many(size.min) || self.is_shut_down(),
@@ -271,8 +303,13 @@ impl Attached {
                 ControlFlow::Continue(()) => has_hope(),
                 again => Ok(again),
             },
-            next: |was_woken| pace.next(was_woken, free(), self.ring()),
-            attempt: |wait: &mut Wait<'_>| self.try_reserve_batch(size, &mut || wait.is_interrupted()),
+            next: |was_woken| pace.next(was_woken, rest.count().unwrap_or_else(free), self.ring()),
+            attempt: |wait: &mut Wait<'_>, seen| {
+                if rest.is_for(self, size, seen, || self.free_towards(size.min))? {
+                    return Ok(None);
+                }
+                self.try_reserve_batch(size, &mut || wait.is_interrupted())
+            },
         };
         match wait_for(self.not_full(), self.producers(), &mut wait, goal)? {
             Waited::Got(claims) => Ok(claims),
@@ -292,15 +329,19 @@ impl Attached {
         let waiting = self.waiting_for_items(&wait);
         // As for `free` above.
         let items = || self.items_towards(size.min).unwrap_or(0);
-        let mut pace = Pace::new(size.min, items());
+        let rest = Rest::new();
+        let mut pace = Pace::new(size.min, (size.min <= CLAIMS_A_LOOK).then(items));
         let goal = Goal {
             plenty: || self.may_borrow_many(size.min) || self.is_shut_down(),
             ready: || self.may_borrow_many(size.min) || self.is_shut_down(),
             available: || self.any_item(),
             is_held: || self.ring().may_be_held(),
             before_sleep: || Ok(waiting.sweep_before_sleep()?),
-            next: |was_woken| pace.next(was_woken, items(), self.ring()),
-            attempt: |wait: &mut Wait<'_>| {
+            next: |was_woken| pace.next(was_woken, rest.count().unwrap_or_else(items), self.ring()),
+            attempt: |wait: &mut Wait<'_>, seen| {
+                if rest.is_for(self, size, seen, || self.items_towards(size.min))? {
+                    return Ok(None);
+                }
                 self.try_borrow_batch(size, &mut || wait.is_interrupted(), drop_item)
             },
         };
@@ -311,9 +352,9 @@ impl Attached {
         }
     }
 
-    /// How many slots are free, at most `wanted`. Of more than a few, what is fewer than that may be too many.
+    /// How many slots are free, at most `wanted`. If that is more than a few, a number below it is an upper bound.
     fn free_towards(&self, wanted: usize) -> Result<usize, Corrupted> {
-        if FEW < wanted {
+        if FEW_TO_COUNT < wanted {
             let at_most = self.ring().free_at_most();
             if at_most < wanted {
                 return Ok(at_most);
@@ -324,7 +365,7 @@ impl Attached {
 
     /// The same of items.
     fn items_towards(&self, wanted: usize) -> Result<usize, Corrupted> {
-        if FEW < wanted
+        if FEW_TO_COUNT < wanted
             && let Some(at_most) = self.items_at_most()?
             && at_most < wanted
         {
@@ -353,24 +394,75 @@ impl Attached {
     }
 }
 
-/// Whether a call that has claimed so many asks if it is to go on: every 20 ms or so.
-fn is_time_to_ask(claims: usize) -> bool {
-    claims.is_multiple_of(CLAIMS_BETWEEN_QUESTIONS)
+/// How long a call claims in one go (T5).
+struct Stint {
+    began: Instant,
+    at_most: Duration,
+}
+
+impl Stint {
+    fn new(at_most: Duration) -> Self {
+        Self { began: Instant::now(), at_most }
+    }
+
+    /// Asked after each claim.
+    fn is_over(&self, claims: usize) -> bool {
+        claims.is_multiple_of(CLAIMS_A_LOOK) && self.began.elapsed() >= self.at_most
+    }
 }
 
 /// What one round of a borrow came to.
 enum Claimed {
     Enough(Vec<Claim>),
     TooFew,
+    /// More than a stint can claim.
+    TooLong,
     /// An item over the limit of deaths, and nothing else: what was claimed before it was put back.
     ToDrop(Claim),
+}
+
+/// What a wait for many slots has counted, so that it does not count them again before anything has changed (`wait` E9).
+struct Rest {
+    /// The last count, if it fell short.
+    count: Cell<Option<usize>>,
+    /// The word that it was made in, and until when it stands.
+    stands: Cell<Option<(Seen, Instant)>>,
+}
+
+impl Rest {
+    fn new() -> Self {
+        Self { count: Cell::new(None), stands: Cell::new(None) }
+    }
+
+    fn count(&self) -> Option<usize> {
+        self.count.get()
+    }
+
+    /// Whether there is nothing to attempt: too few were there at the last count, which still stands, or are there now.
+    fn is_for(
+        &self,
+        attached: &Attached,
+        size: BatchSize,
+        seen: Option<Seen>,
+        count: impl Fn() -> Result<usize, Corrupted>,
+    ) -> Result<bool, Corrupted> {
+        let began = Instant::now();
+        if self.stands.get().is_some_and(|(word, until)| Some(word) == seen && began < until) {
+            return Ok(true);
+        }
+        let found = Some(count()?).filter(|count| *count < size.min && !attached.is_shut_down());
+        self.count.set(found);
+        let until = began + RESTS_FOR_LOOKS * began.elapsed();
+        self.stands.set(found.and(seen).map(|seen| (seen, until)));
+        Ok(found.is_some())
+    }
 }
 
 /// How fast the slots that a call waits for become ready, guessed from what it sees between its attempts.
 pub(crate) struct Pace {
     wanted: usize,
     /// What was there at the last look, and when that was.
-    count: usize,
+    count: Option<usize>,
     looked: Instant,
     /// What was there when a wake-up was last passed on, and the ring's movements. Two batches that cannot use what is there
     /// would wake each other for ever; so who is woken for the same again naps, and others are found (`wait` E2).
@@ -380,7 +472,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    pub(crate) fn new(wanted: usize, count: usize) -> Self {
+    pub(crate) fn new(wanted: usize, count: Option<usize>) -> Self {
         Self { wanted, count, looked: Instant::now(), passed_on_at: None, pause: FIRST_PAUSE }
     }
 
@@ -392,8 +484,9 @@ impl Pace {
             self.passed_on_at = now;
             return Next::PassOn(again.then_some(MAX_NAP));
         }
-        let (arrived, passed) = (count.saturating_sub(self.count), self.looked.elapsed());
-        (self.count, self.looked) = (count, Instant::now());
+        let arrived = count.saturating_sub(self.count.replace(count).unwrap_or(count));
+        let passed = self.looked.elapsed();
+        self.looked = Instant::now();
         match self.wanted.saturating_sub(count) {
             // They are there, but some were taken by others, who may be in the same case (T3).
             0 => {

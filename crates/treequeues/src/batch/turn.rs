@@ -6,22 +6,22 @@ use crate::sync::{AtomicU64, Backoff, Ordering};
 /// between them double, up to some two microseconds: together a few times what such a batch takes to claim.
 const LOOKS: usize = 10;
 const SLOTS_A_LOOK: usize = 16;
-/// The most looks at those of different calls: enough for dozens of them to be before this one.
+/// The most looks at those of different calls, or as many as at one: enough for dozens of them to be before this one.
 const MAX_LOOKS: usize = 200;
 
 /// A call's turn to claim a batch. It ends when this is dropped.
-pub(super) struct Turn<'s> {
+pub(crate) struct Turn<'s> {
     word: &'s AtomicU64,
     me: u64,
 }
 
 impl<'s> Turn<'s> {
     /// Waits while others have their turns, but for none of them long: as long as a batch of so many slots may take.
-    pub(super) fn take(word: &'s AtomicU64, me: u64, slots: usize) -> Self {
+    pub(crate) fn take(word: &'s AtomicU64, me: u64, slots: usize) -> Self {
         let mut backoff = Backoff::new();
         let looks = LOOKS + slots / SLOTS_A_LOOK;
         let (mut last, mut looks_left) = (0, looks);
-        for _ in 0..MAX_LOOKS {
+        for _ in 0..looks.max(MAX_LOOKS) {
             // Relaxed, and below: what is claimed is safe without any turn.
             let holder = word.load(Ordering::Relaxed);
             if holder == 0 && word.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed).is_ok() {

@@ -18,7 +18,8 @@ impl Queue {
         self.try_reserve_batch_or_until(size, &mut || false)
     }
 
-    /// The same, but it asks `interrupted` every quarter of a million slots, and gives them back when that returns true.
+    /// The same, but a claim that takes long, of millions of slots, ends early when `interrupted` returns true. It is asked after a
+    /// tenth of a second, then after four times as long, and so on, while the call holds nothing: it gives all back and begins anew.
     ///
     /// # Errors
     /// As `reserve_batch_with`.
@@ -89,7 +90,7 @@ impl Queue {
         self.try_borrow_batch_or_until(size, &mut || false)
     }
 
-    /// The same, but it asks `interrupted` every quarter of a million items, and puts them back when that returns true.
+    /// The same, but a claim that takes long ends early when `interrupted` returns true: as `try_reserve_batch_or_until`.
     ///
     /// # Errors
     /// As `borrow_batch_with`.

@@ -236,7 +236,7 @@ impl Queue {
     /// # Errors
     /// If the segment is damaged.
     pub fn is_full(&self) -> Result<bool, AttachError> {
-        Ok(self.attached()?.ring().count_free(1)? == 0)
+        Ok(!self.attached()?.ring().has_free()?)
     }
 
     /// Whether a call that reserves a slot now may have to pass thousands of others: a caller with a lock that others wait for
@@ -252,6 +252,19 @@ impl Queue {
     pub fn borrow_may_be_long(&self) -> bool {
         self.capacity() > LONG_WALK
             && self.attached().is_ok_and(|attached| attached.borrow_may_be_long(LONG_WALK))
+    }
+
+    /// The same of `len`.
+    #[inline]
+    pub fn len_may_be_long(&self) -> bool {
+        self.capacity() > LONG_WALK
+            && self.attached().is_ok_and(|attached| attached.size_may_be_long(LONG_WALK))
+    }
+
+    /// The same of a batch's commit: another thread of this process may be committing one, and they do so one after the other.
+    #[inline]
+    pub fn commit_may_be_long(&self) -> bool {
+        self.attached().is_ok_and(|attached| attached.is_publishing())
     }
 
     /// What is in the queue now, slot by slot counted.

@@ -5,15 +5,20 @@ use std::time::{Duration, Instant};
 
 use super::size::kept_for;
 use super::{Position, Ring};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, local};
 
 /// So many slots are looked at each time: nobody has to know about them.
 const FEW: u64 = 64;
 
-/// That this process has found none FREE beyond the lap from the tail on: the count of R8 then, and when that is to be forgotten: a
-/// participant that is stopped between freeing a slot and counting that would keep the slot from this process. Never shared with others.
+/// What this process knows of FREE slots. Never shared with others.
 #[derive(Debug, Default)]
-pub(crate) struct NoneFree(Mutex<Option<(u64, Instant)>>);
+pub(crate) struct KnownFree {
+    /// That none was FREE beyond the lap from the tail on: the count of R8 then, and when that is to be forgotten: a participant that is
+    /// stopped between freeing a slot and counting that would keep the slot from this process.
+    none: Mutex<Option<(u64, Instant)>>,
+    /// A slot that was FREE when it was counted last.
+    pub(super) seen: local::AtomicU64,
+}
 
 /// Where a look for a FREE slot ends.
 #[derive(Clone, Copy)]
@@ -24,15 +29,15 @@ pub(super) struct FreeEnd {
     far_since: Option<Instant>,
 }
 
-impl NoneFree {
-    fn is_known(&self, frees: u64) -> bool {
-        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+impl KnownFree {
+    fn has_none(&self, frees: u64) -> bool {
+        let known = *self.none.lock().unwrap_or_else(PoisonError::into_inner);
         known.is_some_and(|(count, until)| count == frees && Instant::now() < until)
     }
 
-    fn remember(&self, frees: u64, took: Duration) {
+    fn remember_none(&self, frees: u64, took: Duration) {
         let until = Instant::now() + kept_for(took);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((frees, until));
+        *self.none.lock().unwrap_or_else(PoisonError::into_inner) = Some((frees, until));
     }
 }
 
@@ -66,17 +71,17 @@ impl Ring<'_> {
         if far <= near.saturating_add(FEW) {
             return FreeEnd { ticket: head.ticket.wrapping_add(near.max(far)), far_since: None };
         }
-        let is_known = self.none_free.is_known(frees);
+        let has_none = self.known_free.has_none(frees);
         FreeEnd {
-            ticket: head.ticket.wrapping_add(if is_known { near } else { far }),
-            far_since: (!is_known).then(Instant::now),
+            ticket: head.ticket.wrapping_add(if has_none { near } else { far }),
+            far_since: (!has_none).then(Instant::now),
         }
     }
 
     /// A look that began with this count has found no slot free up to its end.
     pub(super) fn none_is_free(&self, frees: u64, end: FreeEnd) {
         if let Some(began) = end.far_since {
-            self.none_free.remember(frees, began.elapsed());
+            self.known_free.remember_none(frees, began.elapsed());
         }
     }
 }

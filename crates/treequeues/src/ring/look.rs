@@ -9,6 +9,8 @@ use crate::word::Phase;
 
 /// How far a busy loop looks past slots that are held.
 const LOOK_AHEAD: usize = 8;
+/// In place of a slot that a drain waits for: there is none, and no item.
+const DRAINED: u64 = u64::MAX;
 /// Counts beyond which the last one is believed although items came back meanwhile.
 const PATIENT_COUNTS: u32 = 16;
 /// The most slots that a waiter looks at before each sleep: some microseconds.
@@ -89,7 +91,7 @@ impl Ring<'_> {
     }
 
     #[cold]
-    fn is_far_behind_the_gap(&self, tail: Position, long: usize) -> bool {
+    pub(super) fn is_far_behind_the_gap(&self, tail: Position, long: usize) -> bool {
         self.control.gap.ticket.load(Ordering::Relaxed).wrapping_sub(tail.ticket) as i64 > long as i64
     }
 
@@ -112,6 +114,7 @@ impl Ring<'_> {
 
     /// How many slots are FREE, at most `enough`: from the head on, and as far as they may lie (R7).
     pub(crate) fn count_free(&self, enough: usize) -> Result<usize, Corrupted> {
+        debug_assert!(enough > 0, "what finds none of none would be remembered");
         let frees = self.frees();
         let head = self.head();
         let end = self.end_of_free(head, frees);
@@ -120,7 +123,10 @@ impl Ring<'_> {
             if count == enough || at.ticket == end.ticket {
                 break;
             }
-            count += usize::from(phase_of(at.slot, self.word(at.slot))? == Phase::Free);
+            if phase_of(at.slot, self.word(at.slot))? == Phase::Free {
+                count += 1;
+                self.known_free.seen.store(at.slot as u64, Ordering::Relaxed);
+            }
         }
         if count == 0 {
             self.none_is_free(frees, end);
@@ -130,7 +136,17 @@ impl Ring<'_> {
 
     /// Whether any slot is FREE; damage is for an attempt to report.
     pub(crate) fn any_free(&self) -> bool {
-        self.count_free(1).is_ok_and(|count| count > 0)
+        self.has_free().is_ok_and(|has_free| has_free)
+    }
+
+    /// The same. The first look is at the slot that this process last found so: from the head on it may lie behind all others.
+    pub(crate) fn has_free(&self) -> Result<bool, Corrupted> {
+        // Relaxed, and below: any slot will do.
+        let last = (self.known_free.seen.load(Ordering::Relaxed) as usize).min(self.slots.len() - 1);
+        if self.word(last).phase() == Some(Phase::Free) {
+            return Ok(true);
+        }
+        Ok(self.count_free(1)? > 0)
     }
 
     /// How many items there are, at most `enough`: those that are RETURNED, and from the tail on up to the first slot that the ring
@@ -176,29 +192,38 @@ impl Ring<'_> {
     /// How many items are left, once the queue is shut down and no more can come; `None` while some still can. Held slots
     /// that `is_own` says the caller holds itself do not count: it would wait for its own.
     ///
-    /// One look at each slot, but the first at the slot that `held` names: the one that was held when this process last asked. So who
-    /// waits for a hold to end does not look at all slots each time.
+    /// One look at each slot, but the first at the slot that `held` names: the one that was held when this process last asked. So a call
+    /// that waits for a hold to end does not look at all slots each time, and none does once nothing at all was left.
     pub(crate) fn left_to_drain(
         &self,
         is_own: impl Fn(&Slot) -> bool,
         held: &local::AtomicU64,
     ) -> Result<Option<usize>, Corrupted> {
+        // Relaxed, and below: where the look begins makes no difference to what it finds.
+        let first = held.load(Ordering::Relaxed);
+        if first == DRAINED {
+            return Ok(Some(0));
+        }
+
         // SeqCst: pairs with the compare-and-swap of a reserve and its look at the flag after it: this look sees the slot,
         // or that reserve sees the flag.
         fence(Ordering::SeqCst);
-        let mut left = 0;
-        // Relaxed, and below: where the look begins makes no difference to what it finds.
-        let first = held.load(Ordering::Relaxed) as usize;
+        let (mut left, mut are_own) = (0, false);
+        let first = first as usize;
         for index in (first..self.slots.len()).chain(0..first) {
             let word = self.word(index);
             match phase_of(index, word)? {
                 Phase::Ready | Phase::Returned => left += 1,
-                Phase::Writing | Phase::Late | Phase::Reading if !is_own(&self.slots[index]) => {
+                Phase::Writing | Phase::Late | Phase::Reading if is_own(&self.slots[index]) => are_own = true,
+                Phase::Writing | Phase::Late | Phase::Reading => {
                     held.store(index as u64, Ordering::Relaxed);
                     return Ok(None);
                 }
-                _ => {}
+                Phase::Free | Phase::Lingering => {}
             }
+        }
+        if left == 0 && !are_own {
+            held.store(DRAINED, Ordering::Relaxed);
         }
         Ok(Some(left))
     }

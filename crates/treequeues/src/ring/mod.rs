@@ -40,8 +40,9 @@
 //! Orderings. O1: a slot's rows and metadata are published by the Release half of the compare-and-swap that leaves a
 //! phase, and seen through the Acquire half of the load or compare-and-swap that finds it. O2: compare-and-swaps that
 //! make a slot available are SeqCst, as is the load of the waiters bit that follows (`wait`); a sleeper has a SeqCst fence
-//! between setting the bit and its last look. So either the waker sees the bit, or the sleeper sees the slot. O3: a cursor is
-//! moved with Release and read with Acquire, so that every ticket before it is seen as used up: a word that says otherwise is
+//! between setting the bit and its last look. So either the waker sees the bit, or the sleeper sees the slot. The same holds for
+//! what tells that look where to end, or that a list still stands: the cursors, the root's version, the gap's count. O3: a cursor
+//! is moved with Release and read with Acquire, so that every ticket before it is seen as used up: a word that says otherwise is
 //! damage.
 
 mod borrow;
@@ -61,7 +62,7 @@ use crate::error::{Corrupted, Damage};
 use crate::format::{Control, Slot, words_below_root};
 use crate::sync::{AtomicU64, Backoff, Ordering};
 use crate::word::{Owner, Phase, Word};
-pub(crate) use free::NoneFree;
+pub(crate) use free::KnownFree;
 pub(crate) use returned::Kept;
 pub(crate) use size::{Holes, LongLook};
 
@@ -138,7 +139,7 @@ pub(crate) struct Ring<'s> {
     /// The words of the tree below its root, the last level first.
     tree: &'s [AtomicU64],
     /// What this process knows (R8).
-    none_free: Arc<NoneFree>,
+    known_free: Arc<KnownFree>,
     far_behind: u64,
 }
 
@@ -153,10 +154,10 @@ impl<'s> Ring<'s> {
         control: &'s Control,
         slots: &'s [Slot],
         tree: &'s [AtomicU64],
-        none_free: Arc<NoneFree>,
+        known_free: Arc<KnownFree>,
     ) -> Self {
         debug_assert!(!slots.is_empty() && tree.len() == words_below_root(slots.len()));
-        Self { control, slots, tree, none_free, far_behind: FAR_BEHIND }
+        Self { control, slots, tree, known_free, far_behind: FAR_BEHIND }
     }
 
     /// The same that passes what is so many tickets behind.
@@ -303,8 +304,8 @@ impl<'s> Ring<'s> {
         if from == to {
             return from;
         }
-        // Release: O3. Failure means that somebody else advanced it.
-        match cursor.compare_exchange(from, to, Ordering::Release, Ordering::Relaxed) {
+        // SeqCst: O2, O3. Failure means that somebody else advanced it; Acquire, since what the caller does then is as if it had.
+        match cursor.compare_exchange(from, to, Ordering::SeqCst, Ordering::Acquire) {
             Ok(_) => to,
             Err(further) => further,
         }

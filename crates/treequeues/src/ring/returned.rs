@@ -13,7 +13,7 @@ use crate::word::{Owner, Phase, Word};
 /// Looks for the RETURNED item with the lowest ticket, beyond which a borrow takes the lowest that it found although others gave
 /// items back meanwhile: somebody who gives back thousands would keep it from ever having any.
 const PATIENT_LOOKS: u32 = 16;
-/// The most tickets that a process keeps: 8 MiB. Who has taken them looks for the next ones.
+/// The most tickets that a process keeps: 8 MiB, and twice that while it looks. Once they are taken, it looks for the next ones.
 const MAX_KEPT: usize = 1 << 20;
 
 /// What this process found RETURNED, for all its threads. Never shared with others.
@@ -21,14 +21,16 @@ const MAX_KEPT: usize = 1 << 20;
 pub(crate) struct Kept(Mutex<List>);
 
 /// The tickets that a look found, while they are worth anything.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct List {
+    /// The most tickets that it keeps.
+    most: usize,
     /// The root's version that the look began with, and when the list is to be dropped: a participant that is stopped between
     /// returning an item and moving that version (T2) would keep it from this process. `None` for no list.
     of: Option<(u32, Instant)>,
     /// Highest first.
     tickets: Vec<u64>,
-    /// Items found beyond `MAX_KEPT`.
+    /// Items found beyond those: with higher tickets.
     others: usize,
 }
 
@@ -49,7 +51,27 @@ pub(super) struct Census<'k> {
     pub(super) is_fresh: bool,
 }
 
+impl Default for List {
+    fn default() -> Self {
+        Self { most: MAX_KEPT, of: None, tickets: Vec::new(), others: 0 }
+    }
+}
+
 impl Kept {
+    /// One that keeps no more tickets than so many.
+    #[cfg(test)]
+    pub(crate) fn of_at_most(most: usize) -> Self {
+        Self(Mutex::new(List { most, ..List::default() }))
+    }
+
+    /// As every process has one; in tests it keeps so few that others are left.
+    pub(crate) fn of_a_process() -> Self {
+        #[cfg(test)]
+        return Self::of_at_most(8);
+        #[cfg(not(test))]
+        Self::default()
+    }
+
     /// Drops the list, as whoever starts over must: the next look is a fresh one.
     #[cold]
     pub(super) fn forget(&self) {
@@ -73,8 +95,11 @@ impl Kept {
 }
 
 impl List {
+    /// Whether it says below this root which item comes first, or that there is none.
     fn holds(&self, root: Bits) -> bool {
-        self.of.is_some_and(|(version, until)| version == root.version() && Instant::now() < until)
+        // Others may have taken all that it kept, and then one that it did not keep is the first.
+        (!self.tickets.is_empty() || self.others == 0)
+            && self.of.is_some_and(|(version, until)| version == root.version() && Instant::now() < until)
     }
 
     fn forget(&mut self) {
@@ -85,16 +110,16 @@ impl List {
 
     fn push(&mut self, ticket: u64) {
         self.tickets.push(ticket);
-        if self.tickets.len() == 2 * MAX_KEPT {
+        if self.tickets.len() >= 2 * self.most {
             self.keep_the_lowest();
         }
     }
 
     fn keep_the_lowest(&mut self) {
-        if self.tickets.len() > MAX_KEPT {
-            self.tickets.select_nth_unstable(MAX_KEPT - 1);
-            self.others += self.tickets.len() - MAX_KEPT;
-            self.tickets.truncate(MAX_KEPT);
+        if self.tickets.len() > self.most {
+            self.tickets.select_nth_unstable(self.most - 1);
+            self.others += self.tickets.len() - self.most;
+            self.tickets.truncate(self.most);
         }
     }
 
@@ -108,7 +133,7 @@ impl Census<'_> {
         self.list.as_ref().map_or(0, |list| list.tickets.len() + list.others)
     }
 
-    /// Whether a RETURNED item is among them; those beyond `MAX_KEPT` are taken for it.
+    /// Whether a RETURNED item is among them; those that are not kept are taken for it.
     pub(super) fn has(&self, ticket: u64) -> bool {
         self.list.as_ref().is_some_and(|list| list.others > 0 || list.has(ticket))
     }
@@ -185,16 +210,17 @@ impl Ring<'_> {
             return Ok(Census { list: None, is_fresh: true });
         }
         let mut list = kept.lock();
-        let is_fresh = !list.holds(root);
-        if is_fresh {
-            self.look_for_returned(root, &mut list)?;
-        } else {
+        if list.holds(root) {
             // Others may have taken some since: what is counted begins with one that is there.
             while let Some(&ticket) = list.tickets.last()
                 && self.returned_in_slot_of(ticket)?.is_none()
             {
                 list.tickets.pop();
             }
+        }
+        let is_fresh = !list.holds(root);
+        if is_fresh {
+            self.look_for_returned(root, &mut list)?;
         }
         Ok(Census { list: Some(list), is_fresh })
     }
@@ -234,6 +260,8 @@ impl Ring<'_> {
             Ok(())
         })?;
         list.keep_the_lowest();
+        let most = list.most;
+        list.tickets.shrink_to(most);
         list.tickets.sort_unstable_by(|one, other| other.cmp(one));
         let now = Instant::now();
         list.of = Some((root.version(), now + kept_for(now - began)));

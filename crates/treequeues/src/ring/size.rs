@@ -115,11 +115,13 @@ impl Ring<'_> {
         Ok((in_order as usize).saturating_sub(not_items) + returned)
     }
 
-    /// No fewer than the items that there are, told by the cursors and what is RETURNED; `None` if something moved meanwhile.
+    /// No fewer than the items that there are, told by the cursors and what is RETURNED; `None` if something moved meanwhile, or the head is far
+    /// behind.
     pub(crate) fn items_at_most(&self, kept: &Kept) -> Result<Option<usize>, Corrupted> {
         let root = self.root();
         let returned = self.census(root, kept)?.len();
-        // The tail first. Behind the head only the slots' words count: they are what a sleeper's last look rests on (O2).
+        // The tail first: what is put and taken between the two looks makes the bound larger, not smaller. Beyond the head only the
+        // slots' words count, which a sleeper's last look may rest on (O2).
         let tail = self.tail();
         let Some(end) = self.first_not_used_up()? else { return Ok(None) };
         let in_order = end.ticket.wrapping_sub(tail.ticket).min(self.slots.len() as u64) as usize;
@@ -132,6 +134,12 @@ impl Ring<'_> {
         let frees = self.frees();
         let head = self.head();
         self.end_of_free(head, frees).ticket.wrapping_sub(head.ticket) as usize
+    }
+
+    /// Whether a count of the items may have to look at more than so many slots.
+    pub(crate) fn size_may_be_long(&self, long: usize, kept: &Kept) -> bool {
+        let root = self.root();
+        (root.has_any() && !kept.is_of(root)) || self.is_far_behind_the_gap(self.tail(), long)
     }
 
     /// The head, past what is used up: whoever uses up a ticket moves it afterwards, and may have died before. `None` if that is far.

@@ -114,7 +114,7 @@ impl<'s> Ring<'s> {
     /// After a slot became RETURNED (T2).
     #[cold]
     pub(super) fn raise_again(&self) {
-        // SeqCst: as in `raise`.
+        // SeqCst: O2. A sleeper's last look may rest on a list, which stands while this version does.
         self.control.returned.fetch_add(VERSION_STEP, Ordering::SeqCst);
     }
 

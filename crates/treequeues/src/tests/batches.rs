@@ -1,10 +1,13 @@
 //! What a batch takes, in which order, and what it leaves.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 use std::time::Duration;
 
 use super::bytes::{WATCHDOG, drain, get, local, put, runs, schema, values};
 use crate::batch::Pace;
+use crate::batch::turn::Turn;
+use crate::sync::{AtomicU64, abandon_after, accesses_of};
 use crate::wait::{Next, Wait};
 use crate::{BatchSize, BorrowError, Queue, ReadBatch, ReserveError};
 
@@ -284,7 +287,7 @@ fn a_wake_up_that_a_batch_cannot_use_is_passed_on_however_often_it_comes() {
     let queue = local(4);
     put(&queue, 1);
     let ring = queue.attached().expect("this process").ring();
-    let mut pace = Pace::new(2, 1);
+    let mut pace = Pace::new(2, Some(1));
     assert!(matches!(pace.next(true, 1, ring), Next::PassOn(None)));
     // For the same again: whoever wakes should find another sleeper.
     assert!(matches!(pace.next(true, 1, ring), Next::PassOn(Some(_))));
@@ -362,30 +365,71 @@ fn a_batch_killed_at_each_access_loses_nothing() {
     );
 }
 
+/// A claim of so many takes more than one stint of the tests.
+const VERY_MANY: u64 = 1 << 18;
+
 #[test]
-fn a_batch_of_very_many_asks_whether_it_is_to_go_on_and_gives_all_back() {
-    const MANY: u64 = (1 << 18) + 10;
-    let queue = local(MANY);
-    let all = BatchSize::exactly(MANY as usize);
-    let reserved = queue.try_reserve_batch_or_until(all, &mut || true);
+fn a_batch_that_takes_long_asks_whether_it_is_to_go_on_and_holds_nothing_meanwhile() {
+    let queue = local(VERY_MANY);
+    let all = BatchSize::exactly(VERY_MANY as usize);
+    let is_free = || (queue.snapshot().expect("sound").free == VERY_MANY as usize).then_some(true);
+    let reserved = queue.try_reserve_batch_or_until(all, &mut || is_free().expect("nothing is held"));
     assert!(matches!(reserved, Err(ReserveError::Interrupted)));
     let mut interrupted = || true;
     let reserved = queue.reserve_batch_with(all, Wait::forever().or_until(&mut interrupted));
     assert!(matches!(reserved, Err(ReserveError::Interrupted)));
+    // Each time it may take longer, and in the end it is done.
     let mut asked = 0;
     let batch = queue.try_reserve_batch_or_until(all, &mut || {
         asked += 1;
-        false
+        !is_free().expect("nothing is held")
     });
     batch.expect("all are free").commit().expect("sound");
-    assert_eq!(asked, 1);
-    let borrowed = queue.try_borrow_batch_or_until(all, &mut || true);
+    assert!((1..20).contains(&asked), "{asked}");
+    let is_there = || (queue.len().expect("sound") == VERY_MANY as usize).then_some(true);
+    let borrowed = queue.try_borrow_batch_or_until(all, &mut || is_there().expect("nothing is held"));
     assert!(matches!(borrowed, Err(BorrowError::Interrupted)));
     let borrowed = queue.borrow_batch_with(all, Wait::forever().or_until(&mut interrupted));
     assert!(matches!(borrowed, Err(BorrowError::Interrupted)));
     let batch = queue.try_borrow_batch(all).expect("all are there");
-    let tickets: Vec<u64> = batch.infos().map(|info| info.ticket).collect();
-    assert!(tickets.is_sorted() && tickets.len() == MANY as usize);
+    assert!(batch.infos().map(|info| info.ticket).is_sorted() && batch.len() == VERY_MANY as usize);
     assert!(batch.infos().all(|info| info.delivery_count == 1));
     batch.release().expect("sound");
+}
+
+#[test]
+fn a_turn_at_a_large_batch_is_waited_for_as_long_as_that_may_take() {
+    const SLOTS: usize = 10_000;
+    let word = AtomicU64::new(1);
+    let is_taken_within = |looks| abandon_after(looks, || drop(Turn::take(&word, 2, SLOTS))).is_some();
+    assert!(!is_taken_within(SLOTS as u32 / 16));
+    assert!(is_taken_within(SLOTS as u32), "its holder may be dead");
+}
+
+#[test]
+fn a_batch_that_nobody_wakes_does_not_count_again_what_it_has_counted() {
+    const ITEMS: u64 = 300_000;
+    let queue = local(ITEMS + 2);
+    // A hole among the items, so that a count has to look at all of them.
+    put(&queue, 0);
+    queue.try_reserve().expect("free").abort().expect("sound");
+    (1..ITEMS).for_each(|_| put(&queue, 0));
+    let wanted = BatchSize::exactly(ITEMS as usize + 1);
+    let loads = |operation: &dyn Fn()| accesses_of(operation).1.loads;
+    let one_count =
+        loads(&|| assert_eq!(queue.attachment().count_items(ITEMS as usize + 1), Ok(ITEMS as usize)));
+    let wait = || Wait::at_most(Duration::from_millis(750));
+    let waited =
+        loads(&|| assert!(matches!(queue.borrow_batch_with(wanted, wait()), Err(BorrowError::Empty))));
+    // In advance, in the spin, with the bit set, and after a wake-up that it passes on.
+    assert!(waited < 5 * one_count, "{waited} loads, {one_count} for a count");
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let batch = queue.borrow_batch_with(wanted, Wait::at_most(WATCHDOG)).expect("it is woken");
+            batch.release().expect("sound");
+        });
+        thread::sleep(Duration::from_millis(20));
+        put(&queue, 1);
+        waiter.join().expect("no panic");
+    });
 }

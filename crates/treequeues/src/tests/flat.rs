@@ -257,6 +257,35 @@ fn a_drain_that_waits_for_a_hold_looks_at_that_slot() {
     assert_eq!(rig.ring().left_to_drain(|_| true, &place), Ok(Some(CAPACITY / 2 - 1)));
 }
 
+#[test]
+fn a_drain_that_has_found_nothing_does_not_look_again() {
+    let rig = large();
+    rig.put(owner(PRODUCER)).expect("a free slot");
+    let own = borrow(&rig, &Kept::default()).expect("an item");
+    let place = local::AtomicU64::new(0);
+    let left = || rig.ring().left_to_drain(|_| true, &place);
+    assert_eq!(left(), Ok(Some(0)), "it may be given back");
+    rig.ring().give_back(own).expect("sound");
+    assert_eq!(left(), Ok(Some(1)));
+    rig.take(owner(CONSUMER)).expect("an item");
+    assert_eq!(left(), Ok(Some(0)));
+    assert_eq!(at_most(1, left), Ok(Some(0)));
+}
+
+#[test]
+fn a_free_slot_behind_all_others_is_looked_for_once() {
+    let rig = large();
+    fill(&rig);
+    rig.take(owner(CONSUMER)).expect("an item");
+    let aborted = rig.ring().reserve(owner(PRODUCER), |_| true).expect("sound").expect("a free slot");
+    rig.ring().abort(aborted).expect("sound");
+    assert!(rig.ring().any_free(), "a lap further on");
+    assert!(at_most(2, || rig.ring().any_free()));
+    rig.put(owner(PRODUCER)).expect("it is free");
+    assert!(!rig.ring().any_free());
+    assert!(!at_most(20, || rig.ring().any_free()));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Put(usize),

@@ -65,7 +65,7 @@ mod steps;
 use std::sync::Arc;
 
 use crate::format::{Control, Slot, words_below_root};
-use crate::ring::{Claim, Kept, NoneFree, Publisher, Ring};
+use crate::ring::{Claim, Kept, KnownFree, Publisher, Ring};
 use crate::sync::AtomicU64;
 use crate::word::Owner;
 
@@ -77,7 +77,7 @@ struct Rig {
     control: Control,
     slots: Vec<Slot>,
     tree: Vec<AtomicU64>,
-    none_free: Arc<NoneFree>,
+    known_free: Arc<KnownFree>,
     /// What the participant of the test publishes that publishes batches.
     publishing: AtomicU64,
     /// How far behind a ticket that is being written must be to be passed; none ever, unless a test says so.
@@ -94,11 +94,11 @@ impl Rig {
         let slots = (0..capacity).map(|_| Slot::fresh()).collect();
         let tree = (0..words_below_root(capacity)).map(|_| AtomicU64::new(0)).collect();
         let publishing = AtomicU64::new(0);
-        Self { control: Control::fresh(), slots, tree, none_free: Arc::default(), publishing, far_behind }
+        Self { control: Control::fresh(), slots, tree, known_free: Arc::default(), publishing, far_behind }
     }
 
     fn ring(&self) -> Ring<'_> {
-        Ring::new(&self.control, &self.slots, &self.tree, Arc::clone(&self.none_free))
+        Ring::new(&self.control, &self.slots, &self.tree, Arc::clone(&self.known_free))
             .passing(self.far_behind)
     }
 

@@ -1,9 +1,11 @@
-//! Somebody gives back thousands of items, one by one, while somebody else takes them.
+//! Items that come back: very many, and more than a process keeps in mind.
 
 use std::thread;
 use std::time::Duration;
 
+use super::{Rig, owner};
 use crate::error::BorrowError;
+use crate::ring::{Claim, Kept};
 use crate::{Dtype, LeafKind, LeafSpec, Queue, Schema, Structure, Wait};
 
 const ITEMS: u64 = 20_000;
@@ -37,4 +39,35 @@ fn a_borrow_beside_many_returns_finds_items_and_no_damage() {
         }
         taker.join().expect("no panic");
     });
+}
+
+#[test]
+fn an_item_that_was_not_kept_comes_before_those_in_order() {
+    const KEPT: usize = 4;
+    let rig = Rig::new(20);
+    while rig.put(owner(1)).is_some() {}
+    let claims: Vec<Claim> = (0..12).map_while(|_| borrow(&rig, 1, &Kept::default())).collect();
+    for claim in claims {
+        rig.ring().give_back(claim).expect("sound");
+    }
+    let (mine, others) = (Kept::of_at_most(KEPT), Kept::default());
+    assert_eq!(rig.ring().count_items(20, &mine), Ok(20), "four are kept, eight are others");
+    for ticket in 0..KEPT as u64 {
+        let claim = borrow(&rig, 2, &others).expect("an item");
+        assert_eq!(claim.ticket, ticket);
+        rig.ring().release(claim).expect("sound");
+    }
+    // This drops what others have taken from what was kept.
+    assert_eq!(rig.ring().count_items(1, &mine), Ok(1));
+    assert!(rig.ring().may_borrow(&mine));
+    for ticket in KEPT as u64..20 {
+        let claim = borrow(&rig, 1, &mine).expect("an item");
+        assert_eq!(claim.ticket, ticket, "in order");
+        rig.ring().release(claim).expect("sound");
+        assert_eq!(rig.ring().count_items(20, &mine), Ok(19 - ticket as usize));
+    }
+}
+
+fn borrow(rig: &Rig, me: u32, kept: &Kept) -> Option<Claim> {
+    rig.ring().borrow(owner(me), kept, |_| true).expect("sound")
 }

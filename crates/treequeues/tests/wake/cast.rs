@@ -37,6 +37,8 @@ pub struct Mutation {
     pub spins_when_woken: bool,
     /// A waker looks at the marks before its item is there.
     pub marks_before_item: bool,
+    /// A batch that fell short does not count again, although it was woken.
+    pub rests_on: bool,
 }
 
 /// When others see that the time of a mark is over, which is while its holder spins.
@@ -136,6 +138,8 @@ pub struct Process {
     /// Whether the word is still that which the process set the bit in, or was about to move.
     pub seen: bool,
     pub loaded: bool,
+    /// Whether its last count fell short in a word that it had set the bit in, and that still stands: then it does not count again.
+    pub rests: bool,
     /// Whether nothing has moved in the ring since it passed a wake-up on.
     pub passed_on: bool,
     /// In the mutation that looks at the marks first: whether one was valid.

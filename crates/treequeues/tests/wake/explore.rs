@@ -22,6 +22,7 @@ impl Model for Wakes {
             mark: 0,
             seen: false,
             loaded: false,
+            rests: false,
             passed_on: false,
             heeds_mark: false,
         };
@@ -109,7 +110,8 @@ impl Model for Wakes {
                 state.has_crashed = true;
                 let claimed = state.processes[p].claimed;
                 state.processes[p] = Process { pc: Pc::Done, is_alive: false, claimed, ..state.processes[p] };
-                (state.processes[p].seen, state.processes[p].loaded) = (false, false);
+                let dead = &mut state.processes[p];
+                (dead.seen, dead.loaded, dead.rests) = (false, false, false);
             }
         }
         Some(state)

@@ -174,6 +174,12 @@ fn keeping_a_wake_up_that_comes_again() {
 }
 
 #[test]
+fn resting_although_the_word_has_moved() {
+    let mutation = Mutation { rests_on: true, ..Mutation::default() };
+    fails(Wakes::new(&[batch(2), Role::Putter(2)]), mutation, LOST);
+}
+
+#[test]
 fn clearing_the_bit_without_a_new_sequence() {
     let mutation = Mutation { sequence_stands: true, ..Mutation::default() };
     fails(Wakes::new(&[batch(2), getter(1), Role::Putter(1)]), mutation, LOST);

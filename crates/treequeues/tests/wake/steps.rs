@@ -1,6 +1,6 @@
 //! The steps, one shared access each; a decision that needs none belongs to the step before it.
 
-use crate::cast::{After, Expiry, Mutation, Pc, Role, State, Wakes};
+use crate::cast::{After, Expiry, Mutation, Pc, Process, Role, State, Wakes};
 
 /// More steps than one process alone makes from the end of a sleep to its items.
 pub const STEPS_ALONE: usize = 16;
@@ -102,13 +102,19 @@ impl Wakes {
     pub fn begin_next(&self, state: &mut State, p: usize) {
         let process = &mut state.processes[p];
         process.left -= 1;
-        (process.claimed, process.passed_on) = (0, false);
+        (process.claimed, process.passed_on, process.rests) = (0, false, false);
         process.pc = match self.roles[p] {
             _ if process.left == 0 => Pc::Done,
             Role::Putter(_) => self.begin_put(),
             Role::Getter { .. } => self.begin_call(p),
             Role::Shutter => unreachable!("once"),
         };
+    }
+
+    /// The word is another one than a process has seen.
+    fn moved(&self, process: &mut Process) {
+        process.seen = false;
+        process.rests &= self.mutation.rests_on;
     }
 
     /// Where a waker goes on.
@@ -170,11 +176,17 @@ impl Wakes {
             Pc::LookForSleepers => self.begin_next(state, p),
             Pc::SetBit => {
                 self.set_bit(state, p);
-                state.processes[p].pc =
-                    if self.mutation.no_look_after_the_bit { Pc::FallAsleep } else { self.attempt(p) };
+                state.processes[p].pc = match state.processes[p].rests {
+                    _ if self.mutation.no_look_after_the_bit => Pc::FallAsleep,
+                    true => Pc::Sweep,
+                    false => self.attempt(p),
+                };
             }
             Pc::Count if state.items >= wanted => state.processes[p].pc = Pc::Claim,
-            Pc::Count => self.fall_short(state, p),
+            Pc::Count => {
+                state.processes[p].rests = state.processes[p].seen || self.mutation.rests_on;
+                self.fall_short(state, p);
+            }
             Pc::Claim if state.items > 0 => {
                 state.items -= 1;
                 Wakes::ring_moved(state);
@@ -203,7 +215,7 @@ impl Wakes {
                 // The sweep of a ring is explored in `model`; here it is one step, that tells everyone.
                 state.items += std::mem::take(&mut dead.claimed);
                 Wakes::ring_moved(state);
-                state.processes.iter_mut().for_each(|process| process.seen = false);
+                state.processes.iter_mut().for_each(|process| self.moved(process));
                 for other in 0..self.roles.len() {
                     if state.processes[other].pc == Pc::Asleep {
                         self.wake_up(state, other);
@@ -219,7 +231,7 @@ impl Wakes {
                 process.pc = if process.was_woken && state.items > 0 && wanted > 1 && !keeps {
                     (process.was_woken, process.passed_on) = (false, true);
                     Pc::Load(if again { After::PassingAgain } else { After::Passing })
-                } else if wanted > 1 && state.items >= wanted {
+                } else if wanted > 1 && state.items >= wanted && !process.rests {
                     // They are there, but were not to be had.
                     Pc::Napping
                 } else {
@@ -243,7 +255,10 @@ impl Wakes {
             Pc::MoveForAll if self.mutation.all_by_the_bit && state.waiters == 0 => self.begin_next(state, p),
             Pc::MoveForAll => {
                 state.waiters = 0;
-                state.processes.iter_mut().for_each(|other| (other.seen, other.loaded) = (false, false));
+                for other in &mut state.processes {
+                    self.moved(other);
+                    other.loaded = false;
+                }
                 state.processes[p].pc = Pc::WakeAll;
             }
             Pc::WakeAll => {
@@ -295,7 +310,10 @@ impl Wakes {
                 if !self.mutation.counts_waiters {
                     state.waiters = 0;
                 }
-                state.processes.iter_mut().for_each(|other| (other.seen, other.loaded) = (false, false));
+                for other in &mut state.processes {
+                    self.moved(other);
+                    other.loaded = false;
+                }
                 // The call is sure from here on; counted here, it is not mistaken for one of a waiter that comes in between.
                 state.calls = (state.calls + 1).min(2);
                 state.processes[p].pc = Pc::Wake(after);
@@ -379,6 +397,8 @@ impl Wakes {
         let mut state = *state;
         let (items, calls) = (state.items, state.processes[p].left);
         state.processes[p].pc = self.begin_round(p);
+        // It rests for a bounded time, and no longer than until somebody dead is found.
+        state.processes[p].rests = false;
         for _ in 0..STEPS_ALONE {
             self.step(&mut state, p);
             if state.items + self.wanted(p) == items || state.processes[p].left < calls {

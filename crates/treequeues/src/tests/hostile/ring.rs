@@ -193,7 +193,9 @@ impl Play {
                     let _ = (ring.any_free(), ring.words().count());
                     assert!(ring.count_free(count)? <= count);
                     assert!(ring.count_items(count, kept)? <= count);
-                    ring.left_to_drain(|_| false, &local::AtomicU64::new(0))
+                    assert!(ring.free_at_most() <= rig.slots.len());
+                    let _ = ring.items_at_most(kept)?;
+                    ring.left_to_drain(|_| false, &local::AtomicU64::new(count as u64 - 1))
                 })?;
             }
         }
