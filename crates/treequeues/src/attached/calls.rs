@@ -215,6 +215,11 @@ impl Attached {
         self.ring().items_at_most(&self.kept)
     }
 
+    /// See `Ring::items_towards`.
+    pub(crate) fn items_towards(&self, enough: usize) -> Result<usize, Corrupted> {
+        self.ring().items_towards(enough, &self.kept)
+    }
+
     /// How many items can be had.
     pub(crate) fn len(&self) -> Result<usize, Corrupted> {
         if self.nothing_can_be_had()? { Ok(0) } else { self.ring().size(&self.kept, &self.holes) }

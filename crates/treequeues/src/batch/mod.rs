@@ -143,7 +143,7 @@ impl Attached {
         at_most: Duration,
     ) -> Result<(Option<Vec<Claim>>, bool), ReserveError> {
         let _turn = Turn::take(&self.segment().control().batch_of_slots, self.holder(), size.min);
-        if self.free_towards(size.min)? < size.min {
+        if self.count_free_towards(size.min)? < size.min {
             // Only for what it has to say about a queue that is shut down.
             self.try_reserve_where(|_| false)?;
             return Ok((None, false));
@@ -207,7 +207,7 @@ impl Attached {
 
     fn try_claim_items(&self, size: BatchSize, at_most: Duration) -> Result<Claimed, BorrowError> {
         let _turn = Turn::take(&self.segment().control().batch_of_items, self.holder(), size.min);
-        if self.items_towards(size.min)? < size.min {
+        if self.count_items_towards(size.min)? < size.min {
             self.refuse_if_drained(size.min)?;
             return Ok(Claimed::TooFew);
         }
@@ -291,12 +291,14 @@ impl Attached {
     ) -> Result<Vec<Claim>, ReserveError> {
         let waiting = self.waiting_for_room(&wait);
         // For the pace alone: damage is reported by the attempt that comes next.
-        let free = || self.free_towards(size.min).unwrap_or(0);
+        let free = || self.count_free_towards(size.min).unwrap_or(0);
         let rest = Rest::new();
-        let mut pace = Pace::new(size.min, (size.min <= CLAIMS_A_LOOK).then(free));
+        // A count of more takes longer than a spin.
+        let spins = size.min <= CLAIMS_A_LOOK;
+        let mut pace = Pace::new(size.min, spins.then(free));
         let goal = Goal {
-            plenty: || self.ring().may_reserve_many(size.min) || self.is_shut_down(),
-            ready: || self.ring().may_reserve_many(size.min) || self.is_shut_down(),
+            plenty: || self.is_shut_down() || (spins && self.ring().may_reserve_many(size.min)),
+            ready: || self.is_shut_down() || (spins && self.ring().may_reserve_many(size.min)),
             available: || self.ring().any_free(),
             is_held: || self.ring().may_be_held(),
             before_sleep: || match waiting.sweep_before_sleep()? {
@@ -305,7 +307,7 @@ impl Attached {
             },
             next: |was_woken| pace.next(was_woken, rest.count().unwrap_or_else(free), self.ring()),
             attempt: |wait: &mut Wait<'_>, seen| {
-                if rest.is_for(self, size, seen, || self.free_towards(size.min))? {
+                if rest.is_for(self, size, seen, || self.count_free_towards(size.min))? {
                     return Ok(None);
                 }
                 self.try_reserve_batch(size, &mut || wait.is_interrupted())
@@ -328,18 +330,20 @@ impl Attached {
     ) -> Result<Vec<Claim>, BorrowError> {
         let waiting = self.waiting_for_items(&wait);
         // As for `free` above.
-        let items = || self.items_towards(size.min).unwrap_or(0);
+        let items = || self.count_items_towards(size.min).unwrap_or(0);
         let rest = Rest::new();
-        let mut pace = Pace::new(size.min, (size.min <= CLAIMS_A_LOOK).then(items));
+        // A count of more takes longer than a spin.
+        let spins = size.min <= CLAIMS_A_LOOK;
+        let mut pace = Pace::new(size.min, spins.then(items));
         let goal = Goal {
-            plenty: || self.may_borrow_many(size.min) || self.is_shut_down(),
-            ready: || self.may_borrow_many(size.min) || self.is_shut_down(),
+            plenty: || self.is_shut_down() || (spins && self.may_borrow_many(size.min)),
+            ready: || self.is_shut_down() || (spins && self.may_borrow_many(size.min)),
             available: || self.any_item(),
             is_held: || self.ring().may_be_held(),
             before_sleep: || Ok(waiting.sweep_before_sleep()?),
             next: |was_woken| pace.next(was_woken, rest.count().unwrap_or_else(items), self.ring()),
             attempt: |wait: &mut Wait<'_>, seen| {
-                if rest.is_for(self, size, seen, || self.items_towards(size.min))? {
+                if rest.is_for(self, size, seen, || self.count_items_towards(size.min))? {
                     return Ok(None);
                 }
                 self.try_borrow_batch(size, &mut || wait.is_interrupted(), drop_item)
@@ -353,7 +357,7 @@ impl Attached {
     }
 
     /// How many slots are free, at most `wanted`. If that is more than a few, a number below it is an upper bound.
-    fn free_towards(&self, wanted: usize) -> Result<usize, Corrupted> {
+    fn count_free_towards(&self, wanted: usize) -> Result<usize, Corrupted> {
         if FEW_TO_COUNT < wanted {
             let at_most = self.ring().free_at_most();
             if at_most < wanted {
@@ -364,14 +368,14 @@ impl Attached {
     }
 
     /// The same of items.
-    fn items_towards(&self, wanted: usize) -> Result<usize, Corrupted> {
-        if FEW_TO_COUNT < wanted
-            && let Some(at_most) = self.items_at_most()?
-            && at_most < wanted
-        {
-            return Ok(at_most);
+    fn count_items_towards(&self, wanted: usize) -> Result<usize, Corrupted> {
+        if wanted <= FEW_TO_COUNT {
+            return self.count_items(wanted);
         }
-        self.count_items(wanted)
+        match self.items_at_most()? {
+            Some(at_most) if at_most < wanted => Ok(at_most),
+            _ => self.items_towards(wanted),
+        }
     }
 
     fn abort_all(&self, claims: Vec<Claim>) -> Result<(), Corrupted> {

@@ -167,6 +167,19 @@ impl Ring<'_> {
         }
     }
 
+    /// The same, but if it is fewer than `enough` it may be more than there are: those that are RETURNED are told by an earlier look, as
+    /// long as that has missed none.
+    pub(crate) fn items_towards(&self, enough: usize, kept: &Kept) -> Result<usize, Corrupted> {
+        let root = self.root();
+        let returned = self.census(root, kept)?;
+        let count = self.count_with(&returned, enough)?;
+        if count < enough && self.root().version() == root.version() {
+            return Ok(count);
+        }
+        drop(returned);
+        self.count_items(enough, kept)
+    }
+
     /// The same with what is known of those that are RETURNED.
     fn count_with(&self, returned: &Census<'_>, enough: usize) -> Result<usize, Corrupted> {
         let mut count = returned.len().min(enough);

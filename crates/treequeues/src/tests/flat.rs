@@ -355,6 +355,8 @@ proptest! {
             prop_assert!(rig.ring().size(&kept, &holes).is_ok());
             prop_assert!(matches!(rig.ring().items_at_most(&kept), Ok(Some(at_most)) if at_most >= items));
             prop_assert!(rig.ring().free_at_most() >= capacity - items);
+            let towards = rig.ring().items_towards(capacity, &kept);
+            prop_assert!(matches!(towards, Ok(towards) if towards >= items));
         }
     }
 }
