@@ -19,6 +19,7 @@ from queue import Empty, Full
 import numpy as np
 
 from treequeues import TreeQueue
+from treequeues._pickling import rebuild
 
 RECEIPTS = 8192
 HEADER_WORDS = 512
@@ -347,9 +348,8 @@ def attach(handle):
     if handle["name"] is not None:
         return TreeQueue.attach(handle["name"])
     # What unpickling a queue does.
-    queue = TreeQueue.__new__(TreeQueue)
-    queue._attach(handle["pid"], handle["fd"], bytes(handle["segment"]), None, None)
-    return queue
+    where = handle["pid"], handle["fd"], bytes(handle["segment"])
+    return rebuild(TreeQueue, *where, name=None, folder=None, passed=None)
 
 
 class Epoch:
