@@ -82,7 +82,7 @@ impl Attached {
     }
 
     pub(crate) fn give_back(&self, claim: Claim) -> Result<(), Corrupted> {
-        // Before the item can be another's. Who is killed in between has given it back as far as the counts know.
+        // Before the item can be another's. A process that is killed in between has given it back as far as the counts know.
         let give_backs = &self.slot(&claim).give_backs;
         give_backs.store(give_backs.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
         self.put_back(claim)?;

@@ -10,15 +10,15 @@
 //!  +--------------------+--------------------+
 //! ```
 //!
-//! T1. A slot that is RETURNED has its bit in each level. Who makes it so sets them before the slot's word changes, from the
-//!     last level up to the root, and also those that are set already: each setting moves the version of its word.
+//! T1. A slot that is RETURNED has its bit in each level. A participant that makes it so sets them before the slot's word changes,
+//!     from the last level up to the root, and also those that are set already: each setting moves the version of its word.
 //! T2. After the slot's word has changed, the root's version moves once more. So while the version is what it was when
 //!     somebody began to look, nothing has become RETURNED that the look may have missed, but by those who stand between.
 //! T3. A bit is taken away by a compare-and-swap from the word that was loaded before the slot was seen FREE, WRITING or LINGERING, or
 //!     before the word below was seen without bits; or, of a slot, by the holder that has taken the item. A slot in another
 //!     phase may be about to become RETURNED by somebody who has set the bit already.
-//! T4. A version wraps after 2^32 settings. Who is stopped in the middle of one look for exactly so many takes an old word
-//!     for a new one.
+//! T4. A version wraps after 2^32 settings. A participant that is stopped in the middle of one look for exactly so many takes
+//!     an old word for a new one.
 //!
 //! Orderings: a setting is a Release, so whoever loads the word with Acquire sees the slot as the setter saw it, or later.
 

@@ -7,7 +7,7 @@
 //!     (In a forked child the segment is its parent's: private memory, and perhaps not writable; see `fork`.)
 //! S2. Header and schema were checked against the layout (F1 to F4 of `format`) before a `Segment` exists, and nobody
 //!     writes to them afterwards.
-//! S3. Control, entries and slots are only ever accessed as the atomics that they are.
+//! S3. Control, entries, slots and the tree's words are only ever accessed as the atomics that they are.
 //! S4. A row is read or written only by a claim's holder (`ring` R1, R3), through `row`.
 
 mod available;
@@ -41,6 +41,8 @@ pub(crate) use file::read_at;
 pub(crate) use heap::Heap;
 pub(crate) use named::{Directory, NoPlace, Place, has_name, owner_of};
 pub(crate) use preamble::Preamble;
+#[cfg(test)]
+pub(crate) use preamble::checksum_of;
 
 /// 128 random bits that name a segment.
 pub type SegmentId = [u8; 16];
@@ -55,7 +57,7 @@ pub(crate) struct Segment {
     backing: Backing,
 }
 
-/// What is the same wherever a segment is mapped.
+/// What is the same in every mapping of a segment that this process makes.
 #[derive(Clone, Debug)]
 struct Facts {
     layout: Layout,
@@ -115,6 +117,15 @@ struct File {
     shared: Arc<Descriptor>,
 }
 
+impl Backing {
+    fn base(&self) -> NonNull<u8> {
+        match self {
+            Self::File(file) => file.mapping.base(),
+            Self::Heap(heap) => heap.base(),
+        }
+    }
+}
+
 // SAFETY: by S2 to S4 everything reached through `base` is immutable, atomic, or guarded by the ring protocol.
 unsafe impl Send for Segment {}
 // SAFETY: as for Send.
@@ -155,8 +166,7 @@ impl Segment {
                 item_nbytes,
                 limit: "from this process's allocator",
             })?;
-            let heap = Arc::new(heap);
-            Ok((heap.base(), Backing::Heap(heap)))
+            Ok(Backing::Heap(Arc::new(heap)))
         })
     }
 
@@ -165,18 +175,16 @@ impl Segment {
         let Preamble { header, schema, layout, name } = Preamble::read(&*shared)?;
         let folder = name.as_ref().and_then(|_| named::folder_of(shared.as_fd()));
         let Header { id, flags, max_deliveries, .. } = header;
-        let mapped = map(shared, &layout, flags & FLAG_POPULATE != 0)?;
+        let backing = map(shared, &layout, flags & FLAG_POPULATE != 0)?;
         let facts = Facts { layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder };
-        Ok(Self::new(mapped, facts))
+        Ok(Self::new(backing, facts))
     }
 
     /// Maps the same segment once more: for a forked child, whose inherited mapping became private.
     pub(crate) fn map_again(&self) -> Result<Self, AttachError> {
         match &self.backing {
             Backing::File(file) => self.map_again_by(Arc::clone(&file.shared)),
-            Backing::Heap(heap) => {
-                Ok(Self::new((heap.base(), Backing::Heap(Arc::clone(heap))), self.facts.clone()))
-            }
+            Backing::Heap(heap) => Ok(Self::new(Backing::Heap(Arc::clone(heap)), self.facts.clone())),
         }
     }
 
@@ -198,12 +206,13 @@ impl Segment {
     }
 
     fn map_again_by(&self, shared: Arc<Descriptor>) -> Result<Self, AttachError> {
-        let mapped = map(shared, self.layout(), self.facts.flags & FLAG_POPULATE != 0)?;
-        Ok(Self::new(mapped, self.facts.clone()))
+        let backing = map(shared, self.layout(), self.facts.flags & FLAG_POPULATE != 0)?;
+        Ok(Self::new(backing, self.facts.clone()))
     }
 
     /// From a mapping that is S1 and S2.
-    fn new((base, backing): (NonNull<u8>, Backing), facts: Facts) -> Self {
+    fn new(backing: Backing, facts: Facts) -> Self {
+        let base = backing.base();
         let layout = &facts.layout;
         let at = |offset| place_in(base, layout, offset);
         // SAFETY: S1 and L1 put the offset in bounds, L2 aligns it, S3 makes shared references sound. The segment owns the ring, and
@@ -395,7 +404,7 @@ impl Segment {
         capacity: u64,
         options: CreateOptions,
         name: Option<QueueName>,
-        reserve: impl FnOnce(&Layout, usize) -> Result<(NonNull<u8>, Backing), CreateError>,
+        reserve: impl FnOnce(&Layout, usize) -> Result<Backing, CreateError>,
     ) -> Result<Self, CreateError> {
         let CreateOptions { participants, populate, keep, max_deliveries } = options;
         let max_deliveries = max_deliveries.map_or(0, NonZeroU32::get);
@@ -409,8 +418,8 @@ impl Segment {
                 LayoutError::TooLarge => CreateError::TooLarge { capacity, item_nbytes },
             })?;
         let id = random_id()?;
-        let mapped = reserve(&layout, item_nbytes)?;
-        let base = mapped.0;
+        let backing = reserve(&layout, item_nbytes)?;
+        let base = backing.base();
         let flags = [(populate, FLAG_POPULATE), (name.is_some(), FLAG_NAMED), (keep, FLAG_KEEP)]
             .iter()
             .fold(0, |flags, (is_set, flag)| if *is_set { flags | flag } else { flags });
@@ -438,12 +447,12 @@ impl Segment {
         let schema_place = base.as_ptr().wrapping_add(layout.schema_offset);
         // SAFETY: S1, L1 and L2: `schema_nbytes` bytes of the fresh region; the JSON lies elsewhere.
         unsafe { std::ptr::copy_nonoverlapping(json.as_ptr(), schema_place, json.len()) };
-        let folder = match &mapped.1 {
+        let folder = match &backing {
             Backing::File(file) if name.is_some() => named::folder_of(file.shared.as_fd()),
             Backing::File(_) | Backing::Heap(_) => None,
         };
         let facts = Facts { layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder };
-        Ok(Self::new(mapped, facts))
+        Ok(Self::new(backing, facts))
     }
 }
 
@@ -455,13 +464,9 @@ fn place_in(base: NonNull<u8>, layout: &Layout, offset: usize) -> NonNull<u8> {
 }
 
 /// Maps a segment's file.
-fn map(
-    shared: Arc<Descriptor>,
-    layout: &Layout,
-    populate: bool,
-) -> Result<(NonNull<u8>, Backing), AttachError> {
+fn map(shared: Arc<Descriptor>, layout: &Layout, populate: bool) -> Result<Backing, AttachError> {
     let (own, mapping) = file::map(&shared, layout.total_nbytes, populate)?;
-    Ok((mapping.base(), Backing::File(File { mapping, own, shared })))
+    Ok(Backing::File(File { mapping, own, shared }))
 }
 
 /// Another opening of a segment's file, behind a descriptor that others may have, too.
@@ -482,45 +487,6 @@ pub(crate) fn open_through(pid: u32, fd: RawFd) -> Result<Descriptor, AttachErro
         action: "open the descriptor of the handle's process",
         source,
     })
-}
-
-impl Header {
-    fn with_checksum(mut self) -> Self {
-        self.checksum = self.expected_checksum();
-        self
-    }
-
-    /// FNV-1a over the fields before the checksum (F2).
-    fn expected_checksum(&self) -> u64 {
-        let numbers = [
-            u64::from_le_bytes(self.magic),
-            u64::from(self.header_nbytes) << 32 | u64::from(self.version),
-            u64::from_le_bytes(self.id[..8].try_into().expect("8 of 16 bytes")),
-            u64::from_le_bytes(self.id[8..].try_into().expect("8 of 16 bytes")),
-            self.total_nbytes,
-            self.capacity,
-            self.schema_nbytes,
-            self.fingerprint,
-            self.created_at_ns,
-            u64::from(self.participants) << 32 | u64::from(self.creator_pid),
-        ];
-        numbers
-            .iter()
-            .flat_map(|number| number.to_le_bytes())
-            .chain(self.flags.to_le_bytes())
-            .chain(self.max_deliveries.to_le_bytes())
-            .chain(self.name)
-            .chain(self.reserved)
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-            })
-    }
-}
-
-/// What the checksum of a file's header should be: for tests of what is behind it.
-#[cfg(test)]
-pub(crate) fn checksum_of(fd: impl AsFd) -> Result<u64, AttachError> {
-    Ok(file::read_header(fd)?.expected_checksum())
 }
 
 fn random_id() -> Result<SegmentId, CreateError> {

@@ -154,3 +154,42 @@ impl Header {
 fn hex(number: u64) -> String {
     format!("{number:#018x}")
 }
+
+impl Header {
+    pub(super) fn with_checksum(mut self) -> Self {
+        self.checksum = self.expected_checksum();
+        self
+    }
+
+    /// FNV-1a over the fields before the checksum (F2).
+    fn expected_checksum(&self) -> u64 {
+        let numbers = [
+            u64::from_le_bytes(self.magic),
+            u64::from(self.header_nbytes) << 32 | u64::from(self.version),
+            u64::from_le_bytes(self.id[..8].try_into().expect("8 of 16 bytes")),
+            u64::from_le_bytes(self.id[8..].try_into().expect("8 of 16 bytes")),
+            self.total_nbytes,
+            self.capacity,
+            self.schema_nbytes,
+            self.fingerprint,
+            self.created_at_ns,
+            u64::from(self.participants) << 32 | u64::from(self.creator_pid),
+        ];
+        numbers
+            .iter()
+            .flat_map(|number| number.to_le_bytes())
+            .chain(self.flags.to_le_bytes())
+            .chain(self.max_deliveries.to_le_bytes())
+            .chain(self.name)
+            .chain(self.reserved)
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            })
+    }
+}
+
+/// What the checksum of a file's header should be: for tests of what is behind it.
+#[cfg(test)]
+pub(crate) fn checksum_of(fd: impl AsFd) -> Result<u64, AttachError> {
+    Ok(file::read_header(fd)?.expected_checksum())
+}
