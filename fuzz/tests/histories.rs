@@ -120,14 +120,28 @@ fn a_delivery_count_that_does_not_grow_is_a_duplicate() {
 }
 
 #[test]
-fn a_batch_of_the_dead_leaves_a_beginning_of_itself() {
+fn a_batch_of_the_dead_comes_whole_or_not_at_all() {
     let cut = Receipt { responded: None, ..put(&[1, 2, 3], (0, 0)) };
     let left_behind = |values: &[u64]| kinds(vec![killed(cut.clone(), (1, 2)), left(get(values, (3, 4)))]);
-    assert_eq!(left_behind(&[1, 2]), []);
-    assert_eq!(left_behind(&[1, 3]), [Kind::Lost, Kind::Order]);
+    assert_eq!(kinds(vec![killed(cut.clone(), (1, 2))]), []);
+    assert_eq!(left_behind(&[1, 2, 3]), []);
+    assert_eq!(left_behind(&[1, 2]), [Kind::Lost]);
+    assert_eq!(left_behind(&[1, 3]), [Kind::Lost]);
     // Somebody may have had the second one.
     let taker = killed(begun(Call::Get, 1, 3), (4, 5));
     assert_eq!(kinds(vec![killed(cut, (1, 2)), left(get(&[1, 3], (3, 4))), taker]), []);
+}
+
+#[test]
+fn what_a_sweep_puts_of_a_batch_of_the_dead_may_be_overtaken_before() {
+    let overtaken = |values: &[u64]| {
+        let cut = Receipt { responded: None, ..put(values, (0, 0)) };
+        let others = [put(&[9], (5, 6)), get(&[9], (7, 8)), get(values, (9, 10))].map(left);
+        kinds([killed(cut, (1, 2))].into_iter().chain(others).collect())
+    };
+    assert_eq!(overtaken(&[1, 2]), []);
+    // One that is put alone was there when its process died, or never.
+    assert_eq!(overtaken(&[1]), [Kind::Order]);
 }
 
 /// Puts of 1 and 2, one after the other, and gets of 2 and 1, one after the other.

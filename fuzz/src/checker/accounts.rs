@@ -1,6 +1,6 @@
 //! The accounts: for every item its put, its takes one after the other, and whether that may be (C1, C2, C3).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::matching::assign;
 use super::{Finding, Kind, Verdict, shown};
@@ -147,21 +147,19 @@ pub(super) fn settle(history: &History, verdict: &mut Verdict) -> Items {
         item.takes.sort_unstable_by_key(|take| take.responded);
         item.check(verdict);
     }
-    items.find_beginnings();
+    items.find_whole_batches();
     items.look_for_the_missing(history, verdict);
     items
 }
 
 impl Items {
-    /// What a batch whose process was killed left in the queue is a beginning of it, since it commits in order: what comes before an
-    /// item that came was in the queue, too (C2).
-    fn find_beginnings(&mut self) {
-        for second in (1..self.items.len()).rev() {
-            let is_there = self.items[second].is_surely_put() || !self.items[second].takes.is_empty();
-            let put = self.items[second].put;
-            let first = &mut self.items[second - 1];
-            if is_there && first.put == put && first.fate == Put::Perhaps {
-                first.fate = Put::Done;
+    /// A batch whose process was killed in the call comes whole, or not at all: where one of its items came, all were put (C2).
+    fn find_whole_batches(&mut self) {
+        let came: HashSet<usize> =
+            self.items.iter().filter(|item| !item.takes.is_empty()).map(|item| item.put).collect();
+        for item in &mut self.items {
+            if item.fate == Put::Perhaps && came.contains(&item.put) {
+                item.fate = Put::Done;
             }
         }
     }
@@ -281,6 +279,8 @@ fn fate_of_put(life: &Life, receipt: &Receipt) -> (Put, u64) {
     };
     match (done_at, life.killed()) {
         (Some(at), _) => (Put::Done, at),
+        // A sweep may put the rest of a batch after the death: nobody sees when.
+        (None, Some(_)) if receipt.values.len() > 1 => (Put::Perhaps, u64::MAX),
         (None, Some((_, not_after))) => (Put::Perhaps, not_after),
         (None, None) => never("its process left in the middle of it"),
     }

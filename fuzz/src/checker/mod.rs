@@ -11,7 +11,7 @@
 //! C1. A value that is taken is one whose put was invoked, and that put was neither refused nor aborted, nor did its process die before its
 //!     second phase began.
 //! C2. A put that returned is taken, or found in the queue in the end. It is taken again only after it was given back, or by way of a dead
-//!     holder. Two never have it at once. What a batch of the dead left behind is a beginning of it. (`accounts`)
+//!     holder. Two never have it at once. A batch whose process was killed while it put that comes whole, or not at all. (`accounts`)
 //! C3. What is missing was had by a process that was killed within a call that gives up the slot before it returns. Where the call fills
 //!     memory that outlives it, the item must lie there. (`accounts`)
 //! C4. Where put(a) returned before put(b) was invoked, no take of b lies within a time in which a was surely there to be taken. Nor
