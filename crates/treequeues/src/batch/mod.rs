@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crate::attached::Attached;
 use crate::counters::Counter;
 use crate::error::{BorrowError, Corrupted, ReserveError};
-use crate::ring::{Claim, Ring};
+use crate::ring::{Claim, KEPT_FOR_LOOKS, Ring};
 use crate::wait::{Goal, Next, Seen, Wait, Waited, wait_for};
 
 pub use elsewhere::Elsewhere;
@@ -45,8 +45,6 @@ const FIRST_STINT: Duration = Duration::from_millis(if cfg!(test) { 2 } else { 1
 const STINTS_GROW: u32 = 4;
 /// Claims between two looks at the clock.
 const CLAIMS_A_LOOK: usize = 4096;
-/// A count that fell short stands for so many times as long as it took: a quarter of a percent of a processor.
-const RESTS_FOR_LOOKS: u32 = 400;
 
 /// How many slots a call wants.
 ///
@@ -429,7 +427,7 @@ enum Claimed {
 struct Rest {
     /// The last count, if it fell short.
     count: Cell<Option<usize>>,
-    /// The word that it was made in, and until when it stands.
+    /// The word that it was made in, and until when it stands: as for any long look, a quarter of a percent of a processor.
     stands: Cell<Option<(Seen, Instant)>>,
 }
 
@@ -456,7 +454,7 @@ impl Rest {
         }
         let found = Some(count()?).filter(|count| *count < size.min && !attached.is_shut_down());
         self.count.set(found);
-        let until = began + RESTS_FOR_LOOKS * began.elapsed();
+        let until = began + KEPT_FOR_LOOKS * began.elapsed();
         self.stands.set(found.and(seen).map(|seen| (seen, until)));
         Ok(found.is_some())
     }

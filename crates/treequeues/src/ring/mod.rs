@@ -64,7 +64,7 @@ use crate::sync::{AtomicU64, Backoff, Ordering};
 use crate::word::{Owner, Phase, Word};
 pub(crate) use free::KnownFree;
 pub(crate) use returned::Kept;
-pub(crate) use size::{Holes, LongLook};
+pub(crate) use size::{Holes, KEPT_FOR_LOOKS, LongLook};
 
 use publish::Batch;
 pub(crate) use publish::Publisher;

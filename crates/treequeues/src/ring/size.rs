@@ -13,7 +13,7 @@ use crate::word::Phase;
 const MAX_LOOK: u64 = 1024;
 /// What a look at many slots has found is kept for so many times as long as it took, and for `MIN_KEPT` at least: a quarter of a
 /// percent of a processor.
-const KEPT_FOR_LOOKS: u32 = 400;
+pub(crate) const KEPT_FOR_LOOKS: u32 = 400;
 const MIN_KEPT: Duration = Duration::from_millis(100);
 
 /// For how long what a look has found that took so long is kept.
