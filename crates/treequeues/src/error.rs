@@ -15,20 +15,20 @@ pub use folder::FolderError;
 pub use shutdown::Shutdown;
 pub(crate) use system::SystemReason;
 
-use crate::name::{BadName, QueueName};
-use crate::schema::SchemaDifference;
+use crate::format::name::{BadName, QueueName};
+use crate::item::schema::SchemaDifference;
 
 /// Why a queue could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// A queue holds at least one item, and as many as its ring can count.
-    #[error("maxsize must be between 1 and {max}, got {got}: the memory of all slots is reserved at creation", max = crate::layout::MAX_CAPACITY)]
+    #[error("maxsize must be between 1 and {max}, got {got}: the memory of all slots is reserved at creation", max = crate::format::layout::MAX_CAPACITY)]
     Capacity {
         /// What was asked for.
         got: u64,
     },
     /// The table of participants has a bounded size.
-    #[error("participants must be between 1 and {max}, got {got}", max = crate::layout::MAX_PARTICIPANTS)]
+    #[error("participants must be between 1 and {max}, got {got}", max = crate::format::layout::MAX_PARTICIPANTS)]
     Participants {
         /// What was asked for.
         got: u64,
@@ -105,7 +105,7 @@ pub enum CreateError {
         source: io::Error,
     },
     /// The schema, which stands in the segment, has a bounded length.
-    #[error("the schema takes {nbytes} bytes as text, and must take at most {max}; use shorter keys, or fewer leaves", max = crate::layout::MAX_SCHEMA_NBYTES)]
+    #[error("the schema takes {nbytes} bytes as text, and must take at most {max}; use shorter keys, or fewer leaves", max = crate::format::layout::MAX_SCHEMA_NBYTES)]
     SchemaTooLong {
         /// Bytes of its JSON.
         nbytes: usize,

@@ -40,26 +40,17 @@
 //!
 //! | module | what it is | unsafe |
 //! |---|---|---|
-//! | `error` | what can go wrong, one enum an operation | |
-//! | `dtype`, `schema` | what an item consists of | |
 //! | `sync`, `clock` | the only door to the atomics; the clocks | |
-//! | `word` | a slot's state in one u64 | |
-//! | `layout`, `format` | where everything lies in a segment, byte by byte | |
-//! | `ring` | the protocol: who may touch which slot | |
-//! | `fork` | descriptors and mappings: what a forked child inherits, and what is taken from it | yes |
-//! | `segment` | the mapped memory: anonymous, named, or on the heap for one process | yes |
-//! | `liveness` | what says who is alive | yes |
-//! | `name`, `names` | what can be a name; its life and death | |
-//! | `sweep` | returning what the dead held | |
-//! | `participant` | who this process is | |
+//! | `item` | what an item consists of: `dtype`, `schema`; a `leaf` as a slice | yes |
+//! | `format` | where everything lies in a segment, byte by byte; `layout`, a slot's `word`, what can be a `name` | |
+//! | `error` | what can go wrong, one enum an operation | |
 //! | `wait` | spinning, sleeping and waking across processes | |
-//! | `attached` | one process at one segment: its threads, its forks, its end | yes |
-//! | `batch` | several slots for one call, all or none | |
+//! | `memory` | the mapped `segment`, and what becomes of it in a `fork` | yes |
+//! | `presence` | who takes part: `liveness`, `names`, the `sweep`, a `participant`, and a process that is `attached` | yes |
+//! | `queue` | the protocol of the `ring`, a `batch`, and the public types, `api` and `typed` | |
 //! | `loan` | access to the rows of slots | yes |
 //! | `tree` | Rust types as items | |
-//! | `queue` | the public type | |
-//! | `typed` | queues of one Rust type | |
-//! | `counters`, `monitor` | what is counted; looks at a queue for people and tools | |
+//! | `observe` | looks at a queue for people and tools | |
 #![deny(unsafe_code)]
 // Loom sees the ring alone; what stands above it is left out there.
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
@@ -70,83 +61,61 @@ compile_error!("treequeues needs Linux: memory files, futexes and open-file-desc
 compile_error!("treequeues needs a 64-bit target: a queue is mapped whole, and its format counts in 64 bits");
 
 #[cfg(not(loom))]
-#[allow(unsafe_code)]
-mod attached;
-#[cfg(not(loom))]
-mod batch;
-#[cfg(not(loom))]
 mod clock;
-mod counters;
-pub mod dtype;
 mod error;
-#[cfg(not(loom))]
-#[allow(unsafe_code)]
-mod fork;
 mod format;
-mod layout;
-#[cfg(not(loom))]
-#[allow(unsafe_code)]
-mod liveness;
+mod item;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 mod loan;
 #[cfg(not(loom))]
-mod monitor;
-mod name;
+mod memory;
 #[cfg(not(loom))]
-mod names;
-#[cfg(not(loom))]
-mod participant;
-#[cfg(not(loom))]
+mod observe;
+mod presence;
 mod queue;
-mod ring;
-pub mod schema;
-#[cfg(not(loom))]
-#[allow(unsafe_code)]
-mod segment;
-#[cfg(not(loom))]
-mod sweep;
 mod sync;
 #[cfg(not(loom))]
 mod tree;
 #[cfg(not(loom))]
-mod typed;
-#[cfg(not(loom))]
 mod wait;
-mod word;
 
 #[cfg(test)]
 mod tests;
 
-#[cfg(not(loom))]
-pub use attached::Peers;
-#[cfg(not(loom))]
-pub use batch::{BatchSize, Elsewhere};
-pub use counters::Counters;
-pub use dtype::{Dtype, Element};
 pub use error::{
     AttachError, BorrowError, Corrupted, CreateError, Damage, FolderError, OpenError, ReserveError, Shutdown,
 };
-pub use layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS};
+pub use format::layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS};
+pub use format::name::{BadName, QueueName};
+pub use item::dtype::{self, Dtype, Element};
 #[cfg(not(loom))]
-pub use loan::{Hold, ItemInfo, LeafError, LeafIndex, ReadBatch, ReadLoan, WriteBatch, WriteLoan};
-#[cfg(not(loom))]
-pub use monitor::{HeldSlot, Observer, ParticipantStats, PeekedItem, Snapshot, Stats, WhatFor};
-pub use name::{BadName, QueueName};
-#[cfg(not(loom))]
-pub use names::{LeftBehind, NameState, name_state, names, names_folder, remove_name, take_left_behind};
-#[cfg(not(loom))]
-pub use queue::{Handle, Queue};
-pub use schema::{
-    LeafKind, LeafSpec, Scalar, Schema, SchemaBuilder, SchemaDifference, SchemaError, Structure,
+pub use item::leaf::{LeafError, LeafIndex};
+pub use item::schema::{
+    self, LeafKind, LeafSpec, Scalar, Schema, SchemaBuilder, SchemaDifference, SchemaError, Structure,
 };
 #[cfg(not(loom))]
-pub use segment::{CreateOptions, SegmentId};
+pub use loan::{Hold, ItemInfo, ReadBatch, ReadLoan, WriteBatch, WriteLoan};
+#[cfg(not(loom))]
+pub use memory::segment::{CreateOptions, SegmentId};
+#[cfg(not(loom))]
+pub use observe::{HeldSlot, Observer, ParticipantStats, PeekedItem, Snapshot, Stats, WhatFor};
+#[cfg(not(loom))]
+pub use presence::attached::Peers;
+pub use presence::counters::Counters;
+#[cfg(not(loom))]
+pub use presence::names::{
+    LeftBehind, NameState, name_state, names, names_folder, remove_name, take_left_behind,
+};
+#[cfg(not(loom))]
+pub use queue::api::{Handle, Queue};
+#[cfg(not(loom))]
+pub use queue::batch::{BatchSize, Elsewhere};
+#[cfg(not(loom))]
+pub use queue::typed::{OtherItems, PopError, TypedQueue};
 #[cfg(not(loom))]
 pub use tree::{LeafReader, LeafType, LeafWriter, Tree};
 #[cfg(feature = "derive")]
 pub use treequeues_derive::Tree;
-#[cfg(not(loom))]
-pub use typed::{OtherItems, PopError, TypedQueue};
 #[cfg(not(loom))]
 pub use wait::Wait;

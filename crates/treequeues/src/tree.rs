@@ -7,9 +7,10 @@
 //!     found out at its first item, before that is published.
 //! T2. A leaf goes between a value and its row in one copy: nested arrays are one slice.
 
-use crate::dtype::{Dtype, Element};
-use crate::loan::{LeafError, ReadLoan, WriteLoan, bools, elements, elements_mut};
-use crate::schema::{LeafKind, LeafSpec, Schema, Subtree};
+use crate::item::dtype::{Dtype, Element};
+use crate::item::leaf::{LeafError, bools, elements, elements_mut};
+use crate::item::schema::{LeafKind, LeafSpec, Schema, Subtree};
+use crate::loan::{ReadLoan, WriteLoan};
 
 /// A Rust type whose values are items of a queue: see [`TypedQueue`](crate::TypedQueue).
 ///

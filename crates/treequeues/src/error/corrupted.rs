@@ -1,7 +1,7 @@
 //! Damage: shared memory that does not hold what the protocol can have written there, and where that stands.
 
-use crate::schema::SchemaError;
-use crate::word::Word;
+use crate::format::word::Word;
+use crate::item::schema::SchemaError;
 
 /// Shared memory that does not hold what the protocol can have written there. The message says what, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

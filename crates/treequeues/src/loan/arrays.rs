@@ -2,10 +2,10 @@
 
 use ndarray::{ArrayViewD, ArrayViewMutD, IxDyn};
 
-use super::leaf::LeafIndex;
-use super::{LeafError, ReadBatch, ReadLoan, WriteBatch, WriteLoan};
-use crate::dtype::Element;
-use crate::schema::Schema;
+use super::{ReadBatch, ReadLoan, WriteBatch, WriteLoan};
+use crate::item::dtype::Element;
+use crate::item::leaf::{LeafError, LeafIndex};
+use crate::item::schema::Schema;
 
 impl WriteLoan<'_> {
     /// One leaf as an array of its shape, to be filled.

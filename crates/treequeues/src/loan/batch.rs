@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use super::{Hold, ItemInfo, end_of_dropped_read};
-use crate::attached::Attached;
 use crate::error::Corrupted;
-use crate::ring::Claim;
-use crate::schema::Schema;
+use crate::item::schema::Schema;
+use crate::presence::attached::Attached;
+use crate::queue::ring::Claim;
 
 /// Write access to several slots, from reserve to commit.
 ///

@@ -19,11 +19,11 @@ use std::sync::Arc;
 
 use super::ItemInfo;
 use super::batch::{commit, end};
-use crate::attached::Attached;
-use crate::batch::Elsewhere;
 use crate::error::Corrupted;
-use crate::ring::Claim;
-use crate::schema::Schema;
+use crate::item::schema::Schema;
+use crate::presence::attached::Attached;
+use crate::queue::batch::Elsewhere;
+use crate::queue::ring::Claim;
 
 /// One or several slots, held until they are given up by one of the verbs, or dropped.
 ///

@@ -9,7 +9,6 @@
 //! | `hold` | any of these without a lifetime, for bindings: `Hold` |
 //! | `typed` | the rows as slices of Rust types |
 //! | `arrays` | the rows as views of `ndarray`, with the feature of that name |
-//! | `leaf`, `error` | which leaf is meant, as what its bytes can be read, and why not |
 //!
 //! N1. Across all processes, at most one loan names a slot: the ring's R1 and R3.
 //! N2. A loan ends once: committed, aborted, released, given back, or swept after its owner's death.
@@ -19,24 +18,19 @@
 #[cfg(feature = "ndarray")]
 mod arrays;
 mod batch;
-mod error;
 mod hold;
-mod leaf;
 mod typed;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use batch::{ReadBatch, WriteBatch};
-pub use error::LeafError;
 pub use hold::Hold;
-pub use leaf::LeafIndex;
-pub(crate) use leaf::{bools, elements, elements_mut};
 
-use crate::attached::Attached;
 use crate::error::Corrupted;
-use crate::ring::Claim;
-use crate::schema::Schema;
+use crate::item::schema::Schema;
+use crate::presence::attached::Attached;
+use crate::queue::ring::Claim;
 use crate::sync::Ordering;
 
 /// What a queue knows about one item beside its rows.

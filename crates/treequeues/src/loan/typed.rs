@@ -1,9 +1,9 @@
 //! The rows of loans as slices of Rust types.
 
-use super::leaf::{self, LeafIndex};
-use super::{LeafError, ReadBatch, ReadLoan, WriteBatch, WriteLoan};
-use crate::dtype::Element;
-use crate::schema::Schema;
+use super::{ReadBatch, ReadLoan, WriteBatch, WriteLoan};
+use crate::item::dtype::Element;
+use crate::item::leaf::{self, LeafError, LeafIndex};
+use crate::item::schema::Schema;
 
 impl WriteLoan<'_> {
     /// One leaf's elements in C order, to be filled. The schema has the shape.

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::bytes::{WATCHDOG, drain, get, local, put, runs, schema, values};
-use crate::batch::Pace;
-use crate::batch::turn::Turn;
+use crate::queue::batch::Pace;
+use crate::queue::batch::turn::Turn;
 use crate::sync::{AtomicU64, abandon_after, accesses_of};
 use crate::wait::{Next, Wait};
 use crate::{BatchSize, BorrowError, Queue, ReadBatch, ReserveError};

@@ -6,7 +6,7 @@ const SURVIVOR: u32 = 3;
 
 #[test]
 fn a_meaningless_state_word_is_an_error_not_a_panic() {
-    use crate::ring::Kept;
+    use crate::queue::ring::Kept;
     use crate::sync::Ordering;
 
     let rig = Rig::new(2);

@@ -464,8 +464,8 @@ fn the_limit_is_the_segments_and_whoever_attaches_has_it() {
     assert_eq!([queue.max_deliveries(), other.max_deliveries()], [NonZeroU32::new(3); 2]);
     let path = format!("/proc/self/fd/{}", queue.handle().expect("anonymous").fd);
     let file = std::fs::File::options().read(true).write(true).open(path).expect("its own");
-    let segment = crate::segment::open_anew(&file.into())
-        .and_then(|file| crate::segment::Segment::attach(file.into()))
+    let segment = crate::memory::segment::open_anew(&file.into())
+        .and_then(|file| crate::memory::segment::Segment::attach(file.into()))
         .expect("sound");
     assert_eq!(segment.max_deliveries(), 3, "as it is read from the header");
 }

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::{Rig, owner};
-use crate::ring::{Claim, FAR_BEHIND, Kept, LongLook};
+use crate::format::word::Phase;
+use crate::queue::ring::{Claim, FAR_BEHIND, Kept, LongLook};
 use crate::sync::{abandon_after, local};
-use crate::word::Phase;
 
 const CAPACITY: usize = 100_000;
 const PRODUCER: u32 = 1;

@@ -11,9 +11,9 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::{Rig, owner};
-use crate::ring::{Claim, Kept};
+use crate::format::word::Owner;
+use crate::queue::ring::{Claim, Kept};
 use crate::sync::abandon_after;
-use crate::word::Owner;
 
 /// Unforced switches between threads per execution. Bugs of concurrent code need few, and each more costs tenfold.
 const PREEMPTIONS: usize = 4;

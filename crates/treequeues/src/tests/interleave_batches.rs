@@ -8,10 +8,10 @@ use loom::thread;
 
 use super::interleave::{NEWCOMER, assert_exactly_once, explore};
 use super::{Rig, owner};
+use crate::format::word::Owner;
 use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_NONE};
-use crate::ring::{Claim, Kept};
+use crate::queue::ring::{Claim, Kept};
 use crate::sync::{Ordering, abandon_after, fence, local};
-use crate::word::Owner;
 
 /// As in `interleave`: each more costs tenfold. The soak has `LOOM_MAX_PREEMPTIONS`.
 const PREEMPTIONS: usize = 3;

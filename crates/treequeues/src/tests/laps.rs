@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::bytes::{WATCHDOG, drain, local};
 use super::{Rig, owner};
-use crate::ring::{Claim, FAR_BEHIND};
+use crate::queue::ring::{Claim, FAR_BEHIND};
 use crate::sync::{abandon_after, among_many};
 use crate::wait::Wait;
 use crate::{BatchSize, BorrowError, Queue, ReserveError, WriteBatch};

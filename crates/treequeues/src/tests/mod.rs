@@ -64,10 +64,10 @@ mod steps;
 
 use std::sync::Arc;
 
+use crate::format::word::Owner;
 use crate::format::{Control, Slot, words_below_root};
-use crate::ring::{Claim, Kept, KnownFree, Publisher, Ring};
+use crate::queue::ring::{Claim, Kept, KnownFree, Publisher, Ring};
 use crate::sync::AtomicU64;
-use crate::word::Owner;
 
 /// Bits of an id in these tests.
 const ID_BITS: u32 = 3;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use proptest::prelude::*;
 
 use super::{Rig, owner};
-use crate::ring::{Claim, Kept};
+use crate::queue::ring::{Claim, Kept};
 
 const PARTICIPANTS: u32 = 4;
 

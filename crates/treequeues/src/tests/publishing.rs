@@ -6,9 +6,9 @@ use std::sync::Barrier;
 use super::bytes::{drain, get, local, put, schema};
 use super::{Rig, owner};
 use crate::error::{Corrupted, Damage};
-use crate::ring::{Claim, Kept};
+use crate::format::word::{Owner, Phase, Word};
+use crate::queue::ring::{Claim, Kept};
 use crate::sync::{Ordering, abandon_after};
-use crate::word::{Owner, Phase, Word};
 use crate::{BatchSize, Queue};
 
 const BYSTANDER: u32 = 1;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Rig, owner};
 use crate::error::BorrowError;
-use crate::ring::{Claim, Kept};
+use crate::queue::ring::{Claim, Kept};
 use crate::{Dtype, LeafKind, LeafSpec, Queue, Schema, Structure, Wait};
 
 const ITEMS: u64 = 20_000;

@@ -4,9 +4,9 @@
 //! gets through. After each, a survivor sweeps and must find every committed item exactly once, and all capacity.
 
 use super::{Kept, Rig, owner};
-use crate::ring::{Claim, Ring};
+use crate::format::word::Owner;
+use crate::queue::ring::{Claim, Ring};
 use crate::sync::{AtomicU64, abandon_after};
-use crate::word::Owner;
 
 /// More accesses than any operation on these small rings makes.
 const MANY_STEPS: u32 = 500;
@@ -406,8 +406,8 @@ fn survives(scene: &Scene, operation: &Operation, steps: u32) -> bool {
 
 /// The tickets of all committed items that nobody has taken for good: READY, RETURNED, or held by a reader.
 fn committed(rig: &Rig) -> Vec<u64> {
+    use crate::format::word::Phase;
     use crate::sync::Ordering;
-    use crate::word::Phase;
 
     rig.ring()
         .words()

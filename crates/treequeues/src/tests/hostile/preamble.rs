@@ -14,9 +14,9 @@ use serde_json::{Map, Value, json};
 use super::{assert_refused_well, config, hostile_u64};
 use crate::error::{AttachError, Damage};
 use crate::format::Header;
-use crate::layout::{Layout, MAX_CAPACITY, MAX_PARTICIPANTS, MAX_SCHEMA_NBYTES, PAGE_NBYTES};
-use crate::schema::{Key, LeafKind, LeafSpec, Node, Schema, Structure};
-use crate::segment::{CreateOptions, Segment, checksum_of};
+use crate::format::layout::{Layout, MAX_CAPACITY, MAX_PARTICIPANTS, MAX_SCHEMA_NBYTES, PAGE_NBYTES};
+use crate::item::schema::{Key, LeafKind, LeafSpec, Node, Schema, Structure};
+use crate::memory::segment::{CreateOptions, Segment, checksum_of};
 use crate::{Dtype, Queue};
 
 /// Far longer than reading any schema takes.
@@ -72,7 +72,7 @@ fn mend_checksum(file: &File) {
 /// Attaches; a segment that is accepted must work.
 fn attach(file: File) -> Result<(), AttachError> {
     seal(&file);
-    let segment = Segment::attach(crate::segment::open_anew(&file.into())?.into())?;
+    let segment = Segment::attach(crate::memory::segment::open_anew(&file.into())?.into())?;
     let layout = segment.layout();
     for (place, leaf) in layout.leaves.iter().zip(segment.schema().leaves()) {
         assert_eq!(place.nbytes, leaf.nbytes());

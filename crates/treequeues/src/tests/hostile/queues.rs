@@ -17,7 +17,7 @@ use super::super::bytes::schema;
 use super::{assert_refused_well, assert_says_where, factor};
 use crate::error::{AttachError, BorrowError, CreateError, OpenError, ReserveError};
 use crate::format::{Control, Entry, ShutdownLine, Slot};
-use crate::names::{name_state, names_folder, remove_name};
+use crate::presence::names::{name_state, names_folder, remove_name};
 use crate::{BatchSize, CreateOptions, Hold, Observer, Queue, QueueName, Wait};
 
 /// Cases of an ordinary run.

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use super::super::{ID_BITS, Rig};
 use super::{assert_says_where, config, hostile_u64};
 use crate::error::Corrupted;
-use crate::ring::{Claim, Kept};
+use crate::format::word::{Owner, Phase, Word};
+use crate::queue::ring::{Claim, Kept};
 use crate::sync::{AtomicU64, Ordering, abandon_after, local};
-use crate::word::{Owner, Phase, Word};
 
 /// Far above what any operation takes on these small rings: a lone one ends after a few passes (`ring` R6).
 const MAX_ACCESSES: u32 = 1 << 12;

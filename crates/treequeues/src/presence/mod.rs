@@ -1,0 +1,24 @@
+//! Who is there: the processes that take part, what they count, their end, and what is done for those that died.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `counters` | what each participant counts |
+//! | `liveness` | what says who is alive |
+//! | `names` | the life and death of a name |
+//! | `sweep` | returning what the dead held |
+//! | `participant` | who this process is |
+//! | `attached` | one process at one segment: its threads, its forks, its end |
+
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+pub(crate) mod attached;
+pub(crate) mod counters;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+pub(crate) mod liveness;
+#[cfg(not(loom))]
+pub(crate) mod names;
+#[cfg(not(loom))]
+pub(crate) mod participant;
+#[cfg(not(loom))]
+pub(crate) mod sweep;

@@ -1,0 +1,201 @@
+//! Creating queues, and ways to come to one: by its name, its descriptor, or a handle.
+
+use std::os::fd::{OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Queue;
+use crate::error::{AttachError, CreateError, OpenError};
+use crate::format::name::QueueName;
+use crate::item::schema::{Schema, SchemaDifference};
+use crate::memory::fork::Descriptor;
+use crate::memory::segment::{CreateOptions, Preamble, Segment, SegmentId, open_anew, open_through};
+use crate::presence::attached::Attached;
+
+/// What another process needs to attach to an anonymous queue, while the process that it names lives and has it open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle {
+    /// The process that made this handle.
+    pub pid: u32,
+    /// That process's descriptor of the segment.
+    pub fd: RawFd,
+    /// What the receiver checks the segment against.
+    pub id: SegmentId,
+}
+
+impl Queue {
+    /// Creates an anonymous queue of `capacity` slots, all its memory reserved.
+    ///
+    /// # Errors
+    /// If the capacity is out of range, or the memory is not there.
+    pub fn create(schema: Schema, capacity: u64) -> Result<Self, CreateError> {
+        Self::create_with(schema, capacity, CreateOptions::default())
+    }
+
+    /// Creates an anonymous queue with options.
+    ///
+    /// # Errors
+    /// As `create`, and if an option is out of range.
+    pub fn create_with(schema: Schema, capacity: u64, options: CreateOptions) -> Result<Self, CreateError> {
+        if options.keep {
+            return Err(CreateError::KeepWithoutName);
+        }
+        Attached::create(|| Segment::create(schema, capacity, options)).map(Self::new)
+    }
+
+    /// Creates a queue that any process of this user finds by its name.
+    ///
+    /// What is left of a queue of this name whose participants have all died is replaced. The name goes with the last
+    /// participant, unless the queue is to be kept.
+    ///
+    /// # Errors
+    /// `Exists` if a queue of this name is in use, or kept; as `create_with`.
+    pub fn create_named(
+        name: &str,
+        schema: Schema,
+        capacity: u64,
+        options: CreateOptions,
+    ) -> Result<Self, CreateError> {
+        Attached::create_named(name.parse()?, schema, capacity, options).map(Self::new)
+    }
+
+    /// Attaches to the queue of this name. What its items look like stands in the queue: see `schema`.
+    ///
+    /// # Errors
+    /// `NotFound`, `Stale` if all its participants have died, `At` if what is there is no sound queue, and `TableFull`.
+    pub fn attach(name: &str) -> Result<Self, AttachError> {
+        Attached::attach_named(&name.parse()?, None).map(Self::new)
+    }
+
+    /// The same of a name in another folder than this user's is now: see `folder`.
+    ///
+    /// # Errors
+    /// As `attach`.
+    pub fn attach_in(folder: &Path, name: &str) -> Result<Self, AttachError> {
+        Attached::attach_named(&name.parse()?, Some(folder)).map(Self::new)
+    }
+
+    /// Attaches to the queue of this name, or creates it if there is none. Of several processes that open one name at once, one
+    /// creates and the others attach.
+    ///
+    /// # Errors
+    /// `Misfit` if the queue that is there has another schema or capacity, with both side by side; and as `attach` and
+    /// `create_named`. The options only count for who creates.
+    pub fn open(
+        name: &str,
+        schema: Schema,
+        capacity: u64,
+        options: CreateOptions,
+    ) -> Result<Self, OpenError> {
+        let name: QueueName = name.parse().map_err(AttachError::Name)?;
+        let queue = Self::new(Attached::open_named(&name, &schema, capacity, options)?);
+        let mut difference = SchemaDifference::between(&schema, queue.schema());
+        difference.compare_capacities(capacity, queue.capacity());
+        if difference.is_empty() {
+            Ok(queue)
+        } else {
+            Err(OpenError::Misfit { name, difference: Box::new(difference) })
+        }
+    }
+
+    /// As `open`, but only the capacity has to fit.
+    pub(crate) fn open_with_any_items(
+        name: &str,
+        schema: &Schema,
+        capacity: u64,
+        options: CreateOptions,
+    ) -> Result<Self, OpenError> {
+        let name: QueueName = name.parse().map_err(AttachError::Name)?;
+        let queue = Self::new(Attached::open_named(&name, schema, capacity, options)?);
+        if capacity == queue.capacity() as u64 {
+            return Ok(queue);
+        }
+        let mut difference = SchemaDifference::between(schema, queue.schema());
+        difference.compare_capacities(capacity, queue.capacity());
+        Err(OpenError::Misfit { name, difference: Box::new(difference) })
+    }
+
+    /// Takes the queue's name away: nobody finds it any more, and those who are attached go on. Whether it had one.
+    ///
+    /// # Errors
+    /// If the system refuses, or another process that does the same does not go on.
+    pub fn unlink(&self) -> Result<bool, AttachError> {
+        self.attached()?.unlink()
+    }
+
+    /// The folder that the queue's name was in when this process came to it, as an absolute path: where other processes find it,
+    /// whatever their environment says. None of an anonymous queue.
+    pub fn folder(&self) -> Option<&Path> {
+        self.attached.segment().folder()
+    }
+
+    /// The name that the queue was created with, whether it still has it or not.
+    pub fn name(&self) -> Option<&QueueName> {
+        self.attached.segment().name()
+    }
+
+    /// Creates a queue in this process's own memory, for its threads alone: no descriptor, no other participants.
+    ///
+    /// # Errors
+    /// If the capacity is out of range.
+    pub fn create_local(schema: Schema, capacity: u64) -> Result<Self, CreateError> {
+        let options = CreateOptions { participants: 1, ..CreateOptions::default() };
+        Attached::create(|| Segment::create_on_heap(schema, capacity, options)).map(Self::new)
+    }
+
+    /// Attaches to the segment behind `fd`, which must be the one named `id` if given.
+    ///
+    /// # Errors
+    /// If the descriptor leads to no sound segment, or to another one, or if its table of participants is full.
+    pub fn attach_fd(fd: OwnedFd, id: Option<SegmentId>) -> Result<Self, AttachError> {
+        let shared = open_anew(&fd)?;
+        drop(fd);
+        Self::attach_descriptor(shared, id)
+    }
+
+    fn attach_descriptor(shared: Descriptor, id: Option<SegmentId>) -> Result<Self, AttachError> {
+        let shared = Arc::new(shared);
+        let found = Preamble::read(&*shared)?.header.id;
+        if id.is_some_and(|id| id != found) {
+            return Err(AttachError::OtherSegment);
+        }
+        let attached = Attached::find(found, || Segment::attach(Arc::clone(&shared)).map(Some))?;
+        Ok(Self::new(attached.expect("there is a segment to attach to")))
+    }
+
+    /// The queue on segment `id`, if this process is attached to it already, or inherited it.
+    ///
+    /// # Errors
+    /// In a forked child that could not join the queue.
+    pub fn find(id: SegmentId) -> Result<Option<Self>, AttachError> {
+        Ok(Attached::find(id, || Ok(None))?.map(Self::new))
+    }
+
+    /// Attaches through a handle: to this process's own attachment, else through the descriptor of the process that
+    /// made the handle.
+    ///
+    /// # Errors
+    /// If that process is gone, has closed the queue, is another user's, or lives in another pid namespace.
+    pub fn attach_handle(handle: Handle) -> Result<Self, AttachError> {
+        if let Some(queue) = Self::find(handle.id)? {
+            return Ok(queue);
+        }
+        Self::attach_descriptor(open_through(handle.pid, handle.fd)?, Some(handle.id))
+    }
+
+    /// What another process can attach by: see `Handle`.
+    ///
+    /// # Errors
+    /// For a local queue, for one whose descriptors were closed, and in a forked child that could not join the queue.
+    pub fn handle(&self) -> Result<Handle, AttachError> {
+        let attached = self.attached()?;
+        let fd = attached.segment().shared_number()?;
+        Ok(Handle { pid: attached.participant().pid(), fd, id: self.id() })
+    }
+
+    /// For a process that is about to end while threads of it still wait, or views live: takes the names of its queues that
+    /// nobody else is attached to. Names that are to be kept stay.
+    pub fn leave_names() {
+        Attached::leave_names();
+    }
+}
