@@ -46,8 +46,8 @@
 //! | `error` | what can go wrong, one enum an operation | |
 //! | `wait` | spinning, sleeping and waking across processes | |
 //! | `memory` | the mapped `segment`, and what becomes of it in a `fork` | yes |
-//! | `presence` | who takes part: `liveness`, `names`, the `sweep`, a `participant`, and a process that is `attached` | yes |
-//! | `queue` | the protocol of the `ring`, a `batch`, and the public types, `api` and `typed` | |
+//! | `presence` | who takes part: `liveness`, `names`, the `sweep`, a `participant`, and a process that is `attached` to a `structure` | yes |
+//! | `queue` | the protocol of the `ring`; a queue as one process has it, `here`; what it does, `calls`; a `batch`; the public types, `api` and `typed` | yes |
 //! | `loan` | access to the rows of slots | yes |
 //! | `tree` | Rust types as items | |
 //! | `observe` | looks at a queue for people and tools | |
@@ -99,7 +99,7 @@ pub use loan::{Hold, ItemInfo, ReadBatch, ReadLoan, WriteBatch, WriteLoan};
 #[cfg(not(loom))]
 pub use memory::segment::{CreateOptions, SegmentId};
 #[cfg(not(loom))]
-pub use observe::{HeldSlot, Observer, ParticipantStats, PeekedItem, Snapshot, Stats, WhatFor};
+pub use observe::{Observer, PeekedItem};
 #[cfg(not(loom))]
 pub use presence::attached::Peers;
 pub use presence::counters::Counters;
@@ -111,6 +111,8 @@ pub use presence::names::{
 pub use queue::api::{Handle, Queue};
 #[cfg(not(loom))]
 pub use queue::batch::{BatchSize, Elsewhere};
+#[cfg(not(loom))]
+pub use queue::stats::{HeldSlot, ParticipantStats, Snapshot, Stats, WhatFor};
 #[cfg(not(loom))]
 pub use queue::typed::{OtherItems, PopError, TypedQueue};
 #[cfg(not(loom))]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Hold, ItemInfo, end_of_dropped_read};
 use crate::error::Corrupted;
 use crate::item::schema::Schema;
-use crate::presence::attached::Attached;
+use crate::queue::here::Attached;
 use crate::queue::ring::Claim;
 
 /// Write access to several slots, from reserve to commit.
@@ -33,7 +33,7 @@ pub struct ReadBatch<'q> {
 
 impl<'q> WriteBatch<'q> {
     pub(crate) fn new(attached: &'q Arc<Attached>, claims: Vec<Claim>) -> Self {
-        attached.say_since_when(&claims);
+        attached.say_since_when(claims.iter().map(|claim| claim.slot));
         Self { attached, claims }
     }
 
@@ -116,7 +116,7 @@ impl Drop for WriteBatch<'_> {
 
 impl<'q> ReadBatch<'q> {
     pub(crate) fn new(attached: &'q Arc<Attached>, claims: Vec<Claim>) -> Self {
-        attached.say_since_when(&claims);
+        attached.say_since_when(claims.iter().map(|claim| claim.slot));
         Self { attached, claims }
     }
 

@@ -21,8 +21,8 @@ use super::ItemInfo;
 use super::batch::{commit, end};
 use crate::error::Corrupted;
 use crate::item::schema::Schema;
-use crate::presence::attached::Attached;
 use crate::queue::batch::Elsewhere;
+use crate::queue::here::Attached;
 use crate::queue::ring::Claim;
 
 /// One or several slots, held until they are given up by one of the verbs, or dropped.

@@ -29,7 +29,7 @@ pub use hold::Hold;
 
 use crate::error::Corrupted;
 use crate::item::schema::Schema;
-use crate::presence::attached::Attached;
+use crate::queue::here::Attached;
 use crate::queue::ring::Claim;
 use crate::sync::Ordering;
 
@@ -86,7 +86,7 @@ impl<'q> WriteLoan<'q> {
     /// A loan that its user keeps for a while.
     #[inline]
     pub(crate) fn new(attached: &'q Arc<Attached>, claim: Claim) -> Self {
-        attached.say_since_when([&claim]);
+        attached.say_since_when([claim.slot]);
         Self::brief(attached, claim)
     }
 
@@ -119,7 +119,7 @@ impl<'q> WriteLoan<'q> {
     /// The same hold without a lifetime.
     pub fn into_hold(mut self) -> Hold {
         // A brief loan has not said it, and a hold is kept for a while.
-        self.attached.say_since_when(&self.claim);
+        self.attached.say_since_when(self.claim.iter().map(|claim| claim.slot));
         Hold::writing(self.attached, self.claim.take())
     }
 
@@ -151,7 +151,7 @@ impl<'q> ReadLoan<'q> {
     /// A loan that its user keeps for a while.
     #[inline]
     pub(crate) fn new(attached: &'q Arc<Attached>, claim: Claim) -> Self {
-        attached.say_since_when([&claim]);
+        attached.say_since_when([claim.slot]);
         Self::brief(attached, claim)
     }
 
@@ -179,7 +179,7 @@ impl<'q> ReadLoan<'q> {
     /// The same hold without a lifetime.
     pub fn into_hold(mut self) -> Hold {
         // A brief loan has not said it, and a hold is kept for a while.
-        self.attached.say_since_when(&self.claim);
+        self.attached.say_since_when(self.claim.iter().map(|claim| claim.slot));
         Hold::reading(self.attached, self.claim.take())
     }
 

@@ -5,6 +5,7 @@
 //! | `counters` | what each participant counts |
 //! | `liveness` | what says who is alive |
 //! | `names` | the life and death of a name |
+//! | `structure` | what is to be known of the structure that they take part in |
 //! | `sweep` | returning what the dead held |
 //! | `participant` | who this process is |
 //! | `attached` | one process at one segment: its threads, its forks, its end |
@@ -20,5 +21,8 @@ pub(crate) mod liveness;
 pub(crate) mod names;
 #[cfg(not(loom))]
 pub(crate) mod participant;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+pub(crate) mod structure;
 #[cfg(not(loom))]
 pub(crate) mod sweep;

@@ -16,6 +16,7 @@ use crate::memory::fork;
 use crate::memory::segment::Segment;
 use crate::presence::liveness::{EntryState, Locks};
 use crate::presence::names;
+use crate::presence::structure::Structure;
 use crate::presence::sweep;
 use crate::sync::Ordering;
 
@@ -63,9 +64,9 @@ pub(crate) struct Participant {
 
 impl Participant {
     /// Registers this process, after returning what dead participants held.
-    pub(crate) fn register(segment: &Segment) -> Result<Self, Refusal> {
+    pub(crate) fn register(segment: &Segment, structure: &dyn Structure) -> Result<Self, Refusal> {
         let locks = Locks::of(segment);
-        match Self::claim(segment, &locks) {
+        match Self::claim(segment, structure, &locks) {
             Ok((id, generation)) => Ok(Self {
                 id,
                 generation,
@@ -77,7 +78,7 @@ impl Participant {
             Err(error) => {
                 // A leaver may have met a lock that was only tried for here (`names` M4).
                 if locks.are_of(segment).is_ok() {
-                    leave(segment, &locks);
+                    leave(segment, structure, &locks);
                 }
                 Err(error)
             }
@@ -85,10 +86,10 @@ impl Participant {
     }
 
     /// Takes the lock and the entry of a free place; returns its id and generation.
-    fn claim(segment: &Segment, locks: &Locks) -> Result<(u32, u64), Refusal> {
+    fn claim(segment: &Segment, structure: &dyn Structure, locks: &Locks) -> Result<(u32, u64), Refusal> {
         let all_taken = AttachError::TableFull { limit: segment.layout().participants };
         for _ in 0..MAX_ROUNDS {
-            sweep::sweep(segment, locks, None)?;
+            sweep::sweep(segment, structure, locks, None)?;
             let mut lost_one = false;
             for (id, entry) in (0..).zip(segment.entries()) {
                 let free = EntryState::load(entry);
@@ -172,30 +173,33 @@ impl Participant {
     /// unmapped, if somebody closed the descriptor.
     ///
     /// In a forked child it only forgets: lock and slots are the parent's, and the descriptor is closed already.
-    pub(crate) fn deregister(&mut self, segment: &Segment) -> Result<(), Corrupted> {
+    pub(crate) fn deregister(
+        &mut self,
+        segment: &Segment,
+        structure: &dyn Structure,
+    ) -> Result<(), Corrupted> {
         if !self.is_this_process() {
             return Ok(());
         }
         let entry = &segment.entries()[self.id as usize];
         let used = EntryState { used: true, generation: self.generation };
         // Nobody else is this participant while it lives, and has its locks.
-        let recovered =
-            segment.ring().recover(self.owner, &entry.publishing, || EntryState::load(entry) == used);
+        let recovered = structure.recover(self.owner, entry, &|| EntryState::load(entry) == used);
         if recovered.is_ok() {
             used.swap(entry, used.left());
         }
         if self.locks.are_of(segment).is_ok() {
             // What fails here is done by the unmapping.
             let _ = self.locks.unlock(self.id);
-            leave(segment, &self.locks);
+            leave(segment, structure, &self.locks);
         }
         recovered.map(drop)
     }
 }
 
 /// The end of a participant, or of what was to become one, whose byte is unlocked.
-fn leave(segment: &Segment, locks: &Locks) {
-    names::remove_if_last(segment, locks);
+fn leave(segment: &Segment, structure: &dyn Structure, locks: &Locks) {
+    names::remove_if_last(segment, structure, locks);
     // What that locked; and the mapping would keep it.
     let _ = locks.unlock_all();
 }

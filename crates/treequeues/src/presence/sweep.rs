@@ -10,6 +10,7 @@ use crate::error::AttachError;
 use crate::format::word::Owner;
 use crate::memory::segment::Segment;
 use crate::presence::liveness::{EntryState, Locks};
+use crate::presence::structure::Structure;
 
 /// What a sweep came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +29,12 @@ impl Swept {
 }
 
 /// Returns what dead participants held. `me` is not asked about (P3).
-pub(crate) fn sweep(segment: &Segment, locks: &Locks, me: Option<u32>) -> Result<Swept, AttachError> {
+pub(crate) fn sweep(
+    segment: &Segment,
+    structure: &dyn Structure,
+    locks: &Locks,
+    me: Option<u32>,
+) -> Result<Swept, AttachError> {
     // A descriptor that was closed and opened again as another file would call everybody dead.
     locks.are_of(segment)?;
     let mut swept = Swept::default();
@@ -45,8 +51,7 @@ pub(crate) fn sweep(segment: &Segment, locks: &Locks, me: Option<u32>) -> Result
             continue;
         }
         let owner = Owner::new(id, state.generation, segment.layout().id_bits());
-        swept.slots +=
-            segment.ring().recover(owner, &entry.publishing, || EntryState::load(entry) == state)?;
+        swept.slots += structure.recover(owner, entry, &|| EntryState::load(entry) == state)?;
         // If it fails, it was no death: the participant left between the two looks. Or another sweeper has recorded it.
         swept.deaths += usize::from(state.swap(entry, state.died()));
     }

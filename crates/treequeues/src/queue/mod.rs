@@ -3,6 +3,11 @@
 //! | file | what it is |
 //! |---|---|
 //! | `ring` | the protocol: who may touch which slot |
+//! | `stats` | what is in it, and who holds what |
+//! | `here` | a queue as one process has it |
+//! | `calls` | what the threads of a process do: reserve and borrow, wait, end what they began |
+//! | `deliveries` | how often an item was taken, who died with it, and the end of one that killed too many |
+//! | `publishing` | commits, one or several as one |
 //! | `batch` | several slots for one call, all or none |
 //! | `api` | the public type |
 //! | `typed` | queues of one Rust type |
@@ -11,6 +16,17 @@
 pub(crate) mod api;
 #[cfg(not(loom))]
 pub(crate) mod batch;
+#[cfg(not(loom))]
+mod calls;
+#[cfg(not(loom))]
+mod deliveries;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+pub(crate) mod here;
+#[cfg(not(loom))]
+mod publishing;
 pub(crate) mod ring;
+#[cfg(not(loom))]
+pub(crate) mod stats;
 #[cfg(not(loom))]
 pub(crate) mod typed;

@@ -34,7 +34,6 @@ use crate::format::{
 };
 use crate::item::schema::Schema;
 use crate::memory::fork::{Descriptor, FileIdentity, Mapping, NoFork};
-use crate::queue::ring::Ring;
 use crate::sync::AtomicU64;
 
 pub(crate) use file::read_at;
@@ -50,11 +49,20 @@ pub type SegmentId = [u8; 16];
 /// One mapped segment.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    /// Only handed out for as long as the segment is borrowed.
-    ring: Ring<'static>,
+    /// Only handed out for as long as the segment is borrowed, or by a promise.
+    parts: Parts<'static>,
     base: NonNull<u8>,
     facts: Facts,
     backing: Backing,
+}
+
+/// The parts of a mapping that a structure consists of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts<'m> {
+    pub(crate) control: &'m Control,
+    pub(crate) slots: &'m [Slot],
+    /// The words of the tree below its root.
+    pub(crate) words: &'m [AtomicU64],
 }
 
 /// What is the same in every mapping of a segment that this process makes.
@@ -215,17 +223,17 @@ impl Segment {
         let base = backing.base();
         let layout = &facts.layout;
         let at = |offset| place_in(base, layout, offset);
-        // SAFETY: S1 and L1 put the offset in bounds, L2 aligns it, S3 makes shared references sound. The segment owns the ring, and
-        // hands it out for no longer than it lives itself.
+        // SAFETY: S1 and L1 put the offset in bounds, L2 aligns it, S3 makes shared references sound. The segment hands
+        // them out for no longer than it lives itself.
         let control: &'static Control = unsafe { at(layout.control_offset).cast().as_ref() };
         let first = at(layout.slots_offset).cast::<Slot>();
         // SAFETY: as above, for `capacity` consecutive slots.
         let slots: &'static [Slot] = unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.capacity) };
         let first = at(layout.tree_offset).cast::<AtomicU64>();
         // SAFETY: as above, for as many consecutive words as the layout has placed.
-        let tree: &'static [AtomicU64] =
+        let words: &'static [AtomicU64] =
             unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.tree_words) };
-        Self { ring: Ring::new(control, slots, tree, Arc::default()), base, facts, backing }
+        Self { parts: Parts { control, slots, words }, base, facts, backing }
     }
 
     /// From now on a forked child has what it needs to attach as itself, and a private mapping in place of this one.
@@ -349,17 +357,22 @@ impl Segment {
         (self.base, self.facts.layout.total_nbytes)
     }
 
+    /// What a structure consists of.
+    ///
+    /// # Safety
+    /// Nothing that comes of it is used after the segment was dropped.
+    pub(crate) unsafe fn parts_while_mapped(&self) -> Parts<'static> {
+        self.parts
+    }
+
     #[inline]
-    pub(crate) fn ring(&self) -> &Ring<'_> {
-        &self.ring
-    }
-
     pub(crate) fn control(&self) -> &Control {
-        self.ring.control()
+        self.parts.control
     }
 
+    #[inline]
     pub(crate) fn slots(&self) -> &[Slot] {
-        self.ring.slots()
+        self.parts.slots
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {

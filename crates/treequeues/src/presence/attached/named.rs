@@ -4,15 +4,16 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use super::Attached;
+use super::list::{AnyAttached, held_here};
 use crate::error::{AttachError, CreateError, OpenError};
 use crate::format::name::QueueName;
 use crate::item::schema::Schema;
-use crate::memory::fork;
 use crate::memory::segment::{CreateOptions, Directory, Preamble, Segment, has_name};
 use crate::presence::names::{self, Rounds};
 use crate::presence::participant::Refusal;
+use crate::presence::structure::Structure;
 
-impl Attached {
+impl<S: Structure> Attached<S> {
     /// Makes the segment of a named queue, registers this process in it, and gives it its name.
     pub(crate) fn create_named(
         name: QueueName,
@@ -34,7 +35,7 @@ impl Attached {
     fn say_if_here(error: CreateError, directory: &Directory) -> CreateError {
         let CreateError::Exists { name, .. } = error else { return error };
         let holder = directory.place_of(&name).identity().ok().flatten();
-        let held_here = holder.and_then(Self::held_here);
+        let held_here = holder.and_then(held_here);
         CreateError::Exists { name, held_here }
     }
 
@@ -111,22 +112,20 @@ impl Attached {
         let _turn = self.name_turn.lock().unwrap_or_else(PoisonError::into_inner);
         names::unlink(&self.segment, locks)
     }
+}
 
-    /// Takes the names of the queues that only this process is attached to, and still is.
-    pub(crate) fn leave_names() {
-        let here = fork::generation();
-        let no_fork = fork::hold_off();
-        let still_attached: Vec<Arc<Self>> = super::list(&no_fork)
-            .attached
-            .iter()
-            .filter(|listed| listed.fork_generation == here)
-            .filter_map(|listed| listed.attached.upgrade())
-            .collect();
-        drop(no_fork);
-        for attached in &still_attached {
-            let _turn = attached.name_turn.lock().unwrap_or_else(PoisonError::into_inner);
-            let participant = attached.participant();
-            names::remove_if_alone(&attached.segment, participant.locks(), participant.id());
-        }
+impl<S: Structure> AnyAttached for Attached<S> {
+    fn count_held(&self) -> usize {
+        self.structure.count_held(self.participant.owner())
+    }
+
+    fn leave_name(&self) {
+        let _turn = self.name_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        names::remove_if_alone(
+            &self.segment,
+            self.structure(),
+            self.participant.locks(),
+            self.participant.id(),
+        );
     }
 }

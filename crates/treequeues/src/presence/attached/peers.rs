@@ -4,10 +4,11 @@
 //! counters already, so its calls pay nothing for being remembered.
 
 use super::Attached;
-use super::holds::this_thread;
+use super::threads::this_thread;
 use crate::error::AttachError;
 use crate::format::{COUNTERS_OF_THREADS, Entry};
 use crate::presence::liveness::EntryState;
+use crate::presence::structure::Structure;
 use crate::sync::{Ordering, local};
 
 /// Who else uses a queue, beside the thread that asks.
@@ -50,7 +51,7 @@ impl Threads {
     }
 }
 
-impl Attached {
+impl<S: Structure> Attached<S> {
     /// The calling thread, which is not the first one, uses the queue: its number.
     #[inline]
     pub(super) fn other_thread(&self) -> u32 {

@@ -13,11 +13,10 @@ use super::{Rounds, remove_error, remove_if_still, remove_unless_used};
 use crate::error::AttachError;
 use crate::format::SHUTDOWN_IMMEDIATE;
 use crate::format::name::QueueName;
-use crate::format::word::Phase;
 use crate::memory::fork::{self, Descriptor, FileIdentity, NoFork};
 use crate::memory::segment::{Directory, NoPlace, Segment, has_name, owner_of};
 use crate::presence::liveness::Locks;
-use crate::queue::ring::phase_of;
+use crate::presence::structure::Structure;
 use crate::sync::Ordering;
 use crate::sync::local::AtomicBool;
 
@@ -99,19 +98,19 @@ pub(crate) fn unlink(segment: &Segment, locks: &Locks) -> Result<bool, AttachErr
 
 /// The last step of a participant that leaves, or that could not come in: its byte is unlocked already (M4). The lock that
 /// it may have afterwards ends with its descriptor.
-pub(crate) fn remove_if_last(segment: &Segment, locks: &Locks) {
+pub(crate) fn remove_if_last(segment: &Segment, structure: &dyn Structure, locks: &Locks) {
     let (Some(name), Some(file)) = (mortal_name(segment), locks.file()) else { return };
     match locks.try_lock_all() {
         // Whoever else lives there, or does the same.
         Ok(false) => {}
-        Ok(true) => remove_and_tell(segment, name, file, is_or_was_item),
+        Ok(true) => remove_and_tell(segment, name, file, || structure.count_items(true)),
         Err(error) => tell(name, remove_error(error)),
     }
 }
 
 /// The same for a participant that cannot leave, because its process is about to end while threads of it still wait: takes
 /// the name if nobody else lives there. Of two that do this at once none may; that leaves a stale file.
-pub(crate) fn remove_if_alone(segment: &Segment, locks: &Locks, own: u32) {
+pub(crate) fn remove_if_alone(segment: &Segment, structure: &dyn Structure, locks: &Locks, own: u32) {
     let (Some(name), Some(file)) = (mortal_name(segment), locks.file()) else { return };
     if locks.are_of(segment).is_err() {
         // The mapping keeps its locks, and nobody can tell any more whether it is alone.
@@ -121,8 +120,7 @@ pub(crate) fn remove_if_alone(segment: &Segment, locks: &Locks, own: u32) {
         Ok(false) => {}
         Ok(true) => {
             // What it still holds itself is in its own hands.
-            let is_item = |phase| matches!(phase, Phase::Ready | Phase::Returned);
-            remove_and_tell(segment, name, file, is_item);
+            remove_and_tell(segment, name, file, || structure.count_items(false));
             if let Err(error) = locks.unlock_all_but(own) {
                 tell(name, remove_error(error));
             }
@@ -142,9 +140,14 @@ pub(crate) struct Farewell {
 
 impl Farewell {
     /// `None` where nothing is to be removed.
-    pub(crate) fn of(segment: &Segment) -> Option<Self> {
+    pub(crate) fn of(segment: &Segment, structure: &dyn Structure) -> Option<Self> {
         let (name, file) = (mortal_name(segment)?.clone(), segment.identity()?);
-        Some(Self { name, file, folders: segment.folders(), items: count_items(segment, is_or_was_item) })
+        Some(Self {
+            name,
+            file,
+            folders: segment.folders(),
+            items: lost_items(segment, || structure.count_items(true)),
+        })
     }
 
     /// The same as `remove_if_last`, by another opening of the file.
@@ -173,19 +176,19 @@ impl Farewell {
     }
 }
 
-/// What its dead participants had borrowed would have come again.
-fn is_or_was_item(phase: Phase) -> bool {
-    matches!(phase, Phase::Ready | Phase::Returned | Phase::Reading)
-}
-
 /// The name of a segment that ends with its last participant.
 fn mortal_name(segment: &Segment) -> Option<&QueueName> {
     segment.name().filter(|_| !segment.is_kept())
 }
 
-fn remove_and_tell(segment: &Segment, name: &QueueName, file: &Descriptor, is_item: impl Fn(Phase) -> bool) {
+fn remove_and_tell(
+    segment: &Segment,
+    name: &QueueName,
+    file: &Descriptor,
+    count_items: impl FnOnce() -> usize,
+) {
     match remove(segment, name, file) {
-        Ok(true) => tell_of_items(name, count_items(segment, is_item)),
+        Ok(true) => tell_of_items(name, lost_items(segment, count_items)),
         // Somebody took the name away before: that the items go with the last participant was asked for.
         Ok(false) => {}
         Err(error) => tell(name, error),
@@ -244,13 +247,10 @@ fn not_removed(
 }
 
 /// The items that go with a name, but for those of a queue that was shut down at once: nobody was to have them.
-fn count_items(segment: &Segment, is_item: impl Fn(Phase) -> bool) -> usize {
+fn lost_items(segment: &Segment, count: impl FnOnce() -> usize) -> usize {
     // Relaxed: nobody else is there.
-    if segment.control().shutdown.flag.load(Ordering::Relaxed) == SHUTDOWN_IMMEDIATE {
-        return 0;
-    }
-    let words = segment.ring().words().enumerate();
-    words.filter(|(slot, word)| phase_of(*slot, *word).is_ok_and(&is_item)).count()
+    let was_shut_down_at_once = segment.control().shutdown.flag.load(Ordering::Relaxed) == SHUTDOWN_IMMEDIATE;
+    if was_shut_down_at_once { 0 } else { count() }
 }
 
 fn tell_of_items(queue: &QueueName, count: usize) {

@@ -10,7 +10,8 @@ use crate::format::name::QueueName;
 use crate::item::schema::{Schema, SchemaDifference};
 use crate::memory::fork::Descriptor;
 use crate::memory::segment::{CreateOptions, Preamble, Segment, SegmentId, open_anew, open_through};
-use crate::presence::attached::Attached;
+use crate::presence::attached::leave_names;
+use crate::queue::here::Attached;
 
 /// What another process needs to attach to an anonymous queue, while the process that it names lives and has it open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,6 +197,6 @@ impl Queue {
     /// For a process that is about to end while threads of it still wait, or views live: takes the names of its queues that
     /// nobody else is attached to. Names that are to be kept stay.
     pub fn leave_names() {
-        Attached::leave_names();
+        leave_names();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Queue;
 use crate::error::BorrowError;
 use crate::loan::ReadLoan;
-use crate::presence::attached::Attached;
+use crate::queue::here::Attached;
 use crate::queue::ring::Claim;
 
 type Hook = dyn Fn(&ReadLoan<'_>) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync;
@@ -49,7 +49,7 @@ impl Queue {
         Self { on_drop: Some(OnDrop(Arc::new(hook))), ..self }
     }
 
-    /// Drops an item over the limit, whose delivery was counted (`attached::deliveries` K2).
+    /// Drops an item over the limit, whose delivery was counted (`queue::deliveries` K2).
     #[cold]
     pub(super) fn drop_item(&self, attached: &Arc<Attached>, claim: Claim) -> Result<(), BorrowError> {
         let hook = self.on_drop.as_ref().filter(|_| attached.is_at_limit(&claim));

@@ -23,8 +23,9 @@ use crate::item::schema::Schema;
 use crate::loan::{ReadLoan, WriteLoan};
 use crate::memory::fork;
 use crate::memory::segment::SegmentId;
-use crate::observe::{Snapshot, Stats};
-use crate::presence::attached::{Attached, Peers};
+use crate::presence::attached::Peers;
+use crate::queue::here::Attached;
+use crate::queue::stats::{Snapshot, Stats};
 use crate::wait::Wait;
 
 pub use attaching::Handle;
@@ -273,7 +274,7 @@ impl Queue {
     /// If a state word is damaged.
     pub fn snapshot(&self) -> Result<Snapshot, AttachError> {
         let attached = self.attached()?;
-        Ok(Snapshot::take(attached.segment())?)
+        Ok(Snapshot::take(attached.segment(), attached.ring())?)
     }
 
     /// What is in the queue now, what was done to it, and who holds what. With more than 4096 slots, what is said of slots may be

@@ -6,7 +6,7 @@ use super::Queue;
 use crate::error::{AttachError, CreateError};
 use crate::item::schema::Schema;
 use crate::memory::segment::{CreateOptions, Segment};
-use crate::presence::attached::Attached;
+use crate::queue::here::Attached;
 
 impl Queue {
     /// A queue on the heap with room for several participants.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::BatchSize;
 use crate::error::ReserveError;
 use crate::format::word::Phase;
-use crate::presence::attached::Attached;
+use crate::queue::here::Attached;
 use crate::queue::ring::Claim;
 use crate::sync::Ordering;
 use crate::wait::Wait;

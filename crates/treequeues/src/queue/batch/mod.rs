@@ -22,8 +22,8 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::error::{BorrowError, Corrupted, ReserveError};
-use crate::presence::attached::Attached;
 use crate::presence::counters::Counter;
+use crate::queue::here::Attached;
 use crate::queue::ring::{Claim, KEPT_FOR_LOOKS, Ring};
 use crate::wait::{Goal, Next, Seen, Wait, Waited, wait_for};
 

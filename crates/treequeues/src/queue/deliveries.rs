@@ -8,11 +8,11 @@
 //!     kills its process does so once: who finds the item after that drops it without calling a hook.
 //! K3. While a hook runs, its call holds that one slot, and nothing else: the hook may wait, and use the queue.
 
-use super::Attached;
+use super::here::Attached;
+use super::ring::Claim;
 use crate::error::{BorrowError, Corrupted};
 use crate::format::Slot;
 use crate::presence::counters::Counter;
-use crate::queue::ring::Claim;
 use crate::sync::Ordering;
 
 impl Attached {
@@ -46,7 +46,7 @@ impl Attached {
     pub(crate) fn is_at_limit(&self, claim: &Claim) -> bool {
         let slot = self.slot(claim);
         let before = slot.delivery_count.load(Ordering::Relaxed).saturating_sub(1);
-        deaths_after(before, slot) <= self.segment.max_deliveries()
+        deaths_after(before, slot) <= self.segment().max_deliveries()
     }
 
     /// Drops the item that was claimed, and those after it that are over the limit too; claims the first one that is not. Each
@@ -74,7 +74,7 @@ impl Attached {
 
     /// The end of an item that is over the limit.
     pub(crate) fn drop_item(&self, claim: Claim) -> Result<(), Corrupted> {
-        self.hold_ends(&claim);
+        self.hold_ends(self.slot(&claim));
         self.ring().release(claim)?;
         self.count(Counter::Dropped, 1);
         self.slot_became_free();
@@ -91,7 +91,7 @@ impl Attached {
     }
 
     fn is_too_many(&self, deaths: u32) -> bool {
-        let limit = self.segment.max_deliveries();
+        let limit = self.segment().max_deliveries();
         limit != 0 && deaths >= limit
     }
 }

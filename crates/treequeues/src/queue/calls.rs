@@ -1,40 +1,16 @@
 //! Reserve and borrow, wait, and end what was begun.
 
-use std::cell::Cell;
-use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
-
-use super::Attached;
-use crate::clock::{monotonic_ns, realtime_ns};
-use crate::error::{AttachError, BorrowError, Corrupted, Damage, ReserveError, Shutdown};
-use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE, ShutdownNote, Slot};
+use super::here::{Attached, Here};
+use super::ring::Claim;
+use crate::error::{BorrowError, Corrupted, ReserveError};
+use crate::format::{SHUTDOWN_NONE, Slot};
+use crate::presence::attached::{CountedWait, How, shut_down_how};
 use crate::presence::counters::Counter;
-use crate::presence::sweep::{self, Swept};
-use crate::queue::ring::Claim;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::Ordering;
 use crate::wait::{Goal, Next, Wait, Waited, wait_for};
-
-/// Between two sweeps that sleepers make, all of them together: a sweep asks about every participant.
-const SLEEPERS_SWEEP_INTERVAL: Duration = Duration::from_millis(50);
-/// Since the last sweep, for a call that finds nothing and does not wait.
-const FAILING_SWEEP_INTERVAL: Duration = Duration::from_millis(5);
-/// Since the last sweep, for a call that succeeds, but met a hold on its way.
-const BUSY_SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The most free slots that a producer waits for: more save little.
 const MAX_FEW: usize = 8;
-
-/// Attempts of one shutdown to leave its note: each that fails has met another shutdown.
-const MAX_SIGNINGS: usize = 64;
-
-/// How a queue was shut down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
-    /// Items that are there can still be had.
-    Drain,
-    /// Nothing can be had.
-    Immediate,
-}
 
 impl Attached {
     /// Claims a slot if one is free now.
@@ -54,8 +30,8 @@ impl Attached {
             shut_down_how(flag)?;
             return Err(ReserveError::ShutDown(self.first_shutdown()));
         }
-        let Some(claim) = self.ring().reserve(self.participant.owner(), accept)? else { return Ok(None) };
-        self.hold_begins(&claim);
+        let Some(claim) = self.ring().reserve(self.participant().owner(), accept)? else { return Ok(None) };
+        self.hold_begins(self.slot(&claim));
         if self.shutdown_flag() != SHUTDOWN_NONE {
             // A drain that has looked at this slot before must not miss an item in it.
             self.abort(claim)?;
@@ -81,7 +57,7 @@ impl Attached {
                     return claim.map_or(Ok(None), |claim| self.drop_and_go_on(claim, drop_item));
                 }
                 let next = delivered.slot + 1;
-                self.segment.prefetch(if next == self.segment.layout().capacity { 0 } else { next });
+                self.segment().prefetch(if next == self.segment().layout().capacity { 0 } else { next });
             }
             None => self.refuse_if_drained(1)?,
         }
@@ -98,9 +74,9 @@ impl Attached {
         if flag != SHUTDOWN_NONE && shut_down_how(flag)? == How::Immediate {
             return Err(BorrowError::ShutDown(self.immediate_shutdown()));
         }
-        let me = self.participant.owner();
-        let Some(claim) = self.ring().borrow(me, &self.kept, accept)? else { return Ok(None) };
-        self.hold_begins(&claim);
+        let me = self.participant().owner();
+        let Some(claim) = self.ring().borrow(me, &self.structure().kept, accept)? else { return Ok(None) };
+        self.hold_begins(self.slot(&claim));
         if claim.has_met_holds() {
             self.sweep_while_busy();
         }
@@ -120,7 +96,7 @@ impl Attached {
         let me = self.holder();
         // Relaxed: a thread sees what it wrote itself, and whatever else it sees counts.
         let is_own = |slot: &Slot| slot.holder.load(Ordering::Relaxed) == me;
-        match self.ring().left_to_drain(is_own, &self.held_in_drain)? {
+        match self.ring().left_to_drain(is_own, &self.structure().held_in_drain)? {
             Some(left) if left < wanted => Err(BorrowError::ShutDown(self.first_shutdown())),
             _ => Ok(()),
         }
@@ -158,7 +134,7 @@ impl Attached {
             next: |_| Next::Sleep,
             attempt: |_: &mut Wait<'_>, _| self.try_reserve(),
         };
-        match wait_for(self.not_full(), &self.producers, &mut wait, goal)? {
+        match wait_for(self.not_full(), self.producers(), &mut wait, goal)? {
             Waited::Got(claim) => Ok(claim),
             Waited::TimedOut => Err(ReserveError::Full),
             Waited::Interrupted => Err(ReserveError::Interrupted),
@@ -182,7 +158,7 @@ impl Attached {
             next: |_| Next::Sleep,
             attempt: |_: &mut Wait<'_>, _| self.try_borrow(drop_item),
         };
-        match wait_for(self.not_empty(), &self.consumers, &mut wait, goal)? {
+        match wait_for(self.not_empty(), self.consumers(), &mut wait, goal)? {
             Waited::Got(claim) => Ok(claim),
             Waited::TimedOut => Err(BorrowError::Empty),
             Waited::Interrupted => Err(BorrowError::Interrupted),
@@ -190,39 +166,43 @@ impl Attached {
     }
 
     /// Counts a wait for free slots, and how long it takes.
-    pub(crate) fn waiting_for_room(&self, wait: &Wait<'_>) -> CountedWait<'_> {
+    pub(crate) fn waiting_for_room(&self, wait: &Wait<'_>) -> CountedWait<'_, Here> {
         CountedWait::begin(self, wait, [Counter::Full, Counter::PutWaits, Counter::PutWaitNs])
     }
 
     /// Counts a wait for items, and how long it takes.
-    pub(crate) fn waiting_for_items(&self, wait: &Wait<'_>) -> CountedWait<'_> {
+    pub(crate) fn waiting_for_items(&self, wait: &Wait<'_>) -> CountedWait<'_, Here> {
         CountedWait::begin(self, wait, [Counter::Empty, Counter::GetWaits, Counter::GetWaitNs])
     }
 
     /// How many free slots a producer that found none waits for at first, busily: one that takes each slot as it becomes free
     /// fights with its consumer over the slots' cache lines. Half the queue, so that the consumer never finds it empty.
     fn a_few(&self) -> usize {
-        (self.segment.layout().capacity / 2).clamp(1, MAX_FEW)
+        (self.segment().layout().capacity / 2).clamp(1, MAX_FEW)
     }
 
     /// How many items there are, at most `enough`.
     pub(crate) fn count_items(&self, enough: usize) -> Result<usize, Corrupted> {
-        self.ring().count_items(enough, &self.kept)
+        self.ring().count_items(enough, &self.structure().kept)
     }
 
     /// See `Ring::items_at_most`.
     pub(crate) fn items_at_most(&self) -> Result<Option<usize>, Corrupted> {
-        self.ring().items_at_most(&self.kept)
+        self.ring().items_at_most(&self.structure().kept)
     }
 
     /// See `Ring::items_towards`.
     pub(crate) fn items_towards(&self, enough: usize) -> Result<usize, Corrupted> {
-        self.ring().items_towards(enough, &self.kept)
+        self.ring().items_towards(enough, &self.structure().kept)
     }
 
     /// How many items can be had.
     pub(crate) fn len(&self) -> Result<usize, Corrupted> {
-        if self.nothing_can_be_had()? { Ok(0) } else { self.ring().size(&self.kept, &self.holes) }
+        if self.nothing_can_be_had()? {
+            Ok(0)
+        } else {
+            self.ring().size(&self.structure().kept, &self.structure().holes)
+        }
     }
 
     /// Whether no item can be had.
@@ -241,30 +221,30 @@ impl Attached {
     }
 
     pub(crate) fn may_borrow(&self) -> bool {
-        self.ring().may_borrow(&self.kept)
+        self.ring().may_borrow(&self.structure().kept)
     }
 
     pub(crate) fn size_may_be_long(&self, long: usize) -> bool {
-        self.ring().size_may_be_long(long, &self.kept)
+        self.ring().size_may_be_long(long, &self.structure().kept)
     }
 
     pub(crate) fn borrow_may_be_long(&self, long: usize) -> bool {
-        self.ring().borrow_may_be_long(long, &self.kept)
+        self.ring().borrow_may_be_long(long, &self.structure().kept)
     }
 
     pub(crate) fn may_borrow_many(&self, count: usize) -> bool {
-        self.ring().may_borrow_many(count, &self.kept)
+        self.ring().may_borrow_many(count, &self.structure().kept)
     }
 
     pub(crate) fn abort(&self, claim: Claim) -> Result<(), Corrupted> {
-        self.hold_ends(&claim);
+        self.hold_ends(self.slot(&claim));
         self.ring().abort(claim)?;
         self.slot_became_free();
         Ok(())
     }
 
     pub(crate) fn release(&self, claim: Claim) -> Result<(), Corrupted> {
-        self.hold_ends(&claim);
+        self.hold_ends(self.slot(&claim));
         self.ring().release(claim)?;
         self.count_one(Counter::Gets);
         self.slot_became_free();
@@ -273,7 +253,7 @@ impl Attached {
 
     /// Returns an item that was claimed but not delivered.
     pub(crate) fn put_back(&self, claim: Claim) -> Result<(), Corrupted> {
-        self.hold_ends(&claim);
+        self.hold_ends(self.slot(&claim));
         self.ring().give_back(claim)?;
         self.not_empty().notify_one();
         Ok(())
@@ -281,7 +261,7 @@ impl Attached {
 
     /// Ends a reserve or a borrow whose views still live: the slot stays held, for nothing.
     pub(crate) fn linger(&self, claim: Claim, was_read: bool) -> Result<Claim, Corrupted> {
-        self.hold_ends(&claim);
+        self.hold_ends(self.slot(&claim));
         let claim = self.ring().linger(claim)?;
         if was_read {
             self.count_one(Counter::Gets);
@@ -297,70 +277,6 @@ impl Attached {
         Ok(())
     }
 
-    /// Shuts the queue down for everyone.
-    pub(crate) fn shutdown(&self, immediate: bool) {
-        let flag = if immediate { SHUTDOWN_IMMEDIATE } else { SHUTDOWN_DRAIN };
-        let notes = &self.segment.control().shutdown.notes;
-        let mine = ShutdownNote::new(self.participant.pid(), realtime_ns());
-        self.sign_shutdown(&notes.first, SHUTDOWN_DRAIN, mine);
-        if immediate {
-            self.sign_shutdown(&notes.immediate, SHUTDOWN_IMMEDIATE, mine);
-        }
-        // SeqCst: pairs with the second look in `try_reserve`: a reserve sees the flag, or its slot is seen by a drain.
-        self.segment.control().shutdown.flag.fetch_or(flag, Ordering::SeqCst);
-        self.wake_everyone();
-    }
-
-    /// Leaves a note of who shuts the queue down, unless that bit of the flag is set already.
-    fn sign_shutdown(&self, note: &AtomicU64, bits: u32, mine: ShutdownNote) {
-        for _ in 0..MAX_SIGNINGS {
-            // Acquire: the flag is looked at afterwards. A shutdown that sets it after that look leaves its note in between, or
-            // has left the one that is seen here.
-            let seen = note.load(Ordering::Acquire);
-            // AcqRel: the note is there before the flag is set.
-            if self.shutdown_flag() & bits == bits
-                || note.compare_exchange(seen, mine.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-            {
-                return;
-            }
-        }
-    }
-
-    /// Who shut the queue down first. It was: the flag was seen.
-    #[cold]
-    fn first_shutdown(&self) -> Shutdown {
-        let notes = &self.segment.control().shutdown.notes;
-        // Relaxed, and below: written before the flag, which the caller has seen.
-        let [first, immediate] = [&notes.first, &notes.immediate].map(|note| note.load(Ordering::Relaxed));
-        Shutdown::first(self.shutdown_flag(), first, immediate)
-    }
-
-    /// Who shut the queue down immediately.
-    #[cold]
-    fn immediate_shutdown(&self) -> Shutdown {
-        Shutdown::immediate(self.segment.control().shutdown.notes.immediate.load(Ordering::Relaxed))
-    }
-
-    /// Returns what dead participants held.
-    pub(crate) fn sweep(&self) -> Result<Swept, AttachError> {
-        let swept = sweep::sweep(&self.segment, self.participant.locks(), Some(self.participant.id()))?;
-        self.count(Counter::Sweeps, 1);
-        self.count(Counter::Deaths, swept.deaths as u64);
-        if swept.has_found_some() {
-            self.wake_everyone();
-        }
-        Ok(swept)
-    }
-
-    pub(crate) fn is_shut_down(&self) -> bool {
-        self.shutdown_flag() != SHUTDOWN_NONE
-    }
-
-    fn shutdown_flag(&self) -> u32 {
-        // SeqCst: pairs with `shutdown`.
-        self.segment.control().shutdown.flag.load(Ordering::SeqCst)
-    }
-
     pub(super) fn slot_became_free(&self) {
         self.not_full().notify_one();
         self.wake_drains();
@@ -371,84 +287,5 @@ impl Attached {
         if self.is_shut_down() {
             self.not_empty().notify_all();
         }
-    }
-
-    pub(crate) fn sweep_for_failing(&self) -> Result<bool, AttachError> {
-        match self.sweep_after(FAILING_SWEEP_INTERVAL) {
-            // It does not wait, so it needs no descriptor: whether this call's turn to sweep has come makes no difference.
-            Err(AttachError::DescriptorsClosed) => Ok(false),
-            swept => swept,
-        }
-    }
-
-    fn sweep_before_sleep(&self) -> Result<ControlFlow<()>, AttachError> {
-        let found_some = self.sweep_after(SLEEPERS_SWEEP_INTERVAL)?;
-        Ok(if found_some { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    }
-
-    /// Now and then, for a queue that is so busy that nobody ever waits.
-    #[cold]
-    fn sweep_while_busy(&self) {
-        // The call has succeeded, and must not fail for this (A3); the next one that waits will say what is wrong.
-        let _ = self.sweep_after(BUSY_SWEEP_INTERVAL);
-    }
-
-    /// Sweeps if the last sweep, anybody's, began at least `interval` ago; true if it found somebody dead.
-    fn sweep_after(&self, interval: Duration) -> Result<bool, AttachError> {
-        let swept_at = &self.segment.control().swept_at_ns;
-        // Relaxed: a clock value, and nothing depends on it but who sweeps.
-        let last = swept_at.load(Ordering::Relaxed);
-        let now = monotonic_ns();
-        // A time in the future is that of another time namespace, or damage.
-        let is_due = now < last || now - last >= interval.as_nanos() as u64;
-        let is_ours =
-            is_due && swept_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        Ok(is_ours && self.sweep()?.has_found_some())
-    }
-}
-
-/// A wait that is counted as it goes on: before each sleep, and at its end. So who looks from outside sees the time of a
-/// call that still waits, all but the last sleep of it.
-pub(crate) struct CountedWait<'a> {
-    attached: &'a Attached,
-    time_ns: Counter,
-    /// What is counted reaches up to here.
-    counted: Cell<Instant>,
-}
-
-impl<'a> CountedWait<'a> {
-    fn begin(attached: &'a Attached, wait: &Wait<'_>, [in_vain, waits, time_ns]: [Counter; 3]) -> Self {
-        if !wait.has_tried() {
-            attached.count(in_vain, 1);
-        }
-        attached.count(waits, 1);
-        attached.remember_this_thread();
-        Self { attached, time_ns, counted: Cell::new(Instant::now()) }
-    }
-
-    /// What a wait does before each sleep.
-    pub(crate) fn sweep_before_sleep(&self) -> Result<ControlFlow<()>, AttachError> {
-        self.count();
-        self.attached.sweep_before_sleep()
-    }
-
-    fn count(&self) {
-        let now = Instant::now();
-        let passed = now.saturating_duration_since(self.counted.replace(now));
-        self.attached.count(self.time_ns, passed.as_nanos() as u64);
-    }
-}
-
-impl Drop for CountedWait<'_> {
-    fn drop(&mut self) {
-        self.count();
-    }
-}
-
-fn shut_down_how(flag: u32) -> Result<How, Corrupted> {
-    match flag {
-        SHUTDOWN_DRAIN => Ok(How::Drain),
-        SHUTDOWN_IMMEDIATE => Ok(How::Immediate),
-        _ => Err(Damage::ShutdownFlag { found: flag }.into()),
     }
 }

@@ -13,29 +13,29 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// An entry of the table of participants.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct EntryValues {
-    pub(super) state: u64,
-    pub(super) pid: u32,
-    pub(super) attached_at_ns: u64,
-    pub(super) own: [u64; COUNTERS_OF_THREADS],
-    pub(super) counts: [u64; COUNTERS],
-    pub(super) counts_before: [u64; COUNTERS],
+pub(crate) struct EntryValues {
+    pub(crate) state: u64,
+    pub(crate) pid: u32,
+    pub(crate) attached_at_ns: u64,
+    pub(crate) own: [u64; COUNTERS_OF_THREADS],
+    pub(crate) counts: [u64; COUNTERS],
+    pub(crate) counts_before: [u64; COUNTERS],
 }
 
 /// A slot's state and metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SlotValues {
-    pub(super) state: u64,
-    pub(super) ticket: u64,
-    pub(super) put_time_ns: u64,
-    pub(super) producer_pid: u32,
-    pub(super) delivery_count: u32,
-    pub(super) held_since_ns: u64,
-    pub(super) give_backs: u32,
+pub(crate) struct SlotValues {
+    pub(crate) state: u64,
+    pub(crate) ticket: u64,
+    pub(crate) put_time_ns: u64,
+    pub(crate) producer_pid: u32,
+    pub(crate) delivery_count: u32,
+    pub(crate) held_since_ns: u64,
+    pub(crate) give_backs: u32,
 }
 
 impl EntryValues {
-    pub(super) fn load(entry: &Entry) -> Self {
+    pub(crate) fn load(entry: &Entry) -> Self {
         Self {
             // Acquire: pairs with the claiming of the entry, which is behind what a dead tenant left.
             state: entry.state.load(Ordering::Acquire),
@@ -48,7 +48,7 @@ impl EntryValues {
     }
 
     /// From the bytes of one entry.
-    pub(super) fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let counters = |first: usize| move |index: usize| u64_at(bytes, first + 8 * index);
         Self {
             state: u64_at(bytes, offset_of!(Entry, state)),
@@ -62,7 +62,7 @@ impl EntryValues {
 }
 
 impl SlotValues {
-    pub(super) fn load(slot: &Slot) -> Self {
+    pub(crate) fn load(slot: &Slot) -> Self {
         Self {
             // Acquire: pairs with the compare-and-swap that published the rest.
             state: slot.state.load(Ordering::Acquire),
@@ -76,7 +76,7 @@ impl SlotValues {
     }
 
     /// From the bytes of one slot.
-    pub(super) fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         Self {
             state: u64_at(bytes, offset_of!(Slot, state)),
             ticket: u64_at(bytes, offset_of!(Slot, ticket)),
@@ -91,14 +91,14 @@ impl SlotValues {
 
 /// The shutdown flag, and the notes of who set it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ShutdownValues {
-    pub(super) flag: u32,
+pub(crate) struct ShutdownValues {
+    pub(crate) flag: u32,
     first: u64,
     immediate: u64,
 }
 
 impl ShutdownValues {
-    pub(super) fn load(control: &Control) -> Self {
+    pub(crate) fn load(control: &Control) -> Self {
         Self {
             // Acquire: pairs with the setting of the flag, which is behind the notes.
             flag: control.shutdown.flag.load(Ordering::Acquire),
@@ -108,7 +108,7 @@ impl ShutdownValues {
     }
 
     /// From the bytes of the control part.
-    pub(super) fn parse(control: &[u8]) -> Self {
+    pub(crate) fn parse(control: &[u8]) -> Self {
         let line = offset_of!(Control, shutdown);
         let notes = line + offset_of!(ShutdownLine, notes);
         let note = |which: usize| u64_at(control, notes + which);
@@ -120,7 +120,7 @@ impl ShutdownValues {
     }
 
     /// The first shutdown, if there was any.
-    pub(super) fn first(self) -> Option<Shutdown> {
+    pub(crate) fn first(self) -> Option<Shutdown> {
         (self.flag != SHUTDOWN_NONE).then(|| Shutdown::first(self.flag, self.first, self.immediate))
     }
 }

@@ -1,12 +1,13 @@
 //! Looks from outside, at a queue that has a name.
+//!
+//! V1. An observer reads the segment's file and maps nothing, so it is in nobody's way: it holds no slot, has no place in the
+//!     table and no lock, and may be killed or stopped at any time.
 
 use std::num::NonZeroU32;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::stats::Stats;
-use super::values::{EntryValues, ShutdownValues, SlotValues};
 use crate::error::AttachError;
 use crate::format::layout::Layout;
 use crate::format::name::QueueName;
@@ -18,6 +19,8 @@ use crate::memory::segment::{Preamble, SegmentId, has_name, read_at};
 use crate::presence::liveness::is_alive;
 use crate::presence::names::{self, NameState};
 use crate::queue::ring::LongLook;
+use crate::queue::stats::Stats;
+use crate::queue::stats::values::{EntryValues, ShutdownValues, SlotValues};
 
 /// Slots that are read at a time.
 const CHUNK_SLOTS: usize = 4096;

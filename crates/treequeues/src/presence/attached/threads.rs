@@ -4,9 +4,9 @@ use std::cell::Cell;
 
 use super::Attached;
 use crate::clock::monotonic_coarse_ns;
-use crate::format::Entry;
+use crate::format::{Entry, Slot};
 use crate::presence::counters::{COUNTING, Counter};
-use crate::queue::ring::Claim;
+use crate::presence::structure::Structure;
 use crate::sync::{Ordering, local};
 
 static THREADS: local::AtomicU64 = local::AtomicU64::new(0);
@@ -17,9 +17,9 @@ thread_local! {
     static THREAD: Cell<u32> = const { Cell::new(0) };
 }
 
-impl Attached {
-    pub(super) fn hold_begins(&self, claim: &Claim) {
-        let slot = self.slot(claim);
+impl<S: Structure> Attached<S> {
+    #[inline]
+    pub(crate) fn hold_begins(&self, slot: &Slot) {
         // Relaxed: for this process alone.
         slot.holder.store(self.holder(), Ordering::Relaxed);
         if COUNTING {
@@ -31,13 +31,13 @@ impl Attached {
     /// Says since when these slots are held: for a loan that its user keeps, not for a put or a get, which spare the look at
     /// the clock.
     #[inline]
-    pub(crate) fn say_since_when<'c>(&self, claims: impl IntoIterator<Item = &'c Claim>) {
+    pub(crate) fn say_since_when(&self, slots: impl IntoIterator<Item = usize>) {
         self.remember_this_thread();
         if COUNTING {
             let now_ns = monotonic_coarse_ns();
-            for claim in claims {
+            for slot in slots {
                 // Relaxed: for people.
-                self.slot(claim).held_since_ns.store(now_ns, Ordering::Relaxed);
+                self.segment.slots()[slot].held_since_ns.store(now_ns, Ordering::Relaxed);
             }
         }
     }
@@ -56,13 +56,14 @@ impl Attached {
     }
 
     /// Before the slot is left, so that nobody takes the next holder for this thread.
-    pub(super) fn hold_ends(&self, claim: &Claim) {
-        self.slot(claim).holder.store(0, Ordering::Relaxed);
+    #[inline]
+    pub(crate) fn hold_ends(&self, slot: &Slot) {
+        slot.holder.store(0, Ordering::Relaxed);
     }
 
     /// Counts a put or a get (`counters` C2).
     #[inline]
-    pub(super) fn count_one(&self, counter: Counter) {
+    pub(crate) fn count_one(&self, counter: Counter) {
         if COUNTING && self.is_first_thread() {
             self.entry().count_own(counter);
         } else {
@@ -75,7 +76,7 @@ impl Attached {
     }
 
     #[inline]
-    pub(super) fn entry(&self) -> &Entry {
+    pub(crate) fn entry(&self) -> &Entry {
         &self.segment.entries()[self.participant.id() as usize]
     }
 }

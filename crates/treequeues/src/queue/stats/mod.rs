@@ -1,10 +1,20 @@
-//! What is in a queue, what was done to it, and by whom.
+//! What is in a queue, what was done to it, and by whom: looks that take nothing and change nothing.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `mod` | what `snapshot` says, the counters, the participants, and who holds what |
+//! | `snapshot` | how many slots are in which state |
+//! | `values` | what is stored in an entry or a slot, from the mapped memory or from bytes that were read |
+//!
+//! V2. A look is not one moment: its parts are of slightly different ones. Each word in it was true when it was read.
+
+mod snapshot;
+pub(crate) mod values;
 
 use std::io;
 use std::time::{Duration, SystemTime};
 
-use super::snapshot::Snapshot;
-use super::values::{EntryValues, ShutdownValues, SlotValues};
+use super::ring::LongLook;
 use crate::clock::monotonic_coarse_ns;
 use crate::error::{AttachError, Corrupted, Shutdown};
 use crate::format::COUNTERS;
@@ -13,7 +23,8 @@ use crate::format::word::{Owner, Phase, Word};
 use crate::memory::segment::Segment;
 use crate::presence::counters::Counters;
 use crate::presence::liveness::{EntryState, Locks};
-use crate::queue::ring::LongLook;
+pub use snapshot::Snapshot;
+use values::{EntryValues, ShutdownValues, SlotValues};
 
 /// So many slots are looked at each time: some ten microseconds.
 const MAX_ALWAYS_LOOKED_AT: usize = 4096;
@@ -113,7 +124,7 @@ impl Stats {
     }
 
     /// Of a table of participants, and of slots that `count_slots` looks at if a look is due, or if they are few.
-    pub(super) fn of(
+    pub(crate) fn of(
         layout: &Layout,
         entries: &[EntryValues],
         is_alive: impl Fn(u32) -> io::Result<bool>,
@@ -140,7 +151,7 @@ impl Stats {
 }
 
 /// Stats in the making, slot by slot.
-pub(super) struct Tally {
+pub(crate) struct Tally {
     stats: Stats,
     id_bits: u32,
     /// Where the participant of each place of the table stands in `stats`, and its owner bits.
@@ -151,7 +162,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Begins with the table of participants.
-    pub(super) fn new(
+    pub(crate) fn new(
         layout: &Layout,
         entries: &[EntryValues],
         is_alive: impl Fn(u32) -> io::Result<bool>,
@@ -198,7 +209,7 @@ impl Tally {
     }
 
     /// Counts the next slot.
-    pub(super) fn count(&mut self, values: &SlotValues) -> Result<(), Corrupted> {
+    pub(crate) fn count(&mut self, values: &SlotValues) -> Result<(), Corrupted> {
         let slot = self.next_slot;
         self.next_slot += 1;
         let word = Word(values.state);
@@ -250,7 +261,7 @@ impl Tally {
         self
     }
 
-    pub(super) fn finish(mut self, shutdown: ShutdownValues) -> Result<Stats, Corrupted> {
+    pub(crate) fn finish(mut self, shutdown: ShutdownValues) -> Result<Stats, Corrupted> {
         self.stats.snapshot.apply_shutdown(shutdown.flag)?;
         self.stats.shutdown = shutdown.first();
         Ok(self.stats)

@@ -2,11 +2,11 @@
 
 use std::sync::{PoisonError, TryLockError};
 
-use super::Attached;
+use super::here::Attached;
+use super::ring::{Claim, Publisher};
 use crate::clock::realtime_ns;
 use crate::error::Corrupted;
 use crate::presence::counters::Counter;
-use crate::queue::ring::{Claim, Publisher};
 use crate::sync::Ordering;
 
 impl Attached {
@@ -19,7 +19,7 @@ impl Attached {
 
     /// Whether another thread of this process publishes a batch, which may take as long as it is large.
     pub(crate) fn is_publishing(&self) -> bool {
-        matches!(self.publishing_turn.try_lock(), Err(TryLockError::WouldBlock))
+        matches!(self.structure().publishing_turn.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// Commits several items, lowest ticket first. If this process is killed meanwhile, either all of them are in the queue after
@@ -31,9 +31,9 @@ impl Attached {
         claims.sort_unstable_by_key(|claim| claim.ticket);
         let now_ns = realtime_ns();
         let batch = self.ring().mark_batch(&claims, |claim| self.describe(claim, now_ns));
-        let publisher = Publisher { participant: self.participant.id(), word: &self.entry().publishing };
+        let publisher = Publisher { participant: self.participant().id(), word: &self.entry().publishing };
         // Poisoned, it is as good: the word of the entry is the truth.
-        let _turn = self.publishing_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.structure().publishing_turn.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = self.ring().publish(publisher, batch, claims, || self.has_put());
         if outcome.is_err() {
             // Slots may have become free.
@@ -45,11 +45,11 @@ impl Attached {
     /// Writes what a slot says of the put.
     #[inline]
     fn describe(&self, claim: &Claim, now_ns: u64) {
-        self.hold_ends(claim);
         let slot = self.slot(claim);
+        self.hold_ends(slot);
         // Relaxed: published by the commit.
         slot.put_time_ns.store(now_ns, Ordering::Relaxed);
-        slot.producer_pid.store(self.participant.pid(), Ordering::Relaxed);
+        slot.producer_pid.store(self.participant().pid(), Ordering::Relaxed);
         slot.give_backs.store(0, Ordering::Relaxed);
     }
 

@@ -5,7 +5,7 @@ use crate::format::word::{Phase, Word};
 use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE};
 use crate::memory::segment::Segment;
 use crate::presence::liveness::EntryState;
-use crate::queue::ring::phase_of;
+use crate::queue::ring::{Ring, phase_of};
 use crate::sync::Ordering;
 
 /// How many slots were in which state. One look at each slot, not one at all of them: while others work, the sum is
@@ -31,9 +31,9 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn take(segment: &Segment) -> Result<Self, Corrupted> {
+    pub(crate) fn take(segment: &Segment, ring: &Ring<'_>) -> Result<Self, Corrupted> {
         let mut snapshot = Self::default();
-        for (slot, word) in segment.ring().words().enumerate() {
+        for (slot, word) in ring.words().enumerate() {
             snapshot.count(slot, word)?;
         }
         snapshot.participants = segment.entries().iter().filter(|entry| EntryState::load(entry).used).count();
@@ -43,7 +43,7 @@ impl Snapshot {
     }
 
     /// Counts one slot.
-    pub(super) fn count(&mut self, slot: usize, word: Word) -> Result<Phase, Corrupted> {
+    pub(crate) fn count(&mut self, slot: usize, word: Word) -> Result<Phase, Corrupted> {
         let phase = phase_of(slot, word)?;
         match phase {
             Phase::Free => self.free += 1,
@@ -60,7 +60,7 @@ impl Snapshot {
     }
 
     /// After all slots: what the queue's shutdown means for them.
-    pub(super) fn apply_shutdown(&mut self, flag: u32) -> Result<(), Corrupted> {
+    pub(crate) fn apply_shutdown(&mut self, flag: u32) -> Result<(), Corrupted> {
         self.is_shut_down = match flag {
             SHUTDOWN_NONE => false,
             SHUTDOWN_DRAIN => true,
