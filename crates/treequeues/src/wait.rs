@@ -121,6 +121,11 @@ impl<'w> Wait<'w> {
         Wait { interrupted: Some(interrupted), ..self }
     }
 
+    /// Not at all; `interrupted` ends what takes long by itself.
+    pub(crate) fn not_at_all(interrupted: Option<&'w mut dyn FnMut() -> bool>) -> Self {
+        Self { deadline: None, has_tried: false, interrupted }
+    }
+
     /// For a caller that has just tried without waiting, and found nothing: the call begins with the wait, and does not count
     /// a second time as one that came in vain.
     #[must_use]
@@ -321,22 +326,39 @@ impl Patience {
     }
 }
 
-/// What a wait is for.
-pub(crate) struct Goal<Q, R, A, H, S, L, P> {
-    /// As `ready`, but for more than this call needs: what a busy wait looks for first.
-    pub(crate) plenty: Q,
+/// What a call is after, and may have to wait for.
+pub(crate) trait Attempt {
+    type Got;
+    type Error;
+
+    /// Takes it, if it is there. `wait` is that of the call, for what takes long. `seen` is the word in which the bit was just set, but
+    /// where it has to look in any case (E9).
+    fn attempt(&mut self, wait: &mut Wait<'_>, seen: Option<Seen>) -> Result<Option<Self::Got>, Self::Error>;
+
+    /// A wait begins, after an attempt in vain.
+    fn begin_waiting(&mut self) {}
+
+    /// As `is_ready`, but for more than this call needs: what a busy wait looks for first.
+    fn is_plenty(&self) -> bool;
+
     /// A cheap look that says whether an attempt is worth it.
-    pub(crate) ready: R,
+    fn is_ready(&self) -> bool;
+
     /// A look at everything, for those who are waited for by nobody but this one.
-    pub(crate) available: A,
+    fn is_available(&self) -> bool;
+
     /// Whether a slot is held that may come back by a death (E3).
-    pub(crate) is_held: H,
-    /// Looks for the dead. `Break` if it found any.
-    pub(crate) before_sleep: S,
+    fn is_held(&self) -> bool;
+
+    /// Fails if it would wait in vain. `Break` if there is reason to attempt it once more first.
+    fn has_hope(&mut self) -> Result<ControlFlow<()>, Self::Error> {
+        Ok(ControlFlow::Continue(()))
+    }
+
     /// After an attempt in vain: what to do until the next one. It is told whether a wake-up came before the attempt.
-    pub(crate) next: L,
-    /// Takes what is waited for, if it is there. It is told the word in which the bit was just set, but where it has to look in any case.
-    pub(crate) attempt: P,
+    fn next(&mut self, _was_woken: bool) -> Next {
+        Next::Sleep
+    }
 }
 
 /// A word that a waiter has set the bit in: another one once anybody was woken (E9).
@@ -360,32 +382,25 @@ pub(crate) enum Next {
     PassOn(Option<Duration>),
 }
 
-/// Waits on `event` until the goal's `attempt` succeeds.
-pub(crate) fn wait_for<T, E>(
+/// Waits on `event` until the attempt succeeds. `before_sleep` looks for the dead, and is `Break` if it found any.
+pub(crate) fn wait_for<A: Attempt>(
     event: Event<'_>,
     patience: &Patience,
     wait: &mut Wait<'_>,
-    goal: Goal<
-        impl Fn() -> bool,
-        impl Fn() -> bool,
-        impl Fn() -> bool,
-        impl Fn() -> bool,
-        impl FnMut() -> Result<ControlFlow<()>, E>,
-        impl FnMut(bool) -> Next,
-        impl FnMut(&mut Wait<'_>, Option<Seen>) -> Result<Option<T>, E>,
-    >,
-) -> Result<Waited<T>, E> {
-    let Goal { plenty, ready, available, is_held, mut before_sleep, mut next, mut attempt } = goal;
+    attempt: &mut A,
+    mut before_sleep: impl FnMut(&mut A) -> Result<ControlFlow<()>, A::Error>,
+) -> Result<Waited<A::Got>, A::Error> {
     let mark = patience.mark(event);
     let has_spun = mark.is_some();
     if let Some(mark) = mark {
-        let outcome = if patience.spin(&plenty, &ready) { attempt(wait, None) } else { Ok(None) };
+        let is_worth_it = patience.spin(|| attempt.is_plenty(), || attempt.is_ready());
+        let outcome = if is_worth_it { attempt.attempt(wait, None) } else { Ok(None) };
         mark.clear();
         if let Some(outcome) = outcome.map(|got| got.map(Waited::Got)).transpose() {
             // E6. Nobody who may sleep: nobody whose wake-up was left to this call.
             if event.has_waiters() {
                 fence(Ordering::SeqCst);
-                if available() {
+                if attempt.is_available() {
                     event.notify_one();
                 }
             }
@@ -399,7 +414,7 @@ pub(crate) fn wait_for<T, E>(
     let mut has_found_dead = false;
     let outcome = loop {
         let seen = event.set_waiters();
-        match attempt(wait, (!std::mem::take(&mut has_found_dead)).then_some(Seen(seen))) {
+        match attempt.attempt(wait, (!std::mem::take(&mut has_found_dead)).then_some(Seen(seen))) {
             Ok(Some(got)) => break Ok(Waited::Got(got)),
             Ok(None) => {}
             Err(error) => break Err(error),
@@ -408,7 +423,7 @@ pub(crate) fn wait_for<T, E>(
         if std::mem::take(&mut woken_in_vain) && wait.is_interrupted() {
             break Ok(Waited::Interrupted);
         }
-        match before_sleep() {
+        match before_sleep(attempt) {
             Ok(ControlFlow::Continue(())) => {}
             // Something came back: attempt again.
             Ok(ControlFlow::Break(())) => {
@@ -417,13 +432,13 @@ pub(crate) fn wait_for<T, E>(
             }
             Err(error) => break Err(error),
         }
-        let is_short = is_held() || event.is_left_to_a_spinner();
+        let is_short = attempt.is_held() || event.is_left_to_a_spinner();
         let longest = if is_short { MAX_SLEEP } else { MAX_IDLE_SLEEP };
         let left = wait.left().unwrap_or(longest).min(longest);
         if left.is_zero() {
             break Ok(Waited::TimedOut);
         }
-        let slept_well = match next(was_woken) {
+        let slept_well = match attempt.next(was_woken) {
             Next::PassOn(pause) => {
                 was_woken = false;
                 event.notify_one();
@@ -457,7 +472,7 @@ pub(crate) fn wait_for<T, E>(
     if was_woken {
         // E2. The wake-up may have been meant for what is still there, whatever this call comes back with.
         event.set_waiters();
-        if available() {
+        if attempt.is_available() {
             event.notify_one();
         }
     }

@@ -24,6 +24,8 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["queue::stats"], false),
     (&["queue::here"], false),
     (&["queue::calls", "queue::deliveries", "queue::publishing"], false),
+    (&["queue::side"], false),
+    (&["queue::attempts"], false),
     (&["queue::batch"], false),
     (&["loan"], false),
     (&["tree"], false),

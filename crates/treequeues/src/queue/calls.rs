@@ -1,16 +1,12 @@
 //! Reserve and borrow, wait, and end what was begun.
 
-use super::here::{Attached, Here};
+use super::here::Attached;
 use super::ring::Claim;
 use crate::error::{BorrowError, Corrupted, ReserveError};
 use crate::format::{SHUTDOWN_NONE, Slot};
-use crate::presence::attached::{CountedWait, How, shut_down_how};
+use crate::presence::attached::{How, shut_down_how};
 use crate::presence::counters::Counter;
 use crate::sync::Ordering;
-use crate::wait::{Goal, Next, Wait, Waited, wait_for};
-
-/// The most free slots that a producer waits for: more save little.
-const MAX_FEW: usize = 8;
 
 impl Attached {
     /// Claims a slot if one is free now.
@@ -100,85 +96,6 @@ impl Attached {
             Some(left) if left < wanted => Err(BorrowError::ShutDown(self.first_shutdown())),
             _ => Ok(()),
         }
-    }
-
-    /// For a call that does not wait: claims a slot if a sweep frees one.
-    #[cold]
-    pub(crate) fn reserve_after_sweep(&self) -> Result<Claim, ReserveError> {
-        self.count(Counter::Full, 1);
-        let claim = if self.sweep_for_failing()? { self.try_reserve()? } else { None };
-        claim.ok_or(ReserveError::Full)
-    }
-
-    /// For a call that does not wait: claims an item if a sweep returns one.
-    #[cold]
-    pub(crate) fn borrow_after_sweep(
-        &self,
-        drop_item: impl Fn(Claim) -> Result<(), BorrowError>,
-    ) -> Result<Claim, BorrowError> {
-        self.count(Counter::Empty, 1);
-        let claim = if self.sweep_for_failing()? { self.try_borrow(drop_item)? } else { None };
-        claim.ok_or(BorrowError::Empty)
-    }
-
-    /// Waits for a free slot.
-    #[cold]
-    pub(crate) fn reserve_slowly(&self, mut wait: Wait<'_>) -> Result<Claim, ReserveError> {
-        let waiting = self.waiting_for_room(&wait);
-        let goal = Goal {
-            plenty: || self.ring().may_reserve_many(self.a_few()) || self.is_shut_down(),
-            ready: || self.ring().may_reserve() || self.is_shut_down(),
-            available: || self.ring().any_free(),
-            is_held: || self.ring().may_be_held(),
-            before_sleep: || Ok(waiting.sweep_before_sleep()?),
-            next: |_| Next::Sleep,
-            attempt: |_: &mut Wait<'_>, _| self.try_reserve(),
-        };
-        match wait_for(self.not_full(), self.producers(), &mut wait, goal)? {
-            Waited::Got(claim) => Ok(claim),
-            Waited::TimedOut => Err(ReserveError::Full),
-            Waited::Interrupted => Err(ReserveError::Interrupted),
-        }
-    }
-
-    /// Waits for an item.
-    #[cold]
-    pub(crate) fn borrow_slowly(
-        &self,
-        mut wait: Wait<'_>,
-        drop_item: impl Fn(Claim) -> Result<(), BorrowError> + Copy,
-    ) -> Result<Claim, BorrowError> {
-        let waiting = self.waiting_for_items(&wait);
-        let goal = Goal {
-            plenty: || self.may_borrow() || self.is_shut_down(),
-            ready: || self.may_borrow() || self.is_shut_down(),
-            available: || self.any_item(),
-            is_held: || self.ring().may_be_held(),
-            before_sleep: || Ok(waiting.sweep_before_sleep()?),
-            next: |_| Next::Sleep,
-            attempt: |_: &mut Wait<'_>, _| self.try_borrow(drop_item),
-        };
-        match wait_for(self.not_empty(), self.consumers(), &mut wait, goal)? {
-            Waited::Got(claim) => Ok(claim),
-            Waited::TimedOut => Err(BorrowError::Empty),
-            Waited::Interrupted => Err(BorrowError::Interrupted),
-        }
-    }
-
-    /// Counts a wait for free slots, and how long it takes.
-    pub(crate) fn waiting_for_room(&self, wait: &Wait<'_>) -> CountedWait<'_, Here> {
-        CountedWait::begin(self, wait, [Counter::Full, Counter::PutWaits, Counter::PutWaitNs])
-    }
-
-    /// Counts a wait for items, and how long it takes.
-    pub(crate) fn waiting_for_items(&self, wait: &Wait<'_>) -> CountedWait<'_, Here> {
-        CountedWait::begin(self, wait, [Counter::Empty, Counter::GetWaits, Counter::GetWaitNs])
-    }
-
-    /// How many free slots a producer that found none waits for at first, busily: one that takes each slot as it becomes free
-    /// fights with its consumer over the slots' cache lines. Half the queue, so that the consumer never finds it empty.
-    fn a_few(&self) -> usize {
-        (self.segment().layout().capacity / 2).clamp(1, MAX_FEW)
     }
 
     /// How many items there are, at most `enough`.

@@ -8,12 +8,16 @@
 //! | `calls` | what the threads of a process do: reserve and borrow, wait, end what they began |
 //! | `deliveries` | how often an item was taken, who died with it, and the end of one that killed too many |
 //! | `publishing` | commits, one or several as one |
+//! | `side` | the sides of producers and of consumers, for what is done at both |
+//! | `attempts` | to take what is there now, or to wait for it |
 //! | `batch` | several slots for one call, all or none |
 //! | `api` | the public type |
 //! | `typed` | queues of one Rust type |
 
 #[cfg(not(loom))]
 pub(crate) mod api;
+#[cfg(not(loom))]
+mod attempts;
 #[cfg(not(loom))]
 pub(crate) mod batch;
 #[cfg(not(loom))]
@@ -26,6 +30,8 @@ pub(crate) mod here;
 #[cfg(not(loom))]
 mod publishing;
 pub(crate) mod ring;
+#[cfg(not(loom))]
+pub(crate) mod side;
 #[cfg(not(loom))]
 pub(crate) mod stats;
 #[cfg(not(loom))]

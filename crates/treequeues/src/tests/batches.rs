@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::bytes::{WATCHDOG, drain, get, local, put, runs, schema, values};
 use crate::queue::batch::Pace;
+use crate::queue::batch::claim_many;
 use crate::queue::batch::turn::Turn;
+use crate::queue::side::Items;
 use crate::sync::{AtomicU64, abandon_after, accesses_of};
 use crate::wait::{Next, Wait};
 use crate::{BatchSize, BorrowError, Queue, ReadBatch, ReserveError};
@@ -302,9 +304,8 @@ fn a_batch_goes_back_lowest_ticket_first_in_whatever_order_it_was_claimed() {
         let queue = local(2);
         put_all(&queue, 0..2);
         let attached = queue.attached().expect("this process");
-        let claims = attached
-            .try_borrow_batch(BatchSize::exactly(2), &mut || false, |_| panic!("no limit"))
-            .expect("sound");
+        let items = Items { attached, drop_item: |_| panic!("no limit") };
+        let claims = claim_many(items, BatchSize::exactly(2), || false).expect("sound");
         // As if the first had come back between the two claims.
         let batch = ReadBatch::new(attached, claims.expect("two are there").into_iter().rev().collect());
         let _ = crate::sync::abandon_after(steps, || batch.give_back().expect("sound"));

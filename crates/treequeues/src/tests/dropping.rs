@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use super::bytes::{WATCHDOG, drain, get, put, schema, values};
 use crate::error::BorrowError;
+use crate::queue::batch::claim_many;
+use crate::queue::side::Items;
 use crate::sync::abandon_after;
 use crate::wait::Wait;
 use crate::{BatchSize, CreateOptions, ItemInfo, Queue};
@@ -297,10 +299,9 @@ fn an_item_that_kills_the_one_who_drops_it_is_dropped_without_a_hook() {
         |queue| queue.attachment().try_borrow(|_| Err(BorrowError::Interrupted)).map(drop),
         |queue| {
             let size = BatchSize::exactly(2);
-            queue
-                .attachment()
-                .try_borrow_batch(size, &mut || false, |_| Err(BorrowError::Interrupted))
-                .map(drop)
+            let attached = queue.attachment();
+            let items = Items { attached, drop_item: |_| Err(BorrowError::Interrupted) };
+            claim_many(items, size, || false).map(drop)
         },
     ];
     for die_dropping in deaths {
@@ -406,8 +407,8 @@ const DEEDS: [fn(&Queue); 3] = [
     },
     |queue| {
         let attached = queue.attachment();
-        let drop_item = |claim| Ok(attached.drop_item(claim)?);
-        if let Ok(Some(claims)) = attached.try_borrow_batch(BatchSize::exactly(2), &mut || false, drop_item) {
+        let items = Items { attached, drop_item: |claim| Ok(attached.drop_item(claim)?) };
+        if let Ok(Some(claims)) = claim_many(items, BatchSize::exactly(2), || false) {
             claims.into_iter().for_each(|claim| attached.give_back(claim).expect("sound"));
         }
     },

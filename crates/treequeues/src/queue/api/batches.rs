@@ -3,7 +3,9 @@
 use super::Queue;
 use crate::error::{BorrowError, ReserveError};
 use crate::loan::{ReadBatch, WriteBatch};
-use crate::queue::batch::{BatchSize, Elsewhere};
+use crate::queue::attempts::{take, take_now};
+use crate::queue::batch::{BatchSize, Elsewhere, Many};
+use crate::queue::side::{Items, Slots};
 use crate::wait::Wait;
 
 impl Queue {
@@ -33,8 +35,8 @@ impl Queue {
     ) -> Result<WriteBatch<'_>, ReserveError> {
         let attached = self.attached()?;
         self.check(size);
-        let first = attached.try_reserve_batch(size, interrupted)?;
-        let claims = first.map_or_else(|| attached.reserve_batch_after_sweep(size, interrupted), Ok)?;
+        let slots = Slots(attached);
+        let claims = take_now(slots, Many::new(slots, size), Wait::not_at_all(Some(interrupted)))?;
         Ok(WriteBatch::new(attached, claims))
     }
 
@@ -48,16 +50,12 @@ impl Queue {
     pub fn reserve_batch_with(
         &self,
         size: BatchSize,
-        mut wait: Wait<'_>,
+        wait: Wait<'_>,
     ) -> Result<WriteBatch<'_>, ReserveError> {
         let attached = self.attached()?;
         self.check(size);
-        let first = if wait.has_tried() {
-            None
-        } else {
-            attached.try_reserve_batch(size, &mut || wait.is_interrupted())?
-        };
-        let claims = first.map_or_else(|| attached.reserve_batch_slowly(size, wait), Ok)?;
+        let slots = Slots(attached);
+        let claims = take(slots, Many::new(slots, size), wait)?;
         Ok(WriteBatch::new(attached, claims))
     }
 
@@ -104,10 +102,8 @@ impl Queue {
     ) -> Result<ReadBatch<'_>, BorrowError> {
         let attached = self.attached()?;
         self.check(size);
-        let drop_item = |claim| self.drop_item(attached, claim);
-        let first = attached.try_borrow_batch(size, interrupted, drop_item)?;
-        let claims =
-            first.map_or_else(|| attached.borrow_batch_after_sweep(size, interrupted, drop_item), Ok)?;
+        let items = Items { attached, drop_item: |claim| self.drop_item(attached, claim) };
+        let claims = take_now(items, Many::new(items, size), Wait::not_at_all(Some(interrupted)))?;
         Ok(ReadBatch::new(attached, claims))
     }
 
@@ -135,20 +131,11 @@ impl Queue {
     ///
     /// # Panics
     /// If the batch is larger than the queue's capacity.
-    pub fn borrow_batch_with(
-        &self,
-        size: BatchSize,
-        mut wait: Wait<'_>,
-    ) -> Result<ReadBatch<'_>, BorrowError> {
+    pub fn borrow_batch_with(&self, size: BatchSize, wait: Wait<'_>) -> Result<ReadBatch<'_>, BorrowError> {
         let attached = self.attached()?;
         self.check(size);
-        let drop_item = |claim| self.drop_item(attached, claim);
-        let first = if wait.has_tried() {
-            None
-        } else {
-            attached.try_borrow_batch(size, &mut || wait.is_interrupted(), drop_item)?
-        };
-        let claims = first.map_or_else(|| attached.borrow_batch_slowly(size, wait, drop_item), Ok)?;
+        let items = Items { attached, drop_item: |claim| self.drop_item(attached, claim) };
+        let claims = take(items, Many::new(items, size), wait)?;
         Ok(ReadBatch::new(attached, claims))
     }
 

@@ -24,7 +24,9 @@ use crate::loan::{ReadLoan, WriteLoan};
 use crate::memory::fork;
 use crate::memory::segment::SegmentId;
 use crate::presence::attached::Peers;
+use crate::queue::attempts::{One, take_after_sweep, take_slowly};
 use crate::queue::here::Attached;
+use crate::queue::side::{Items, Side, Slots};
 use crate::queue::stats::{Snapshot, Stats};
 use crate::wait::Wait;
 
@@ -79,7 +81,9 @@ impl Queue {
     #[inline(always)] // A few instructions where nobody is in the way.
     pub fn try_reserve(&self) -> Result<WriteLoan<'_>, ReserveError> {
         let attached = self.attached()?;
-        let claim = attached.try_reserve()?.map_or_else(|| attached.reserve_after_sweep(), Ok)?;
+        let slots = Slots(attached);
+        let claim =
+            slots.claim()?.map_or_else(|| take_after_sweep(slots, One(slots), Wait::not_at_all(None)), Ok)?;
         Ok(WriteLoan::new(attached, claim))
     }
 
@@ -90,8 +94,9 @@ impl Queue {
     #[inline(always)] // A few instructions where nobody is in the way.
     pub fn reserve_with(&self, wait: Wait<'_>) -> Result<WriteLoan<'_>, ReserveError> {
         let attached = self.attached()?;
-        let first = if wait.has_tried() { None } else { attached.try_reserve()? };
-        let claim = first.map_or_else(|| attached.reserve_slowly(wait), Ok)?;
+        let slots = Slots(attached);
+        let first = if wait.has_tried() { None } else { slots.claim()? };
+        let claim = first.map_or_else(|| take_slowly(slots, One(slots), wait), Ok)?;
         Ok(WriteLoan::new(attached, claim))
     }
 
@@ -110,9 +115,9 @@ impl Queue {
     #[inline(always)] // A few instructions where nobody is in the way.
     pub fn try_borrow(&self) -> Result<ReadLoan<'_>, BorrowError> {
         let attached = self.attached()?;
-        let drop_item = |claim| self.drop_item(attached, claim);
+        let items = Items { attached, drop_item: |claim| self.drop_item(attached, claim) };
         let claim =
-            attached.try_borrow(drop_item)?.map_or_else(|| attached.borrow_after_sweep(drop_item), Ok)?;
+            items.claim()?.map_or_else(|| take_after_sweep(items, One(items), Wait::not_at_all(None)), Ok)?;
         Ok(ReadLoan::new(attached, claim))
     }
 
@@ -124,9 +129,9 @@ impl Queue {
     #[inline(always)] // A few instructions where nobody is in the way.
     pub fn borrow_with(&self, wait: Wait<'_>) -> Result<ReadLoan<'_>, BorrowError> {
         let attached = self.attached()?;
-        let drop_item = |claim| self.drop_item(attached, claim);
-        let first = if wait.has_tried() { None } else { attached.try_borrow(drop_item)? };
-        let claim = first.map_or_else(|| attached.borrow_slowly(wait, drop_item), Ok)?;
+        let items = Items { attached, drop_item: |claim| self.drop_item(attached, claim) };
+        let first = if wait.has_tried() { None } else { items.claim()? };
+        let claim = first.map_or_else(|| take_slowly(items, One(items), wait), Ok)?;
         Ok(ReadLoan::new(attached, claim))
     }
 
@@ -140,8 +145,9 @@ impl Queue {
         // Written out, here and in its kin: a function that they shared, and that returned the claim beside the attachment, took a
         // pair from 97 to 105 ns.
         let attached = self.attached()?;
-        let first = if wait.has_tried() { None } else { attached.try_reserve()? };
-        let claim = first.map_or_else(|| attached.reserve_slowly(wait), Ok)?;
+        let slots = Slots(attached);
+        let first = if wait.has_tried() { None } else { slots.claim()? };
+        let claim = first.map_or_else(|| take_slowly(slots, One(slots), wait), Ok)?;
         Ok(WriteLoan::brief(attached, claim))
     }
 
@@ -152,7 +158,9 @@ impl Queue {
     #[inline(always)] // A few instructions where nobody is in the way.
     pub fn try_reserve_briefly(&self) -> Result<WriteLoan<'_>, ReserveError> {
         let attached = self.attached()?;
-        let claim = attached.try_reserve()?.map_or_else(|| attached.reserve_after_sweep(), Ok)?;
+        let slots = Slots(attached);
+        let claim =
+            slots.claim()?.map_or_else(|| take_after_sweep(slots, One(slots), Wait::not_at_all(None)), Ok)?;
         Ok(WriteLoan::brief(attached, claim))
     }
 
@@ -163,9 +171,9 @@ impl Queue {
     #[inline(always)] // A few instructions where nobody is in the way.
     pub fn borrow_briefly_with(&self, wait: Wait<'_>) -> Result<ReadLoan<'_>, BorrowError> {
         let attached = self.attached()?;
-        let drop_item = |claim| self.drop_item(attached, claim);
-        let first = if wait.has_tried() { None } else { attached.try_borrow(drop_item)? };
-        let claim = first.map_or_else(|| attached.borrow_slowly(wait, drop_item), Ok)?;
+        let items = Items { attached, drop_item: |claim| self.drop_item(attached, claim) };
+        let first = if wait.has_tried() { None } else { items.claim()? };
+        let claim = first.map_or_else(|| take_slowly(items, One(items), wait), Ok)?;
         Ok(ReadLoan::brief(attached, claim))
     }
 
@@ -176,9 +184,9 @@ impl Queue {
     #[inline(always)] // A few instructions where nobody is in the way.
     pub fn try_borrow_briefly(&self) -> Result<ReadLoan<'_>, BorrowError> {
         let attached = self.attached()?;
-        let drop_item = |claim| self.drop_item(attached, claim);
+        let items = Items { attached, drop_item: |claim| self.drop_item(attached, claim) };
         let claim =
-            attached.try_borrow(drop_item)?.map_or_else(|| attached.borrow_after_sweep(drop_item), Ok)?;
+            items.claim()?.map_or_else(|| take_after_sweep(items, One(items), Wait::not_at_all(None)), Ok)?;
         Ok(ReadLoan::brief(attached, claim))
     }
 

@@ -13,11 +13,13 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use super::BatchSize;
+use super::{BatchSize, Many, claim_many};
 use crate::error::ReserveError;
 use crate::format::word::Phase;
+use crate::queue::attempts::take_slowly;
 use crate::queue::here::Attached;
 use crate::queue::ring::Claim;
+use crate::queue::side::Slots;
 use crate::sync::Ordering;
 use crate::wait::Wait;
 
@@ -46,16 +48,16 @@ impl Attached {
     /// Claims slots for an item that lingers, or waits for them (X1).
     ///
     /// # Errors
-    /// `Kept` if too few slots can become free (X2, X3), and as `reserve_batch_slowly`.
+    /// `Kept` if too few slots can become free (X2, X3), and as a wait for slots.
     #[cold]
     pub(crate) fn reserve_elsewhere(
         &self,
         item: Elsewhere,
         mut wait: Wait<'_>,
     ) -> Result<Vec<Claim>, ReserveError> {
-        let size = item.size();
+        let (side, size) = (Slots(self), item.size());
         if !wait.has_tried()
-            && let Some(claims) = self.try_reserve_batch(size, &mut || wait.is_interrupted())?
+            && let Some(claims) = claim_many(side, size, || wait.is_interrupted())?
         {
             return Ok(claims);
         }
@@ -63,7 +65,7 @@ impl Attached {
             return Err(ReserveError::Kept);
         }
         let mut without_hope_since = None;
-        self.reserve_batch_slowly_while(size, wait, || {
+        let many = Many::while_there_is_hope(side, size, || {
             let Err(calls_above) = self.hope(item) else {
                 without_hope_since = None;
                 return Ok(ControlFlow::Continue(()));
@@ -78,7 +80,8 @@ impl Attached {
             } else {
                 Err(ReserveError::Kept)
             }
-        })
+        });
+        take_slowly(side, many, wait)
     }
 
     fn has_loan_of_this_thread(&self) -> bool {

@@ -15,17 +15,16 @@
 mod elsewhere;
 pub(crate) mod turn;
 
-use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use crate::error::{BorrowError, Corrupted, ReserveError};
-use crate::presence::counters::Counter;
-use crate::queue::here::Attached;
-use crate::queue::ring::{Claim, KEPT_FOR_LOOKS, Ring};
-use crate::wait::{Goal, Next, Seen, Wait, Waited, wait_for};
+use super::here::Attached;
+use super::ring::{Claim, KEPT_FOR_LOOKS, Ring};
+use super::side::Side;
+use crate::error::Corrupted;
+use crate::wait::{Attempt, Next, Seen, Wait};
 
 pub use elsewhere::Elsewhere;
 use turn::Turn;
@@ -38,8 +37,6 @@ const MAX_NAP: Duration = Duration::from_millis(5);
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
 /// Room for so many claims at first, where a call may be content with one of many.
 const FEW: usize = 16;
-/// Slots of a batch up to which its attempts count how many are there, and do not first ask for a bound.
-const FEW_TO_COUNT: usize = 16;
 /// A claim that takes longer is given up, and begun anew (T5): more than a million slots. Each further one may take so many times as long.
 const FIRST_STINT: Duration = Duration::from_millis(if cfg!(test) { 2 } else { 100 });
 const STINTS_GROW: u32 = 4;
@@ -113,277 +110,151 @@ impl BatchSize {
     }
 }
 
+/// Claims at one side if enough are there now. A claim that takes long is begun anew unless the call is `interrupted`, which is asked
+/// meanwhile (T5).
+pub(crate) fn claim_many<S: Side>(
+    side: S,
+    size: BatchSize,
+    mut is_interrupted: impl FnMut() -> bool,
+) -> Result<Option<Vec<Claim>>, S::Error> {
+    let mut at_most = FIRST_STINT;
+    loop {
+        match claim_in_one_go(side, size, at_most)? {
+            Claimed::Enough(claims) => {
+                claims.iter().for_each(|claim| side.deliver(claim));
+                return Ok(Some(claims));
+            }
+            Claimed::TooFew => return Ok(None),
+            Claimed::TooLong => {
+                if is_interrupted() {
+                    return Err(S::interrupted());
+                }
+                at_most *= STINTS_GROW;
+            }
+            // Each round takes an item away, so there are no more rounds than items.
+            Claimed::ToDrop(claim) => side.drop_claim(claim)?,
+        }
+    }
+}
+
+fn claim_in_one_go<S: Side>(side: S, size: BatchSize, at_most: Duration) -> Result<Claimed, S::Error> {
+    let _turn = Turn::take(side.turn(), side.attached().holder(), size.min);
+    if side.count_towards(size.min)? < size.min {
+        side.refuse_if_over(size.min)?;
+        return Ok(Claimed::TooFew);
+    }
+    let unclaim_all = |claims| side.attached().end_all(claims, |_, claim| side.unclaim(claim));
+    let stint = Stint::new(at_most);
+    let mut claims = size.room();
+    while claims.len() < size.max {
+        match side.claim_where(|slot| size.accepts(&claims, slot)) {
+            Ok(Some(claim)) if side.is_to_be_dropped(&claim) => {
+                // A hook may wait: nothing but this item is held meanwhile (T1).
+                if let Err(error) = unclaim_all(claims) {
+                    side.unclaim(claim)?;
+                    return Err(error.into());
+                }
+                return Ok(Claimed::ToDrop(claim));
+            }
+            Ok(Some(claim)) => claims.push(claim),
+            Ok(None) => break,
+            Err(error) => {
+                unclaim_all(claims)?;
+                return Err(error);
+            }
+        }
+        if stint.is_over(claims.len()) && claims.len() < size.max {
+            unclaim_all(claims)?;
+            return Ok(Claimed::TooLong);
+        }
+    }
+    if claims.len() < size.enough() {
+        unclaim_all(claims)?;
+        return Ok(Claimed::TooFew);
+    }
+    Ok(Claimed::Enough(claims))
+}
+
+/// Several slots, or several items. `has_hope` is asked before each sleep.
+pub(crate) struct Many<S, H> {
+    side: S,
+    size: BatchSize,
+    has_hope: H,
+    rest: Rest,
+    /// Of a call that waits.
+    pace: Option<Pace>,
+}
+
+impl<S: Side> Many<S, ()> {
+    pub(crate) fn new(
+        side: S,
+        size: BatchSize,
+    ) -> Many<S, impl FnMut() -> Result<ControlFlow<()>, S::Error>> {
+        Many::while_there_is_hope(side, size, || Ok(ControlFlow::Continue(())))
+    }
+}
+
+impl<S: Side, H: FnMut() -> Result<ControlFlow<()>, S::Error>> Many<S, H> {
+    fn while_there_is_hope(side: S, size: BatchSize, has_hope: H) -> Self {
+        Self { side, size, has_hope, rest: Rest::new(), pace: None }
+    }
+
+    /// For the pace alone: damage is reported by the attempt that comes next.
+    fn count(&self) -> usize {
+        self.side.count_towards(self.size.min).unwrap_or(0)
+    }
+
+    /// A count of more takes longer than a spin.
+    fn spins(&self) -> bool {
+        self.size.min <= CLAIMS_A_LOOK
+    }
+}
+
+impl<S: Side, H: FnMut() -> Result<ControlFlow<()>, S::Error>> Attempt for Many<S, H> {
+    type Got = Vec<Claim>;
+    type Error = S::Error;
+
+    fn attempt(&mut self, wait: &mut Wait<'_>, seen: Option<Seen>) -> Result<Option<Vec<Claim>>, S::Error> {
+        let Self { side, size, rest, pace, .. } = self;
+        if pace.is_some() && rest.is_for(*side, *size, seen)? {
+            return Ok(None);
+        }
+        claim_many(*side, *size, || wait.is_interrupted())
+    }
+
+    fn begin_waiting(&mut self) {
+        let count = self.spins().then(|| self.count());
+        self.pace = Some(Pace::new(self.size.min, count));
+    }
+
+    fn is_plenty(&self) -> bool {
+        self.is_ready()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.side.attached().is_shut_down() || (self.spins() && self.side.may_claim_many(self.size.min))
+    }
+
+    fn is_available(&self) -> bool {
+        self.side.is_any()
+    }
+
+    fn is_held(&self) -> bool {
+        self.side.attached().ring().may_be_held()
+    }
+
+    fn has_hope(&mut self) -> Result<ControlFlow<()>, S::Error> {
+        (self.has_hope)()
+    }
+
+    fn next(&mut self, was_woken: bool) -> Next {
+        let count = self.rest.count.unwrap_or_else(|| self.count());
+        let pace = self.pace.get_or_insert_with(|| Pace::new(self.size.min, None));
+        pace.next(was_woken, count, self.side.attached().ring())
+    }
+}
+
 impl Attached {
-    /// Claims free slots if enough are there now. A claim that takes long is begun anew unless `interrupted`, which is asked meanwhile
-    /// (T5).
-    pub(crate) fn try_reserve_batch(
-        &self,
-        size: BatchSize,
-        interrupted: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Vec<Claim>>, ReserveError> {
-        let mut at_most = FIRST_STINT;
-        loop {
-            let (claims, is_over) = self.try_claim_slots(size, at_most)?;
-            if !is_over {
-                return Ok(claims);
-            }
-            if interrupted() {
-                return Err(ReserveError::Interrupted);
-            }
-            at_most *= STINTS_GROW;
-        }
-    }
-
-    /// What one stint has claimed, and whether it was over before that was enough.
-    fn try_claim_slots(
-        &self,
-        size: BatchSize,
-        at_most: Duration,
-    ) -> Result<(Option<Vec<Claim>>, bool), ReserveError> {
-        let _turn = Turn::take(&self.segment().control().batch_of_slots, self.holder(), size.min);
-        if self.count_free_towards(size.min)? < size.min {
-            // Only for what it has to say about a queue that is shut down.
-            self.try_reserve_where(|_| false)?;
-            return Ok((None, false));
-        }
-        let stint = Stint::new(at_most);
-        let mut claims = size.room();
-        while claims.len() < size.max {
-            match self.try_reserve_where(|slot| size.accepts(&claims, slot)) {
-                Ok(Some(claim)) => claims.push(claim),
-                Ok(None) => break,
-                Err(error) => {
-                    self.abort_all(claims)?;
-                    return Err(error);
-                }
-            }
-            if stint.is_over(claims.len()) && claims.len() < size.max {
-                self.abort_all(claims)?;
-                return Ok((None, true));
-            }
-        }
-        if claims.len() < size.enough() {
-            self.abort_all(claims)?;
-            return Ok((None, false));
-        }
-        Ok((Some(claims), false))
-    }
-
-    /// Claims the oldest items if enough are there now. Items that are over the limit of deaths go to `drop_item`, whose failure
-    /// is that of the call. `interrupted` is asked as by `try_reserve_batch`.
-    pub(crate) fn try_borrow_batch(
-        &self,
-        size: BatchSize,
-        interrupted: &mut dyn FnMut() -> bool,
-        drop_item: impl Fn(Claim) -> Result<(), BorrowError>,
-    ) -> Result<Option<Vec<Claim>>, BorrowError> {
-        let mut at_most = FIRST_STINT;
-        loop {
-            match self.try_claim_items(size, at_most)? {
-                Claimed::Enough(claims) => {
-                    for claim in &claims {
-                        // None is over the limit.
-                        self.count_delivery(claim);
-                    }
-                    return Ok(Some(claims));
-                }
-                Claimed::TooFew => return Ok(None),
-                Claimed::TooLong => {
-                    if interrupted() {
-                        return Err(BorrowError::Interrupted);
-                    }
-                    at_most *= STINTS_GROW;
-                }
-                // Each round takes an item away, so there are no more rounds than items.
-                Claimed::ToDrop(claim) => {
-                    self.count_delivery(&claim);
-                    drop_item(claim)?;
-                }
-            }
-        }
-    }
-
-    fn try_claim_items(&self, size: BatchSize, at_most: Duration) -> Result<Claimed, BorrowError> {
-        let _turn = Turn::take(&self.segment().control().batch_of_items, self.holder(), size.min);
-        if self.count_items_towards(size.min)? < size.min {
-            self.refuse_if_drained(size.min)?;
-            return Ok(Claimed::TooFew);
-        }
-        let stint = Stint::new(at_most);
-        let mut claims = size.room();
-        while claims.len() < size.max {
-            match self.try_borrow_where(|slot| size.accepts(&claims, slot)) {
-                Ok(Some(claim)) if self.is_over_limit(&claim) => {
-                    // A hook may wait: nothing but this item is held meanwhile (T1).
-                    if let Err(error) = self.put_back_all(claims) {
-                        self.put_back(claim)?;
-                        return Err(error.into());
-                    }
-                    return Ok(Claimed::ToDrop(claim));
-                }
-                Ok(Some(claim)) => claims.push(claim),
-                Ok(None) => break,
-                Err(error) => {
-                    self.put_back_all(claims)?;
-                    return Err(error);
-                }
-            }
-            if stint.is_over(claims.len()) && claims.len() < size.max {
-                self.put_back_all(claims)?;
-                return Ok(Claimed::TooLong);
-            }
-        }
-        if claims.len() < size.enough() {
-            self.put_back_all(claims)?;
-            return Ok(Claimed::TooFew);
-        }
-        Ok(Claimed::Enough(claims))
-    }
-
-    /// For a call that does not wait: claims slots if a sweep frees them.
-    #[cold]
-    pub(crate) fn reserve_batch_after_sweep(
-        &self,
-        size: BatchSize,
-        interrupted: &mut dyn FnMut() -> bool,
-    ) -> Result<Vec<Claim>, ReserveError> {
-        self.count(Counter::Full, 1);
-        let claims =
-            if self.sweep_for_failing()? { self.try_reserve_batch(size, interrupted)? } else { None };
-        claims.ok_or(ReserveError::Full)
-    }
-
-    /// For a call that does not wait: claims items if a sweep returns them.
-    #[cold]
-    pub(crate) fn borrow_batch_after_sweep(
-        &self,
-        size: BatchSize,
-        interrupted: &mut dyn FnMut() -> bool,
-        drop_item: impl Fn(Claim) -> Result<(), BorrowError>,
-    ) -> Result<Vec<Claim>, BorrowError> {
-        self.count(Counter::Empty, 1);
-        let claims = if self.sweep_for_failing()? {
-            self.try_borrow_batch(size, interrupted, drop_item)?
-        } else {
-            None
-        };
-        claims.ok_or(BorrowError::Empty)
-    }
-
-    /// Waits for free slots.
-    #[cold]
-    pub(crate) fn reserve_batch_slowly(
-        &self,
-        size: BatchSize,
-        wait: Wait<'_>,
-    ) -> Result<Vec<Claim>, ReserveError> {
-        self.reserve_batch_slowly_while(size, wait, || Ok(ControlFlow::Continue(())))
-    }
-
-    /// The same while `has_hope`, which is asked before each sleep, neither fails nor wants another attempt first.
-    fn reserve_batch_slowly_while(
-        &self,
-        size: BatchSize,
-        mut wait: Wait<'_>,
-        mut has_hope: impl FnMut() -> Result<ControlFlow<()>, ReserveError>,
-    ) -> Result<Vec<Claim>, ReserveError> {
-        let waiting = self.waiting_for_room(&wait);
-        // For the pace alone: damage is reported by the attempt that comes next.
-        let free = || self.count_free_towards(size.min).unwrap_or(0);
-        let rest = Rest::new();
-        // A count of more takes longer than a spin.
-        let spins = size.min <= CLAIMS_A_LOOK;
-        let mut pace = Pace::new(size.min, spins.then(free));
-        let goal = Goal {
-            plenty: || self.is_shut_down() || (spins && self.ring().may_reserve_many(size.min)),
-            ready: || self.is_shut_down() || (spins && self.ring().may_reserve_many(size.min)),
-            available: || self.ring().any_free(),
-            is_held: || self.ring().may_be_held(),
-            before_sleep: || match waiting.sweep_before_sleep()? {
-                ControlFlow::Continue(()) => has_hope(),
-                again => Ok(again),
-            },
-            next: |was_woken| pace.next(was_woken, rest.count().unwrap_or_else(free), self.ring()),
-            attempt: |wait: &mut Wait<'_>, seen| {
-                if rest.is_for(self, size, seen, || self.count_free_towards(size.min))? {
-                    return Ok(None);
-                }
-                self.try_reserve_batch(size, &mut || wait.is_interrupted())
-            },
-        };
-        match wait_for(self.not_full(), self.producers(), &mut wait, goal)? {
-            Waited::Got(claims) => Ok(claims),
-            Waited::TimedOut => Err(ReserveError::Full),
-            Waited::Interrupted => Err(ReserveError::Interrupted),
-        }
-    }
-
-    /// Waits for items.
-    #[cold]
-    pub(crate) fn borrow_batch_slowly(
-        &self,
-        size: BatchSize,
-        mut wait: Wait<'_>,
-        drop_item: impl Fn(Claim) -> Result<(), BorrowError> + Copy,
-    ) -> Result<Vec<Claim>, BorrowError> {
-        let waiting = self.waiting_for_items(&wait);
-        // As for `free` above.
-        let items = || self.count_items_towards(size.min).unwrap_or(0);
-        let rest = Rest::new();
-        // A count of more takes longer than a spin.
-        let spins = size.min <= CLAIMS_A_LOOK;
-        let mut pace = Pace::new(size.min, spins.then(items));
-        let goal = Goal {
-            plenty: || self.is_shut_down() || (spins && self.may_borrow_many(size.min)),
-            ready: || self.is_shut_down() || (spins && self.may_borrow_many(size.min)),
-            available: || self.any_item(),
-            is_held: || self.ring().may_be_held(),
-            before_sleep: || Ok(waiting.sweep_before_sleep()?),
-            next: |was_woken| pace.next(was_woken, rest.count().unwrap_or_else(items), self.ring()),
-            attempt: |wait: &mut Wait<'_>, seen| {
-                if rest.is_for(self, size, seen, || self.count_items_towards(size.min))? {
-                    return Ok(None);
-                }
-                self.try_borrow_batch(size, &mut || wait.is_interrupted(), drop_item)
-            },
-        };
-        match wait_for(self.not_empty(), self.consumers(), &mut wait, goal)? {
-            Waited::Got(claims) => Ok(claims),
-            Waited::TimedOut => Err(BorrowError::Empty),
-            Waited::Interrupted => Err(BorrowError::Interrupted),
-        }
-    }
-
-    /// How many slots are free, at most `wanted`. If that is more than a few, a number below it is an upper bound.
-    fn count_free_towards(&self, wanted: usize) -> Result<usize, Corrupted> {
-        if FEW_TO_COUNT < wanted {
-            let at_most = self.ring().free_at_most();
-            if at_most < wanted {
-                return Ok(at_most);
-            }
-        }
-        self.ring().count_free(wanted)
-    }
-
-    /// The same of items.
-    fn count_items_towards(&self, wanted: usize) -> Result<usize, Corrupted> {
-        if wanted <= FEW_TO_COUNT {
-            return self.count_items(wanted);
-        }
-        match self.items_at_most()? {
-            Some(at_most) if at_most < wanted => Ok(at_most),
-            _ => self.items_towards(wanted),
-        }
-    }
-
-    fn abort_all(&self, claims: Vec<Claim>) -> Result<(), Corrupted> {
-        self.end_all(claims, Self::abort)
-    }
-
-    fn put_back_all(&self, claims: Vec<Claim>) -> Result<(), Corrupted> {
-        self.end_all(claims, Self::put_back)
-    }
-
     /// Ends several claims, all of them, also behind a damaged one (`attached` A3). Lowest ticket first: an item that came back
     /// between two claims was claimed behind higher ones, and who takes meanwhile should have them in their order (T2).
     pub(crate) fn end_all(
@@ -413,7 +284,7 @@ impl Stint {
     }
 }
 
-/// What one round of a borrow came to.
+/// What one round of claims came to.
 enum Claimed {
     Enough(Vec<Claim>),
     TooFew,
@@ -426,37 +297,27 @@ enum Claimed {
 /// What a wait for many slots has counted, so that it does not count them again before anything has changed (`wait` E9).
 struct Rest {
     /// The last count, if it fell short.
-    count: Cell<Option<usize>>,
+    count: Option<usize>,
     /// The word that it was made in, and until when it stands: as for any long look, a quarter of a percent of a processor.
-    stands: Cell<Option<(Seen, Instant)>>,
+    stands: Option<(Seen, Instant)>,
 }
 
 impl Rest {
     fn new() -> Self {
-        Self { count: Cell::new(None), stands: Cell::new(None) }
-    }
-
-    fn count(&self) -> Option<usize> {
-        self.count.get()
+        Self { count: None, stands: None }
     }
 
     /// Whether there is nothing to attempt: too few were there at the last count, which still stands, or are there now.
-    fn is_for(
-        &self,
-        attached: &Attached,
-        size: BatchSize,
-        seen: Option<Seen>,
-        count: impl Fn() -> Result<usize, Corrupted>,
-    ) -> Result<bool, Corrupted> {
+    fn is_for<S: Side>(&mut self, side: S, size: BatchSize, seen: Option<Seen>) -> Result<bool, Corrupted> {
         let began = Instant::now();
-        if self.stands.get().is_some_and(|(word, until)| Some(word) == seen && began < until) {
+        if self.stands.is_some_and(|(word, until)| Some(word) == seen && began < until) {
             return Ok(true);
         }
-        let found = Some(count()?).filter(|count| *count < size.min && !attached.is_shut_down());
-        self.count.set(found);
+        let count = side.count_towards(size.min)?;
+        self.count = Some(count).filter(|count| *count < size.min && !side.attached().is_shut_down());
         let until = began + KEPT_FOR_LOOKS * began.elapsed();
-        self.stands.set(found.and(seen).map(|seen| (seen, until)));
-        Ok(found.is_some())
+        self.stands = self.count.and(seen).map(|seen| (seen, until));
+        Ok(self.count.is_some())
     }
 }
 

@@ -1,0 +1,98 @@
+//! Attempts: to take what is there now, or to wait for it.
+
+use std::ops::ControlFlow;
+
+use super::ring::Claim;
+use super::side::Side;
+use crate::presence::attached::CountedWait;
+use crate::wait::{Attempt, Seen, Wait, Waited, wait_for};
+
+/// Takes it if it is there now, or if a sweep returns it.
+pub(crate) fn take_now<S: Side, A: Attempt<Error = S::Error>>(
+    side: S,
+    mut attempt: A,
+    mut wait: Wait<'_>,
+) -> Result<A::Got, S::Error> {
+    match attempt.attempt(&mut wait, None)? {
+        Some(got) => Ok(got),
+        None => take_after_sweep(side, attempt, wait),
+    }
+}
+
+/// Takes it, or waits for it as long as `wait` says.
+pub(crate) fn take<S: Side, A: Attempt<Error = S::Error>>(
+    side: S,
+    mut attempt: A,
+    mut wait: Wait<'_>,
+) -> Result<A::Got, S::Error> {
+    if !wait.has_tried()
+        && let Some(got) = attempt.attempt(&mut wait, None)?
+    {
+        return Ok(got);
+    }
+    take_slowly(side, attempt, wait)
+}
+
+/// After an attempt in vain: once more, if a sweep returns anything.
+#[cold]
+#[inline(never)]
+pub(super) fn take_after_sweep<S: Side, A: Attempt<Error = S::Error>>(
+    side: S,
+    mut attempt: A,
+    mut wait: Wait<'_>,
+) -> Result<A::Got, S::Error> {
+    let [in_vain, ..] = S::COUNTERS;
+    side.attached().count(in_vain, 1);
+    let got = if side.attached().sweep_for_failing()? { attempt.attempt(&mut wait, None)? } else { None };
+    got.ok_or_else(S::in_vain)
+}
+
+/// Waits, after an attempt in vain.
+#[cold]
+#[inline(never)]
+pub(super) fn take_slowly<S: Side, A: Attempt<Error = S::Error>>(
+    side: S,
+    mut attempt: A,
+    mut wait: Wait<'_>,
+) -> Result<A::Got, S::Error> {
+    let counted = CountedWait::begin(side.attached(), &wait, S::COUNTERS);
+    attempt.begin_waiting();
+    let before_sleep = |attempt: &mut A| match counted.sweep_before_sleep()? {
+        ControlFlow::Continue(()) => attempt.has_hope(),
+        again => Ok(again),
+    };
+    match wait_for(side.event(), side.patience(), &mut wait, &mut attempt, before_sleep)? {
+        Waited::Got(got) => Ok(got),
+        Waited::TimedOut => Err(S::in_vain()),
+        Waited::Interrupted => Err(S::interrupted()),
+    }
+}
+
+/// One slot, or one item.
+pub(crate) struct One<S>(pub(crate) S);
+
+impl<S: Side> Attempt for One<S> {
+    type Got = Claim;
+    type Error = S::Error;
+
+    #[inline(always)] // As for `Ring::reserve`.
+    fn attempt(&mut self, _: &mut Wait<'_>, _: Option<Seen>) -> Result<Option<Claim>, S::Error> {
+        self.0.claim()
+    }
+
+    fn is_plenty(&self) -> bool {
+        self.0.may_claim_plenty() || self.0.attached().is_shut_down()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.may_claim() || self.0.attached().is_shut_down()
+    }
+
+    fn is_available(&self) -> bool {
+        self.0.is_any()
+    }
+
+    fn is_held(&self) -> bool {
+        self.0.attached().ring().may_be_held()
+    }
+}
