@@ -73,26 +73,22 @@ pub fn summarize(dtype: &Dtype, row: &[u8]) -> Summary {
 
 /// How to read elements of this dtype, the bytes of one part of an element, and their order.
 fn reader_of(dtype: &Dtype) -> Option<(Reader, usize, ByteOrder)> {
-    let (order, is_number) = match dtype {
-        Dtype::Number(_, order) => (*order, true),
-        Dtype::Datetime(_, order) | Dtype::Timedelta(_, order) => (*order, false),
+    let (number, order) = match dtype {
+        Dtype::Number(number, order) => (number, *order),
+        Dtype::Datetime(_, order) | Dtype::Timedelta(_, order) => return Some((Reader::Time, 8, *order)),
         _ => return None,
     };
-    if !is_number {
-        return Some((Reader::Time, 8, order));
-    }
-    let name = dtype.to_string();
-    let (reader, part) = match name.trim_start_matches('>') {
+    let (reader, part) = match number.name() {
         "bool" => (Reader::Bool, 1),
         "int8" => (Reader::Integer(|element| i128::from(element.0[0] as i8)), 1),
-        "int16" | "i2" => (Reader::Integer(|element| i128::from(i16::from_le_bytes(element.part(0)))), 2),
-        "int32" | "i4" => (Reader::Integer(|element| i128::from(i32::from_le_bytes(element.part(0)))), 4),
-        "int64" | "i8" => (Reader::Integer(|element| i128::from(element.i64())), 8),
+        "int16" => (Reader::Integer(|element| i128::from(i16::from_le_bytes(element.part(0)))), 2),
+        "int32" => (Reader::Integer(|element| i128::from(i32::from_le_bytes(element.part(0)))), 4),
+        "int64" => (Reader::Integer(|element| i128::from(element.i64())), 8),
         "uint8" => (Reader::Integer(|element| i128::from(element.0[0])), 1),
-        "uint16" | "u2" => (Reader::Integer(|element| i128::from(u16::from_le_bytes(element.part(0)))), 2),
-        "uint32" | "u4" => (Reader::Integer(|element| i128::from(u32::from_le_bytes(element.part(0)))), 4),
-        "uint64" | "u8" => (Reader::Integer(|element| i128::from(u64::from_le_bytes(element.part(0)))), 8),
-        "float16" | "f2" => (Reader::Float(|element| half(u16::from_le_bytes(element.part(0)))), 2),
+        "uint16" => (Reader::Integer(|element| i128::from(u16::from_le_bytes(element.part(0)))), 2),
+        "uint32" => (Reader::Integer(|element| i128::from(u32::from_le_bytes(element.part(0)))), 4),
+        "uint64" => (Reader::Integer(|element| i128::from(u64::from_le_bytes(element.part(0)))), 8),
+        "float16" => (Reader::Float(|element| half(u16::from_le_bytes(element.part(0)))), 2),
         // The upper half of a float32.
         "bfloat16" => (
             Reader::Float(|element| {
@@ -100,10 +96,10 @@ fn reader_of(dtype: &Dtype) -> Option<(Reader, usize, ByteOrder)> {
             }),
             2,
         ),
-        "float32" | "f4" => (Reader::Float(|element| element.f32(0)), 4),
-        "float64" | "f8" => (Reader::Float(|element| element.f64(0)), 8),
-        "complex64" | "c8" => (Reader::Float(|element| element.f32(0).hypot(element.f32(4))), 4),
-        "complex128" | "c16" => (Reader::Float(|element| element.f64(0).hypot(element.f64(8))), 8),
+        "float32" => (Reader::Float(|element| element.f32(0)), 4),
+        "float64" => (Reader::Float(|element| element.f64(0)), 8),
+        "complex64" => (Reader::Float(|element| element.f32(0).hypot(element.f32(4))), 4),
+        "complex128" => (Reader::Float(|element| element.f64(0).hypot(element.f64(8))), 8),
         _ => return None,
     };
     Some((reader, part, order))
@@ -181,23 +177,15 @@ fn of_floats(values: impl Iterator<Item = f64>) -> Summary {
     Summary { minimum: Some(show(minimum)), maximum: Some(show(maximum)), mean, first: None, left_out }
 }
 
-/// The unit and count in `datetime64[25us]`.
-fn time_step(dtype: &Dtype) -> Option<(i64, String)> {
-    let name = dtype.to_string();
-    let inside = name.split_once('[')?.1.strip_suffix(']')?;
-    let digits = inside.bytes().take_while(u8::is_ascii_digit).count();
-    let (count, unit) = inside.split_at(digits);
-    Some((if count.is_empty() { 1 } else { count.parse().ok()? }, unit.to_owned()))
-}
-
 /// A date, or a count and its unit where the calendar does not reach, or the unit is none of a fixed length.
 fn show_time(dtype: &Dtype, time: i64) -> String {
-    let Some((count, unit)) = time_step(dtype) else { return time.to_string() };
+    let Some(step) = dtype.time_step() else { return time.to_string() };
+    let (count, unit) = (step.count(), step.unit());
     let plain = || format!("{} {unit}", i128::from(time) * i128::from(count));
     if !matches!(dtype, Dtype::Datetime(..)) {
         return plain();
     }
-    let unit_ns: i128 = match unit.as_str() {
+    let unit_ns: i128 = match unit {
         "ns" => 1,
         "us" => 1_000,
         "ms" => 1_000_000,

@@ -84,6 +84,12 @@ impl Number {
         Number { name, code: None, itemsize, alignment, is_extension: true }
     }
 
+    /// Its name, whatever the order of its bytes: `float32`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Whether it comes from the Python package `ml_dtypes` and not from NumPy.
     #[must_use]
     pub fn is_extension(&self) -> bool {
@@ -139,6 +145,20 @@ static TIME_UNITS: [&str; 13] = ["Y", "M", "W", "D", "h", "m", "s", "ms", "us", 
 pub struct TimeStep {
     count: u32,
     unit: &'static str,
+}
+
+impl TimeStep {
+    /// How many units one step is: 25 in `25us`.
+    #[must_use]
+    pub fn count(self) -> u32 {
+        self.count
+    }
+
+    /// The unit, as NumPy spells it: `us`.
+    #[must_use]
+    pub fn unit(self) -> &'static str {
+        self.unit
+    }
 }
 
 /// What the elements of a leaf are.
@@ -197,7 +217,7 @@ impl Dtype {
         }
     }
 
-    /// The address of an element is best a multiple of so many bytes.
+    /// Preferred alignment of an element, in bytes.
     #[must_use]
     pub fn alignment(&self) -> usize {
         match self {
@@ -206,6 +226,27 @@ impl Dtype {
             Dtype::Bytes(_) | Dtype::Void(_) => 1,
             Dtype::Text(..) => 4,
             Dtype::Structured(structured) => structured.alignment(),
+        }
+    }
+
+    /// The order of an element's bytes; `None` where elements are bytes or have fields.
+    #[must_use]
+    pub fn byte_order(&self) -> Option<ByteOrder> {
+        match self {
+            Dtype::Number(_, order)
+            | Dtype::Datetime(_, order)
+            | Dtype::Timedelta(_, order)
+            | Dtype::Text(_, order) => Some(*order),
+            Dtype::Bytes(_) | Dtype::Void(_) | Dtype::Structured(_) => None,
+        }
+    }
+
+    /// The step of a point or a span of time, if this is one and has one.
+    #[must_use]
+    pub fn time_step(&self) -> Option<TimeStep> {
+        match self {
+            Dtype::Datetime(step, _) | Dtype::Timedelta(step, _) => *step,
+            _ => None,
         }
     }
 

@@ -83,3 +83,16 @@ fn u8_stands_for_bool_and_no_type_for_swapped_bytes() {
     assert!(!i8::stands_for(&bool_dtype));
     assert!(f32::stands_for(&f32::dtype()) && !f32::stands_for(&Dtype::from_name(">f4").unwrap()));
 }
+
+#[test]
+fn a_dtype_says_its_order_its_number_and_its_step_without_its_name() {
+    let dtype = |name| Dtype::from_name(name).unwrap();
+    for (name, order) in [("int8", Some(ByteOrder::Little)), (">f4", Some(ByteOrder::Big)), ("S3", None)] {
+        assert_eq!(dtype(name).byte_order(), order, "{name}");
+    }
+    assert!(matches!(dtype(">f4"), Dtype::Number(number, _) if number.name() == "float32"));
+    let step = |name| dtype(name).time_step().map(|step| (step.count(), step.unit()));
+    assert_eq!(step(">M8[25us]"), Some((25, "us")));
+    assert_eq!(step("timedelta64[D]"), Some((1, "D")));
+    assert_eq!([step("datetime64"), step("int64")], [None, None]);
+}
