@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use crate::arguments::Role;
 use crate::failure::Failure;
 use crate::stop::Stop;
-use crate::{bench, demo};
 
 /// How long a helper may take to end (H2): one that starts by way of Python may not have begun yet.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -83,21 +82,16 @@ impl Role {
     }
 }
 
-/// What a helper does.
-pub fn run(role: &Role) -> Result<(), Failure> {
+/// What a helper does first: from here on it is stopped when its starter is gone (H1).
+pub fn begin() -> Result<Stop, Failure> {
     let stop = Stop::listen()?;
     let ended = stop.clone();
     thread::spawn(move || {
-        // Anything but waiting means that the starter is gone (H1).
+        // Anything but waiting means that the starter is gone.
         let _ = io::stdin().read(&mut [0]);
         ended.set();
     });
-    match role {
-        Role::DemoProducer { queue, per_second, burst } => demo::produce(queue, *per_second, *burst, &stop),
-        Role::DemoConsumer { frames, results } => demo::consume(frames, results, &stop),
-        Role::BenchEcho { there, back } => bench::echo(there, back, &stop),
-        Role::BenchSink { queue } => bench::sink(queue, &stop),
-    }
+    Ok(stop)
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ use std::io::{self, Write};
 
 use clap::{CommandFactory, Parser};
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Role};
 use crate::failure::{Failure, USAGE};
 
 /// Does what the command line asks for, and returns the exit code: 0 done; 1 what was asked for is not there, or could not
@@ -88,6 +88,17 @@ fn dispatch(command: Command, restart: &[OsString], out: &mut dyn Write) -> Resu
             clap_complete::generate(shell, &mut Arguments::command(), "treequeues", &mut script);
             Ok(out.write_all(&script)?)
         }
-        Command::Helper(role) => helper::run(&role),
+        Command::Helper(role) => help(&role),
+    }
+}
+
+/// Does what a helper is started for.
+fn help(role: &Role) -> Result<(), Failure> {
+    let stop = helper::begin()?;
+    match role {
+        Role::DemoProducer { queue, per_second, burst } => demo::produce(queue, *per_second, *burst, &stop),
+        Role::DemoConsumer { frames, results } => demo::consume(frames, results, &stop),
+        Role::BenchEcho { there, back } => bench::echo(there, back, &stop),
+        Role::BenchSink { queue } => bench::sink(queue, &stop),
     }
 }

@@ -40,7 +40,7 @@
 //!
 //! | module | what it is | unsafe |
 //! |---|---|---|
-//! | `sync`, `clock` | the only door to the atomics; the clocks | |
+//! | `sync`, `clock`, `long_look` | the only door to the atomics; the clocks; what is found by long looks, kept for a while | |
 //! | `item` | what an item consists of: `dtype`, `schema`; a `leaf` as a slice | yes |
 //! | `format` | where everything lies in a segment, byte by byte; `layout`, a slot's `word`, what can be a `name` | |
 //! | `error` | what can go wrong, one enum an operation | |
@@ -68,6 +68,7 @@ mod item;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 mod loan;
+mod long_look;
 #[cfg(not(loom))]
 mod memory;
 #[cfg(not(loom))]

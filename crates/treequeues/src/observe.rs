@@ -14,11 +14,11 @@ use crate::format::name::QueueName;
 use crate::format::word::{Phase, Word};
 use crate::format::{Control, Entry, FLAG_KEEP, Slot};
 use crate::item::schema::Schema;
+use crate::long_look::LongLook;
 use crate::memory::fork::{self, Descriptor};
 use crate::memory::segment::{Preamble, SegmentId, has_name, read_at};
 use crate::presence::liveness::is_alive;
 use crate::presence::names::{self, NameState};
-use crate::queue::ring::LongLook;
 use crate::queue::stats::Stats;
 use crate::queue::stats::values::{EntryValues, ShutdownValues, SlotValues};
 

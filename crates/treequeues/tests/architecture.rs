@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Each room may import those of the rows above it, and its own row where `true` says so. A room is a module, with what is below it
 /// that is no room of its own.
 const LAYERS: &[(&[&str], bool)] = &[
-    (&["clock", "item::dtype", "sync"], false),
+    (&["clock", "item::dtype", "long_look", "sync"], false),
     (&["item::schema"], false),
     (&["item::leaf"], false),
     (&["format", "format::layout", "format::name", "format::word"], true),

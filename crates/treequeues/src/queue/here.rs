@@ -1,19 +1,18 @@
 //! A queue as one process has it: the ring over its mapping, and what the process remembers of it.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use super::ring::{Holes, Kept, LongLook, Ring, phase_of};
+use super::ring::{Claim, Holes, Kept, Ring, phase_of};
 use super::stats::Stats;
 use crate::error::{AttachError, Corrupted};
 use crate::format::word::{Owner, Phase};
 use crate::format::{Entry, Slot};
+use crate::long_look::LongLook;
 use crate::memory::segment::Parts;
 use crate::presence::attached;
 use crate::presence::structure::Structure;
 use crate::sync::local;
 use crate::wait::{Event, Patience};
-
-use super::ring::Claim;
 
 /// This process's attachment to a queue.
 pub(crate) type Attached = attached::Attached<Here>;
@@ -40,7 +39,7 @@ pub(crate) struct Here {
 unsafe impl Structure for Here {
     fn over(parts: Parts<'static>) -> Self {
         Self {
-            ring: Ring::new(parts.control, parts.slots, parts.words, std::sync::Arc::default()),
+            ring: Ring::new(parts.control, parts.slots, parts.words, Arc::default()),
             publishing_turn: Mutex::default(),
             producers: Patience::new(),
             consumers: Patience::new(),

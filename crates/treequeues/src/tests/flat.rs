@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::{Rig, owner};
 use crate::format::word::Phase;
-use crate::queue::ring::{Claim, FAR_BEHIND, Kept, LongLook};
+use crate::long_look::LongLook;
+use crate::queue::ring::{Claim, FAR_BEHIND, Kept};
 use crate::sync::{abandon_after, local};
 
 const CAPACITY: usize = 100_000;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use super::named::owner_of;
 use crate::error::{AttachError, CreateError};
 use crate::format::Header;
 use crate::memory::fork::{Descriptor, Mapping};
@@ -121,4 +120,9 @@ pub(super) fn open_anew(fd: BorrowedFd<'_>) -> io::Result<Descriptor> {
     // `std` opens with O_CLOEXEC.
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     Descriptor::open(|| Ok(OpenOptions::new().read(true).write(true).open(path)?.into()))
+}
+
+/// The user that a file belongs to.
+pub(crate) fn owner_of(fd: impl AsFd) -> io::Result<u32> {
+    Ok(rustix::fs::fstat(fd)?.st_uid)
 }

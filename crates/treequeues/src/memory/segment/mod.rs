@@ -36,9 +36,9 @@ use crate::item::schema::Schema;
 use crate::memory::fork::{Descriptor, FileIdentity, Mapping, NoFork};
 use crate::sync::AtomicU64;
 
-pub(crate) use file::read_at;
+pub(crate) use file::{owner_of, read_at};
 pub(crate) use heap::Heap;
-pub(crate) use named::{Directory, NoPlace, Place, has_name, owner_of};
+pub(crate) use named::{Directory, NoPlace, Place, has_name};
 pub(crate) use preamble::Preamble;
 #[cfg(test)]
 pub(crate) use preamble::checksum_of;

@@ -287,11 +287,6 @@ fn unusable(why: &'static str, errno: Errno) -> AttachError {
     AttachError::Unusable { why, errno: errno.raw_os_error() }
 }
 
-/// The user that a file belongs to.
-pub(crate) fn owner_of(fd: impl AsFd) -> io::Result<u32> {
-    Ok(rustix::fs::fstat(fd)?.st_uid)
-}
-
 /// The folder that a file is in, as the system knows it now: right also after the folder was moved, or for a descriptor that
 /// came from another process. `None` where the system does not say.
 pub(super) fn folder_of(fd: BorrowedFd<'_>) -> Option<PathBuf> {

@@ -21,9 +21,10 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::here::Attached;
-use super::ring::{Claim, KEPT_FOR_LOOKS, Ring};
+use super::ring::{Claim, Ring};
 use super::side::Side;
 use crate::error::Corrupted;
+use crate::long_look::KEPT_FOR_LOOKS;
 use crate::wait::{Attempt, Next, Seen, Wait};
 
 pub use elsewhere::Elsewhere;

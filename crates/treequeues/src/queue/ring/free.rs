@@ -3,8 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::size::kept_for;
 use super::{Position, Ring};
+use crate::long_look::kept_for;
 use crate::sync::{Ordering, local};
 
 /// So many slots are looked at each time: nobody has to know about them.

@@ -64,7 +64,7 @@ use crate::format::{Control, Slot, words_below_root};
 use crate::sync::{AtomicU64, Backoff, Ordering};
 pub(crate) use free::KnownFree;
 pub(crate) use returned::Kept;
-pub(crate) use size::{Holes, KEPT_FOR_LOOKS, LongLook};
+pub(crate) use size::Holes;
 
 use publish::Batch;
 pub(crate) use publish::Publisher;

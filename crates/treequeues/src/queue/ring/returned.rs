@@ -3,11 +3,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::size::kept_for;
 use super::tree::Bits;
 use super::{Claim, Notes, Ring, phase_of};
 use crate::error::{Corrupted, Damage};
 use crate::format::word::{Owner, Phase, Word};
+use crate::long_look::kept_for;
 use crate::sync::Ordering;
 
 /// Looks for the RETURNED item with the lowest ticket, beyond which a borrow takes the lowest that it found although others gave

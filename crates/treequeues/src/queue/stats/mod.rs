@@ -14,12 +14,12 @@ pub(crate) mod values;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-use super::ring::LongLook;
 use crate::clock::monotonic_coarse_ns;
 use crate::error::{AttachError, Corrupted, Shutdown};
 use crate::format::COUNTERS;
 use crate::format::layout::Layout;
 use crate::format::word::{Owner, Phase, Word};
+use crate::long_look::LongLook;
 use crate::memory::segment::Segment;
 use crate::presence::counters::Counters;
 use crate::presence::liveness::{EntryState, Locks};
