@@ -11,9 +11,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use crate::errors;
-
-/// Leaves named by a message.
-const NAMED_LEAVES: usize = 5;
+use crate::nouns;
 
 /// What one queue object's loans left behind.
 #[derive(Default)]
@@ -135,11 +133,7 @@ pub fn named(leaves: &[String]) -> String {
         // Only what keeps the slots was found, or what came to have a view at the last moment.
         return "a leaf".to_owned();
     }
-    let shown = leaves.iter().take(NAMED_LEAVES).cloned().collect::<Vec<_>>().join(", ");
-    match leaves.len().saturating_sub(NAMED_LEAVES) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
+    nouns::listed(leaves, leaves.len())
 }
 
 fn warn(py: Python<'_>, message: String) -> PyResult<()> {

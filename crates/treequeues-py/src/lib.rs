@@ -5,6 +5,7 @@
 //! | module | what it is | unsafe |
 //! |---|---|---|
 //! | `errors` | the exception classes | |
+//! | `nouns` | objects and classes as messages name them | |
 //! | `outcome` | the core's errors as exceptions | |
 //! | `timeout` | numbers that users give | |
 //! | `tree` | Python trees to leaves and back | yes |
@@ -36,6 +37,7 @@ mod kept;
 mod left_behind;
 #[allow(unsafe_code)]
 mod loan;
+mod nouns;
 mod on_drop;
 mod opened;
 mod outcome;

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyString};
 use treequeues::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS, Wait};
 
-use crate::tree::describe_type;
+use crate::nouns::describe_type;
 
 /// What a `maxsize` of 0 means to `multiprocessing.Queue`, and cannot mean here.
 const NOTHING_IS_UNBOUNDED: &str = ": memory is reserved at creation, so nothing is unbounded";

@@ -15,7 +15,8 @@ use treequeues::dtype::{DisplayShape, Dtype};
 use treequeues::schema::{LeafKind, LeafSpec, Scalar};
 
 use super::scalar::Encoding;
-use super::{dtype, flatten, misfit, ndarray, numpy_types};
+use super::{dtype, foreign, ndarray, numpy_types};
+use crate::nouns;
 
 /// Dimensions whose permutations are tried.
 const MAX_TRANSPOSED_NDIM: usize = 4;
@@ -107,13 +108,13 @@ pub(super) fn of_example(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
         return Ok(Some(format!("is no array; use np.a{range}, or list({range})")));
     }
     if value.get_type().module()?.to_string_lossy() == "datetime" {
-        return Ok(match &*misfit::type_name(value) {
+        return Ok(match &*nouns::type_name(value) {
             "datetime" | "date" => Some("is no leaf; use np.datetime64(value)".to_owned()),
             "timedelta" => Some("is no leaf; use np.timedelta64(value)".to_owned()),
             _ => None,
         });
     }
-    if let Some(array) = flatten::as_buffer(value)?
+    if let Some(array) = foreign::as_buffer(value)?
         && let Ok(dtype) = dtype::from_numpy(&array.getattr(intern!(py, "dtype"))?)?
     {
         let shape: Vec<usize> = array.getattr(intern!(py, "shape"))?.extract()?;
@@ -154,7 +155,7 @@ fn leaf_mend(leaf: &LeafSpec, value: &Bound<'_, PyAny>) -> PyResult<Option<Strin
         return Ok(Some(carried_by_an_example(value)));
     }
     if !leaf.shape.is_empty()
-        && let Some(array) = flatten::as_buffer(value)?
+        && let Some(array) = foreign::as_buffer(value)?
     {
         return buffer_mend(leaf, &array);
     }
@@ -183,7 +184,7 @@ fn mend_of_none(leaf: &LeafSpec) -> String {
 
 /// A container where the example has a leaf.
 fn carried_by_an_example(container: &Bound<'_, PyAny>) -> String {
-    format!("an example with {} there carries one", misfit::describe_type(container))
+    format!("an example with {} there carries one", nouns::describe_type(container))
 }
 
 /// The array of a buffer, whose elements are not the leaf's.

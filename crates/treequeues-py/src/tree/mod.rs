@@ -6,6 +6,7 @@
 //! | `classes` | classes by module and name; registered nodes | |
 //! | `nodes` | schema -> nodes bound to classes and key objects | |
 //! | `objects` | what an object has beside its fields, which would be lost | |
+//! | `foreign` | arrays of other libraries, and buffers, as NumPy's | |
 //! | `flatten` | the walk over a tree that must fit | |
 //! | `sources` | `put`: a tree's leaves, checked and held | |
 //! | `destinations`, `rebuild` | `get`: arrays to fill, then the tree | |
@@ -29,6 +30,7 @@ mod converted;
 mod destinations;
 mod dtype;
 mod flatten;
+mod foreign;
 mod keys;
 #[allow(unsafe_code)]
 mod memory;
@@ -65,7 +67,6 @@ use treequeues::dtype::Dtype;
 use treequeues::schema::{LeafKind, LeafSpec, Schema};
 
 use classes::Class;
-pub use misfit::describe_type;
 use nodes::Node;
 pub use raw::reference_count;
 use recycle::{RECYCLED_FROM_NBYTES, Recycler};

@@ -10,7 +10,7 @@ use super::memory::Memory;
 use super::ndarray::{self, View};
 use super::rows::RowsMut;
 use super::scalar::{self, Encoding, Packed, Unfit};
-use super::{Leaf, Tree, mend, misfit};
+use super::{Leaf, Tree, foreign, mend, misfit};
 
 /// The leaves of one tree, as they are when they are copied: nothing was copied yet.
 pub struct Sources {
@@ -184,11 +184,11 @@ fn other_source(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyResult<S
             None => read_source(at, leaf, value, value),
         };
     }
-    if flatten::is_array_like(value)? {
+    if foreign::is_array_like(value)? {
         return read_source(at, leaf, &at.as_array(value)?, value);
     }
     if !leaf.lengths.is_empty()
-        && let Some(array) = flatten::as_buffer(value)?
+        && let Some(array) = foreign::as_buffer(value)?
     {
         let memory = View::of(&array).and_then(|view| Memory::of(&array, view, leaf));
         return memory.map(Source::Array).ok_or_else(|| at.value_misfit(&at.expected(), value));
@@ -212,7 +212,7 @@ fn numpy_scalar_source(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyR
         return packed_source(at, leaf, value, scalar::pack(&at.tree.types, leaf, value));
     }
     if value.getattr(intern!(py, "dtype"))?.eq(&leaf.dtype)? {
-        return read_source(at, leaf, &flatten::as_array(value)?, value);
+        return read_source(at, leaf, &foreign::as_array(value)?, value);
     }
     packed_source(at, leaf, value, scalar::pack_numpys(&at.tree.types, leaf, value))
 }
@@ -285,7 +285,7 @@ impl At<'_> {
     /// The array that an array of another library is.
     pub(super) fn as_array<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = value.py();
-        flatten::as_array(value).map_err(|cause| {
+        foreign::as_array(value).map_err(|cause| {
             if !cause.is_instance_of::<PyException>(py) {
                 return cause;
             }

@@ -13,7 +13,7 @@ use super::flatten::{self, At, Place, Visit};
 use super::memory::StackedMemory;
 use super::ndarray::{self, View};
 use super::rebuild::rebuild;
-use super::{Leaf, Tree, apart, mend, misfit};
+use super::{Leaf, Tree, apart, foreign, mend, misfit};
 
 /// The leaves of a stacked tree, checked and held: nothing was copied yet.
 pub struct Stack {
@@ -226,9 +226,9 @@ impl<'py> Visit<'py> for Collector<'_> {
             Some(_) => value,
             None if self.must_be_writable => return Err(self.type_misfit(at, value)),
             None => {
-                let is_array_like = flatten::is_array_like(value)?;
+                let is_array_like = foreign::is_array_like(value)?;
                 let array =
-                    if is_array_like { Some(at.as_array(value)?) } else { flatten::as_buffer(value)? };
+                    if is_array_like { Some(at.as_array(value)?) } else { foreign::as_buffer(value)? };
                 let Some(array) = array else { return Err(self.type_misfit(at, value)) };
                 converted = array;
                 &converted
