@@ -5,8 +5,16 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyComplex, PyComplexMethods, PyDict};
 
-use super::scalar::{Digits, Encoding, Family, Scalar, Unfit, inexact, overflow};
+use super::encoding::Encoding;
+use super::number::{Digits, Scalar, Unfit, inexact, overflow};
 use super::{Leaf, NumpyTypes, ndarray};
+
+/// What NumPy converts to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Float,
+    Complex,
+}
 
 /// Lets NumPy convert to a float or a complex number, and looks at what came out.
 #[cold]

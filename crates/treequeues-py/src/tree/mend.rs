@@ -14,7 +14,7 @@ use pyo3::types::{
 use treequeues::dtype::{DisplayShape, Dtype};
 use treequeues::schema::{LeafKind, LeafSpec, Scalar};
 
-use super::scalar::Encoding;
+use super::encoding::Encoding;
 use super::{dtype, foreign, ndarray, numpy_types};
 use crate::nouns;
 

@@ -15,7 +15,7 @@
 //! | `rows` | what is copied to | |
 //! | `views` | loans: arrays over the slots themselves | yes |
 //! | `recycle` | the memory of arrays that died, for the next ones | yes |
-//! | `scalar`, `converted`, `keys`, `dtype` | scalars, keys and dtypes between Python and the schema | |
+//! | `encoding`, `number`, `converted`, `scalar`, `keys`, `dtype` | scalars, keys and dtypes between Python and the schema | |
 //! | `misfit`, `mend` | messages: what does not fit, and what to pass instead | |
 //! | `memory`, `strided` | copies between rows and arrays, contiguous or not | yes |
 //! | `ndarray`, `raw` | what only the C interfaces of NumPy and of CPython give | yes |
@@ -29,6 +29,7 @@ mod classes;
 mod converted;
 mod destinations;
 mod dtype;
+mod encoding;
 mod flatten;
 mod foreign;
 mod keys;
@@ -39,6 +40,7 @@ mod misfit;
 #[allow(unsafe_code)]
 mod ndarray;
 mod nodes;
+mod number;
 mod objects;
 #[allow(unsafe_code)]
 mod raw;
@@ -67,11 +69,11 @@ use treequeues::dtype::Dtype;
 use treequeues::schema::{LeafKind, LeafSpec, Schema};
 
 use classes::Class;
+use encoding::Encoding;
 use nodes::Node;
 pub use raw::reference_count;
 use recycle::{RECYCLED_FROM_NBYTES, Recycler};
 pub use rows::{RowsMut, SlotOf};
-use scalar::Encoding;
 pub use sources::Sources;
 pub use stack::Stack;
 

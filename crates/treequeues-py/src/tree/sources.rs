@@ -5,11 +5,13 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use treequeues::schema::LeafSpec;
 
+use super::encoding::Encoding;
 use super::flatten::{self, At, Place, Visit};
 use super::memory::Memory;
 use super::ndarray::{self, View};
+use super::number::{Packed, Unfit};
 use super::rows::RowsMut;
-use super::scalar::{self, Encoding, Packed, Unfit};
+use super::scalar;
 use super::{Leaf, Tree, foreign, mend, misfit};
 
 /// The leaves of one tree, as they are when they are copied: nothing was copied yet.
