@@ -10,13 +10,28 @@ use treequeues::schema::{
     Structure, render_path,
 };
 
+use super::bound::{SharedTree, Tree};
 use super::classes::{self, Class, Custom, Kind};
-use super::{dtype, flatten, foreign, keys, mend, misfit, ndarray, numpy_types, objects};
+use super::numpy_types::numpy_types;
+use super::{dtype, flatten, foreign, keys, mend, misfit, ndarray, objects};
 use crate::errors::schema_error;
 use crate::nouns;
 
+impl Tree {
+    /// The tree that `example` shows: arrays, scalars, or anything with a shape and a dtype, in containers.
+    ///
+    /// # Errors
+    ///
+    /// `TypeError` where a leaf, a key or a container is not supported, with its path; `SchemaError` where the tree is
+    /// too deep or too large.
+    pub fn from_example(py: Python<'_>, example: &Bound<'_, PyAny>) -> PyResult<SharedTree> {
+        let (schema, classes) = schema_of(example)?;
+        Tree::bind(py, schema, classes)
+    }
+}
+
 /// The schema of the trees that look like `example`, and the class of each node that has one.
-pub(super) fn schema_of(example: &Bound<'_, PyAny>) -> PyResult<(Schema, Vec<Option<Class>>)> {
+fn schema_of(example: &Bound<'_, PyAny>) -> PyResult<(Schema, Vec<Option<Class>>)> {
     let mut builder = Builder::default();
     builder.add(example)?;
     let schema = Structure::new(builder.nodes).and_then(|structure| Schema::new(structure, builder.leaves));

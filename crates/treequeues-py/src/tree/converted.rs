@@ -6,8 +6,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyComplex, PyComplexMethods, PyDict};
 
 use super::encoding::Encoding;
+use super::leaf::Leaf;
+use super::ndarray;
 use super::number::{Digits, Scalar, Unfit, inexact, overflow};
-use super::{Leaf, NumpyTypes, ndarray};
+use super::numpy_types::NumpyTypes;
 
 /// What NumPy converts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,13 +6,16 @@ use treequeues::ReadLoan;
 use treequeues::schema::{self, LeafKind};
 
 use super::apart::Bounds;
-use super::flatten::{self, At, Place, Visit};
+use super::at::At;
+use super::bound::Tree;
+use super::flatten::{self, Place, Visit};
+use super::leaf::Leaf;
 use super::memory::{Memory, WritableMemory};
 use super::ndarray::{self, View};
 use super::nodes::Node;
 use super::rebuild::rebuild;
 use super::scalar;
-use super::{Leaf, Tree, apart, mend, misfit, sources};
+use super::{apart, mend, misfit, sources};
 use crate::errors::{schema_error, schema_type_error};
 use crate::nouns;
 

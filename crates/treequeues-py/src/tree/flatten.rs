@@ -8,8 +8,10 @@ use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
+use super::at::At;
+use super::bound::Tree;
 use super::nodes::{CustomNode, Node, ObjectNode};
-use super::{Tree, keys, mend, misfit, objects, raw};
+use super::{keys, mend, misfit, objects, raw};
 use crate::nouns;
 
 /// Where in its parent a value stands, for who wants to replace it.
@@ -33,16 +35,6 @@ pub(super) trait Visit<'py> {
     /// The children that come next are in this container, of the node with that index, where they can be replaced.
     #[inline]
     fn container(&mut self, _node: usize, _value: &Bound<'py, PyAny>) {}
-}
-
-/// A leaf, for the visitor.
-#[derive(Clone, Copy)]
-pub(super) struct At<'t> {
-    pub tree: &'t Tree,
-    /// Which leaf it is.
-    pub leaf: usize,
-    /// Which node it is, in preorder.
-    pub node: usize,
 }
 
 /// Walks over `root` and visits its leaves.

@@ -15,7 +15,8 @@ use treequeues::dtype::{DisplayShape, Dtype};
 use treequeues::schema::{LeafKind, LeafSpec, Scalar};
 
 use super::encoding::Encoding;
-use super::{dtype, foreign, ndarray, numpy_types};
+use super::numpy_types::numpy_types;
+use super::{dtype, foreign, ndarray};
 use crate::nouns;
 
 /// Dimensions whose permutations are tried.

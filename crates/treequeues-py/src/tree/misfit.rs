@@ -7,7 +7,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyString};
 use treequeues::dtype::{DisplayShape, Dtype};
 
-use super::{Tree, dtype, keys, mend, ndarray, numpy_types};
+use super::bound::Tree;
+use super::numpy_types::numpy_types;
+use super::{dtype, keys, mend, ndarray};
 use crate::errors::{schema_error, schema_type_error};
 use crate::nouns::{MAX_NAMES, describe_type, listed, type_name, with_article};
 

@@ -5,8 +5,8 @@ use pyo3::exceptions::PyOverflowError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::Leaf;
 use super::encoding::{Bytes, Encoding};
+use super::leaf::Leaf;
 
 /// A scalar that fits.
 pub(super) enum Packed<'py> {

@@ -20,8 +20,10 @@ use pyo3::types::{PyBool, PyBytes, PyComplex, PyComplexMethods, PyFloat, PyInt, 
 
 use super::converted::{Family, pack_by_numpy, pack_there_and_back, store_by_numpy};
 use super::encoding::{Bytes, Encoding};
+use super::leaf::Leaf;
 use super::number::{Digits, Packed, Scalar, Unfit, integer, pack_natively};
-use super::{Leaf, NumpyTypes, dtype, ndarray};
+use super::numpy_types::NumpyTypes;
+use super::{dtype, ndarray};
 
 /// The same as `pack` for what nearly all scalars are: one of Python's, of the leaf's own family, that fits.
 #[inline]

@@ -9,11 +9,14 @@ use treequeues::schema::{LeafKind, LeafSpec};
 use treequeues::{ReadBatch, WriteBatch};
 
 use super::apart::Bounds;
-use super::flatten::{self, At, Place, Visit};
+use super::at::At;
+use super::bound::Tree;
+use super::flatten::{self, Place, Visit};
+use super::leaf::Leaf;
 use super::memory::StackedMemory;
 use super::ndarray::{self, View};
 use super::rebuild::rebuild;
-use super::{Leaf, Tree, apart, foreign, mend, misfit};
+use super::{apart, foreign, mend, misfit};
 
 /// The leaves of a stacked tree, checked and held: nothing was copied yet.
 pub struct Stack {
