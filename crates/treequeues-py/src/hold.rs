@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use pyo3::prelude::*;
 use treequeues::{Hold, WriteBatch};
 
-use crate::detached::DropDetached;
+use crate::detached::{DropDetached, Leaves};
 use crate::kept::{Kept, KeptGuard};
 use crate::left_behind::WarnsAtItsEnd;
 use crate::tree::{RowsMut, Stack};
@@ -90,5 +90,11 @@ impl RowsMut for HeldSlots<'_> {
         // SAFETY: W1 and W2. A thread of the user's that uses an array of the loan meanwhile races with this copy as it would
         // with any other; nobody else reaches the rows.
         unsafe { std::slice::from_raw_parts_mut(rows.as_ptr(), nbytes) }
+    }
+}
+
+impl Leaves for Hold {
+    fn leaves(&self) -> bool {
+        self.is_last_here()
     }
 }

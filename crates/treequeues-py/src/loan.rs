@@ -27,10 +27,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use treequeues::{Corrupted, Hold, ItemInfo};
 
+use crate::detached::{claiming, copying, is_long};
 use crate::hold::HoldObject;
 use crate::info;
 use crate::kept;
-use crate::opened::{Opened, claiming, copying, is_long};
+use crate::opened::Opened;
 use crate::outcome;
 use crate::timeout::Timeout;
 use crate::tree::{Sources, Stack, reference_count};

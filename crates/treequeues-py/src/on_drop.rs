@@ -16,9 +16,9 @@ use pyo3::types::PyDict;
 use treequeues::schema::SchemaDifference;
 use treequeues::{Queue, ReadLoan};
 
+use crate::detached::copying;
 use crate::errors;
 use crate::info;
-use crate::opened::copying;
 use crate::queue::TreeQueue;
 use crate::tree::{SharedTree, Tree};
 

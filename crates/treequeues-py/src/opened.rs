@@ -19,7 +19,7 @@ use treequeues::{
     WriteLoan,
 };
 
-use crate::detached::DropDetached;
+use crate::detached::{DropDetached, Leaves, claiming, copying, is_long};
 use crate::info;
 use crate::kept::{Awaited, Kept};
 use crate::left_behind::WarnsAtItsEnd;
@@ -28,12 +28,6 @@ use crate::outcome;
 use crate::timeout::Timeout;
 use crate::tree::{SharedTree, SlotOf};
 use crate::unshared::{Unshared, Watch};
-
-/// From this many slots on, they are claimed without the interpreter's lock: some 100 us.
-const DETACHED_SLOTS: usize = 2048;
-/// From this many bytes on, items are copied without the interpreter's lock. Below, a copy takes less than the other threads
-/// need to wake up, and whoever gives the lock up may have to wait for it for 5 ms.
-const DETACHED_COPY_NBYTES: usize = 1 << 20;
 
 /// A queue, and its schema bound to this process's Python classes. An object of Python's, so that to refer to it costs
 /// little.
@@ -444,24 +438,6 @@ fn unless_interrupted<T>(py: Python<'_>, items: usize, taken: PyResult<T>) -> Py
     })
 }
 
-/// Whether it takes long to claim so many slots, to end claims of them, or to look at them.
-#[inline]
-pub fn is_long(slots: usize) -> bool {
-    slots >= DETACHED_SLOTS
-}
-
-/// Claims slots, ends claims of them, or looks at them, detached from the interpreter if that may take long.
-#[inline]
-pub fn claiming<T: Send>(py: Python<'_>, may_be_long: bool, claim: impl FnOnce() -> T + Send) -> T {
-    if may_be_long { py.detach(claim) } else { claim() }
-}
-
-/// Copies, detached from the interpreter if that is worth it.
-#[inline]
-pub fn copying(py: Python<'_>, nbytes: usize, copy: impl FnOnce() + Send) {
-    if nbytes >= DETACHED_COPY_NBYTES { py.detach(copy) } else { copy() }
-}
-
 /// For a thread that the interpreter, which is being finalized, lets in no more (B3).
 fn end_with_the_interpreter() -> PyResult<()> {
     if is_main_thread() {
@@ -475,4 +451,10 @@ fn end_with_the_interpreter() -> PyResult<()> {
 /// Whether this is the thread that the process began with, or was forked in.
 fn is_main_thread() -> bool {
     rustix::thread::gettid() == rustix::process::getpid()
+}
+
+impl Leaves for Queue {
+    fn leaves(&self) -> bool {
+        self.is_last_here()
+    }
 }

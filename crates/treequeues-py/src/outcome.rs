@@ -15,8 +15,8 @@ use treequeues::{
     AttachError, BorrowError, Corrupted, CreateError, OpenError, Queue, ReserveError, Shutdown,
 };
 
+use crate::detached::claiming;
 use crate::errors;
-use crate::opened::claiming;
 
 /// Why a queue was not created.
 pub fn create_error(error: CreateError) -> PyErr {

@@ -14,10 +14,11 @@ use treequeues::schema::{LeafKind, Node};
 use treequeues::{BatchSize, CreateOptions, Handle, Peers, Queue, SegmentId};
 
 use crate::attach::attach_passed;
+use crate::detached::claiming;
 use crate::errors;
 use crate::left_behind;
 use crate::loan::{ReadLoan, WriteLoan};
-use crate::opened::{Opened, claiming};
+use crate::opened::Opened;
 use crate::outcome;
 use crate::state::{State, StateCell};
 use crate::stats;
