@@ -12,6 +12,7 @@ use pyo3::types::PyType;
 
 use crate::errors;
 use crate::nouns;
+use crate::waiting::Awaited;
 
 /// What one queue object's loans left behind.
 #[derive(Default)]
@@ -28,14 +29,6 @@ struct KeptHold {
     key: u64,
     slots: usize,
     leaves: Vec<String>,
-}
-
-/// What a call waits for.
-#[derive(Clone, Copy)]
-pub enum Awaited {
-    Slot,
-    /// So many.
-    Items(usize),
 }
 
 /// Forgets its slots when dropped.

@@ -25,6 +25,7 @@
 //! | `command` | the command `treequeues` | |
 #![deny(unsafe_code)]
 
+mod arguments;
 #[allow(unsafe_code)]
 mod attach;
 mod command;
@@ -35,19 +36,14 @@ mod hold;
 mod info;
 mod kept;
 mod left_behind;
-#[allow(unsafe_code)]
-mod loan;
 mod nouns;
-mod on_drop;
-mod opened;
 mod outcome;
 mod queue;
 #[allow(unsafe_code)]
 mod state;
-mod stats;
-mod timeout;
 mod tree;
 mod unshared;
+mod waiting;
 
 use pyo3::prelude::*;
 
@@ -58,8 +54,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::add_to_module(module)?;
     module.add_function(wrap_pyfunction!(command::_command, module)?)?;
     module.add_class::<queue::TreeQueue>()?;
-    module.add_class::<loan::WriteLoan>()?;
-    module.add_class::<loan::ReadLoan>()?;
+    module.add_class::<queue::WriteLoan>()?;
+    module.add_class::<queue::ReadLoan>()?;
     // PyO3's list of all that was added, private names too: what is public, the package says.
     module.delattr("__all__")
 }

@@ -27,13 +27,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use treequeues::{Corrupted, Hold, ItemInfo};
 
+use super::opened::Opened;
+use super::refused;
+use crate::arguments::Timeout;
 use crate::detached::{claiming, copying, is_long};
 use crate::hold::HoldObject;
 use crate::info;
 use crate::kept;
-use crate::opened::Opened;
 use crate::outcome;
-use crate::timeout::Timeout;
 use crate::tree::{Sources, Stack, reference_count};
 
 /// What both kinds of loan consist of.
@@ -150,7 +151,7 @@ impl Loan {
         if self.is_stack {
             let stack = tree.stacked_sources(value)?;
             if stack.len() != self.len {
-                return Err(outcome::other_length(self.len, stack.len()));
+                return Err(refused::other_length(self.len, stack.len()));
             }
             self.fill_stack(py, &hold, stack)?;
         } else {
