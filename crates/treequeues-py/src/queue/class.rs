@@ -12,10 +12,11 @@ use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use treequeues::schema::{LeafKind, Node};
 use treequeues::{Peers, Queue};
 
-use super::loan::{ReadLoan, WriteLoan};
 use super::on_drop::OnDrop;
 use super::opened::Opened;
 use super::origin::{self, PickledHandle, Wanted};
+use super::read_loan::ReadLoan;
+use super::write_loan::WriteLoan;
 use super::{refused, stats};
 use crate::arguments::{Block, Flag, Timeout, count, given};
 use crate::detached::claiming;

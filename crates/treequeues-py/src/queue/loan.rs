@@ -1,4 +1,4 @@
-//! `WriteLoan` and `ReadLoan` as Python sees them.
+//! What `WriteLoan` and `ReadLoan` have in common: arrays over slots, and an end.
 //!
 //! A loan's arrays are views of its slots, and Python lets views live as long as anybody refers to them. So a loan that ends
 //! looks who is left. It gives up its own references first; then a leaf's array has one reference, unless somebody else has
@@ -20,48 +20,42 @@
 use std::ffi::CStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::{PyBufferError, PyResourceWarning, PyValueError};
+use pyo3::exceptions::{PyResourceWarning, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
-use treequeues::{Corrupted, Hold, ItemInfo};
+use pyo3::types::PyTuple;
+use treequeues::{Corrupted, Hold};
 
 use super::opened::Opened;
-use super::refused;
-use crate::arguments::Timeout;
-use crate::detached::{claiming, copying, is_long};
+use crate::detached::{claiming, is_long};
 use crate::hold::HoldObject;
-use crate::info;
-use crate::kept;
 use crate::outcome;
-use crate::tree::{Sources, Stack, reference_count};
+use crate::tree::reference_count;
 
 /// What both kinds of loan consist of.
-struct Loan {
-    len: usize,
+pub struct Loan {
+    pub len: usize,
     /// Whether the leaves have a dimension for the items.
-    is_stack: bool,
-    is_writable: bool,
+    pub is_stack: bool,
     state: Mutex<State>,
 }
 
-struct State {
+pub struct State {
     /// `None` once the loan has ended.
-    hold: Option<Py<HoldObject>>,
+    pub hold: Option<Py<HoldObject>>,
     /// Its queue. `None` then too: a name for a loan that has ended must not keep a queue.
     opened: Option<Py<Opened>>,
     /// The tree, once somebody asked for it.
-    tree: Option<Py<PyAny>>,
+    pub tree: Option<Py<PyAny>>,
     /// Its leaves.
-    arrays: Vec<Py<PyAny>>,
+    pub arrays: Vec<Py<PyAny>>,
     /// How it ended, once it has.
-    end: Option<End>,
+    pub end: Option<End>,
 }
 
 /// How a loan ended.
 #[derive(Clone, Copy)]
-enum End {
+pub enum End {
     Commit,
     /// With a view alive that the item could not be copied away from, or in a process that it does not belong to.
     FailedCommit,
@@ -73,36 +67,35 @@ enum End {
 }
 
 /// A loan that has just ended.
-struct Ended<'py> {
-    hold: Bound<'py, HoldObject>,
-    opened: Bound<'py, Opened>,
+pub struct Ended<'py> {
+    pub hold: Bound<'py, HoldObject>,
+    pub opened: Bound<'py, Opened>,
     /// The leaves whose arrays somebody has.
-    outlived_by: Vec<String>,
-    has_views: bool,
+    pub outlived_by: Vec<String>,
+    pub has_views: bool,
 }
 
 impl Loan {
-    fn new(
+    pub fn new(
         py: Python<'_>,
         opened: Py<Opened>,
         hold: Hold,
         is_stack: bool,
         is_writable: bool,
     ) -> PyResult<Self> {
-        assert!(hold.is_side_by_side(), "an array is one piece of memory");
         let len = hold.len();
-        let hold = Py::new(py, HoldObject::new(hold, Arc::clone(&opened.get().kept)))?;
+        let hold = Py::new(py, HoldObject::new(hold, is_writable, Arc::clone(&opened.get().kept)))?;
         let state =
             State { hold: Some(hold), opened: Some(opened), tree: None, arrays: Vec::new(), end: None };
-        Ok(Self { len, is_stack, is_writable, state: Mutex::new(state) })
+        Ok(Self { len, is_stack, state: Mutex::new(state) })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub fn state(&self) -> MutexGuard<'_, State> {
         // Each change leaves a whole state behind.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tree<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn tree<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let hold = {
             let state = self.state();
             let hold = state.hold.as_ref().ok_or_else(ended)?;
@@ -113,10 +106,7 @@ impl Loan {
         };
         let opened = self.opened(py)?;
         let tree = &opened.get().tree;
-        let first_row = |leaf| hold.get().lock().first_row(leaf);
-        let stacked = self.is_stack.then_some(self.len);
-        // SAFETY: the base of the arrays is the hold of these very rows; a batch's lie side by side.
-        let arrays = unsafe { tree.arrays_over(hold.as_any(), first_row, stacked, self.is_writable) }?;
+        let arrays = HoldObject::arrays(&hold, tree, self.is_stack)?;
         // D2: this may run the user's code.
         let tree = tree.tree_of(py, &arrays)?;
         let mut state = self.state();
@@ -135,43 +125,17 @@ impl Loan {
     }
 
     /// What keeps the slots. As long as the caller has it, the loan's end does not give them up.
-    fn held<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, HoldObject>> {
+    pub fn held<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, HoldObject>> {
         Ok(self.state().hold.as_ref().ok_or_else(ended)?.bind(py).clone())
     }
 
     /// The loan's queue.
-    fn opened<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Opened>> {
+    pub fn opened<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Opened>> {
         Ok(self.state().opened.as_ref().ok_or_else(ended)?.bind(py).clone())
     }
 
-    fn write(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let opened = self.opened(py)?;
-        let tree = &opened.get().tree;
-        let hold = self.held(py)?;
-        if self.is_stack {
-            let stack = tree.stacked_sources(value)?;
-            if stack.len() != self.len {
-                return Err(refused::other_length(self.len, stack.len()));
-            }
-            self.fill_stack(py, &hold, stack)?;
-        } else {
-            self.fill(py, &hold, tree.sources(py, value)?)?;
-        }
-        // What was replaced in the tree so far is overwritten with the rest.
-        let (tree, arrays) = {
-            let mut state = self.state();
-            if state.hold.is_none() {
-                // It ended under the copy, by another thread or by a flatten function.
-                return Err(ended());
-            }
-            (state.tree.take(), std::mem::take(&mut state.arrays))
-        };
-        drop((tree, arrays));
-        Ok(())
-    }
-
     /// Gives up the loan's own references, and looks who else has some.
-    fn end<'py>(&self, py: Python<'py>, how: End) -> PyResult<Ended<'py>> {
+    pub fn end<'py>(&self, py: Python<'py>, how: End) -> PyResult<Ended<'py>> {
         let (hold, opened, tree, arrays) = {
             let mut state = self.state();
             let (Some(hold), Some(opened)) = (state.hold.take(), state.opened.take()) else {
@@ -196,7 +160,7 @@ impl Loan {
     }
 
     /// Ends the loan without an item, or after one was read.
-    fn end_by(
+    pub fn end_by(
         &self,
         py: Python<'_>,
         how: End,
@@ -212,110 +176,8 @@ impl Loan {
         outcome.map_err(outcome::corrupted_error)
     }
 
-    /// Copies into the slots what the user put in the place of their arrays: `loan.tree["reward"] = 5.0`.
-    fn write_replaced(&self, py: Python<'_>) -> PyResult<()> {
-        let (hold, root, arrays) = {
-            let state = self.state();
-            let hold = state.hold.as_ref().ok_or_else(ended)?;
-            let Some(root) = &state.tree else { return Ok(()) };
-            // New references: the walk may run the user's code, which may end the loan.
-            let arrays: Vec<_> = state.arrays.iter().map(|array| array.clone_ref(py)).collect();
-            (hold.bind(py).clone(), root.bind(py).clone(), arrays)
-        };
-        let opened = self.opened(py)?;
-        let tree = &opened.get().tree;
-        if self.is_stack {
-            let stack = tree.stacked_sources_but(&root, self.len, &arrays)?;
-            if !stack.is_in_place() {
-                self.fill_stack(py, &hold, stack)?;
-            }
-        } else {
-            let sources = tree.sources_but(&root, &arrays)?;
-            if !sources.are_in_place() {
-                self.fill(py, &hold, sources)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Copies a tree into the one slot of a hold.
-    fn fill(&self, py: Python<'_>, hold: &Bound<'_, HoldObject>, mut sources: Sources) -> PyResult<()> {
-        let opened = self.opened(py)?;
-        sources.leave(py, &opened.get().tree, |data| hold.get().lock().is_in_segment(data))?;
-        let mut slots = hold.get().slots();
-        copying(py, sources.nbytes(), || sources.copy_to(&mut slots));
-        Ok(())
-    }
-
-    /// Copies a stacked tree into the slots of a hold.
-    fn fill_stack(&self, py: Python<'_>, hold: &Bound<'_, HoldObject>, mut stack: Stack) -> PyResult<()> {
-        let opened = self.opened(py)?;
-        stack.leave(py, &opened.get().tree, |data| hold.get().lock().is_in_segment(data))?;
-        let mut slots = hold.get().slots();
-        copying(py, opened.get().nbytes_of(self.len), || slots.write_stack(&stack));
-        Ok(())
-    }
-
-    fn commit(&self, py: Python<'_>, timeout: Timeout) -> PyResult<()> {
-        let end = self.state().end;
-        if end.is_some() {
-            return Err(ended_already(end));
-        }
-        if let Err(error) = self.write_replaced(py) {
-            // What does not fit is not put, and no slot is kept for it.
-            if !self.has_ended() {
-                let _ = self.end_by(py, End::FailedCommit, Hold::abort);
-            }
-            return Err(error);
-        }
-        // Until it is done.
-        let ended = self.end(py, End::FailedCommit)?;
-        self.commit_ended(py, &ended, timeout)?;
-        self.state().end = Some(End::Commit);
-        Ok(())
-    }
-
-    fn commit_ended(&self, py: Python<'_>, ended: &Ended<'_>, timeout: Timeout) -> PyResult<()> {
-        if !ended.hold.get().lock().is_this_process() {
-            return Err(PyValueError::new_err(
-                "the loan belongs to the process that this one was forked from, and only that one can commit it",
-            ));
-        }
-        if !ended.has_views {
-            let hold = ended.hold.get();
-            return ended.opened.get().committing(py, self.len, || hold.lock().commit());
-        }
-        // Both first, so that a wait for the other slot holds none, and says whose views it may be waiting for.
-        ended.keep_for_views(self.len);
-        ended.hold.get().lock().linger().map_err(outcome::corrupted_error)?;
-        self.commit_copy(py, ended, timeout)
-    }
-
-    /// Publishes the item from another slot, because somebody could write to this one while others read.
-    fn commit_copy(&self, py: Python<'_>, ended: &Ended<'_>, timeout: Timeout) -> PyResult<()> {
-        let opened = ended.opened.get();
-        let kept = || {
-            PyBufferError::new_err(format!(
-                "the item cannot be put: a view of {} is still alive at the end of its reserve, and the queue has no other \
-                 slot to copy the item into (maxsize={}), nor will one surely become free; drop the view (del) before the \
-                 block ends",
-                kept::named(&ended.outlived_by),
-                opened.queue.capacity()
-            ))
-        };
-        if 2 * self.len > opened.queue.capacity() {
-            return Err(kept());
-        }
-        opened.kept.warn_of_copy(py, &ended.outlived_by)?;
-        let item = ended.hold.get().lock().elsewhere();
-        let mut batch = opened.reserve_elsewhere(py, item, timeout)?.ok_or_else(kept)?;
-        let mut slots = ended.hold.get().slots();
-        copying(py, opened.nbytes_of(self.len), || slots.copy_to(&mut batch));
-        opened.committing(py, self.len, || batch.commit())
-    }
-
     /// Ends a loan that was inherited through a fork; true if it was.
-    fn end_if_inherited(&self, py: Python<'_>) -> bool {
+    pub fn end_if_inherited(&self, py: Python<'_>) -> bool {
         let is_inherited = self.held(py).is_ok_and(|hold| !hold.get().lock().is_this_process());
         if is_inherited {
             // Only its references are given up: the hold knows that it is the parent's.
@@ -324,244 +186,28 @@ impl Loan {
         is_inherited
     }
 
-    fn has_ended(&self) -> bool {
-        self.state().hold.is_none()
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // Locked by nobody for longer than a few instructions, in which no collection begins.
-        match self.state.try_lock() {
-            Ok(state) => {
-                visit.call(&state.tree)?;
-                visit.call(&state.opened)
-            }
-            Err(_) => Ok(()),
-        }
-    }
-
-    fn clear(&self) {
-        let tree = self.state().tree.take();
-        drop(tree);
-    }
-}
-
-impl Ended<'_> {
-    /// Remembers whose views keep the slots, if any do.
-    fn keep_for_views(&self, slots: usize) {
-        if self.has_views {
-            self.hold.get().outlived_by(slots, self.outlived_by.clone());
-        }
-    }
-}
-
-/// A reserved slot, or several side by side, until commit or abort.
-///
-/// As a context manager it commits at the clean end of the block, and aborts at an exception. One that dies without either
-/// aborts, with a ResourceWarning.
-#[pyclass(frozen, generic, weakref, module = "treequeues", name = "WriteLoan")]
-pub struct WriteLoan {
-    loan: Loan,
-    /// How long a commit may wait for the slot that it copies into, if it has to.
-    timeout: Timeout,
-}
-
-impl WriteLoan {
-    pub fn new(
+    /// The end of a `with` block: `finish` where it is clean, and else `undo`. Nothing, where the loan has ended, or is a
+    /// parent's.
+    pub fn leave_block(
+        &self,
         py: Python<'_>,
-        opened: Py<Opened>,
-        hold: Hold,
-        is_stack: bool,
-        timeout: Timeout,
-    ) -> PyResult<Self> {
-        Ok(Self { loan: Loan::new(py, opened, hold, is_stack, true)?, timeout })
-    }
-}
-
-#[pymethods]
-impl WriteLoan {
-    /// The slot as a tree like the example, whose leaves are writable arrays. They begin with what an older item left there.
-    ///
-    /// Raises ValueError when the loan has ended.
-    #[getter]
-    fn tree<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.loan.tree(py)
-    }
-
-    /// Copy a tree into the slot, as put would.
-    ///
-    /// Raises SchemaError if it does not fit, and ValueError when the loan has ended.
-    fn write(&self, py: Python<'_>, tree: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.loan.write(py, tree)
-    }
-
-    /// Publish: readers see the item when this returns.
-    ///
-    /// Raises SchemaError if a leaf was replaced by what does not fit, and BufferError, queue.Full or ShutDown if a view is
-    /// still alive and the item cannot be copied into another slot: then it is not put. ValueError when the loan has ended.
-    fn commit(&self, py: Python<'_>) -> PyResult<()> {
-        self.loan.commit(py, self.timeout)
-    }
-
-    /// Give the slot back unwritten. ValueError when the loan has ended.
-    fn abort(&self, py: Python<'_>) -> PyResult<()> {
-        self.loan.end_by(py, End::Abort, Hold::abort)
-    }
-
-    fn __len__(&self) -> usize {
-        self.loan.len
-    }
-
-    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
-        slf.get().loan.held(slf.py())?;
-        Ok(slf)
-    }
-
-    #[pyo3(signature = (*exception))]
-    fn __exit__(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        if self.loan.has_ended() || self.loan.end_if_inherited(py) {
+        exception: &Bound<'_, PyTuple>,
+        finish: impl FnOnce() -> PyResult<()>,
+        undo: impl FnOnce() -> PyResult<()>,
+    ) -> PyResult<()> {
+        if self.has_ended() || self.end_if_inherited(py) {
             return Ok(());
         }
         if is_clean(exception)? {
-            return self.loan.commit(py, self.timeout);
+            return finish();
         }
         // The user's error is what counts.
-        let _ = self.loan.end_by(py, End::Abort, Hold::abort);
+        let _ = undo();
         Ok(())
     }
 
-    fn __repr__(&self) -> String {
-        self.loan.repr("WriteLoan", "slot")
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.loan.traverse(&visit)
-    }
-
-    fn __clear__(&self) {
-        self.loan.clear();
-    }
-}
-
-/// A borrowed item, or several side by side, until release or give_back.
-///
-/// As a context manager it releases at the clean end of the block, and gives back at an exception.
-#[pyclass(frozen, generic, weakref, module = "treequeues", name = "ReadLoan")]
-pub struct ReadLoan {
-    loan: Loan,
-    infos: Vec<ItemInfo>,
-}
-
-impl ReadLoan {
-    pub fn new(py: Python<'_>, opened: Py<Opened>, hold: Hold, is_stack: bool) -> PyResult<Self> {
-        let infos = hold.infos().collect();
-        Ok(Self { loan: Loan::new(py, opened, hold, is_stack, false)?, infos })
-    }
-}
-
-#[pymethods]
-impl ReadLoan {
-    /// The item as a tree like the example, whose leaves are read-only arrays.
-    ///
-    /// Raises ValueError when the loan has ended.
-    #[getter]
-    fn tree<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.loan.tree(py)
-    }
-
-    /// The ItemInfo of the first item.
-    #[getter]
-    fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        info::to_python(py, self.infos[0])
-    }
-
-    /// One ItemInfo for each item.
-    #[getter]
-    fn infos<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let infos: Vec<_> =
-            self.infos.iter().map(|&info| info::to_python(py, info)).collect::<PyResult<_>>()?;
-        PyList::new(py, infos)
-    }
-
-    /// End the read: the slot is free again. ValueError when the loan has ended.
-    fn release(&self, py: Python<'_>) -> PyResult<()> {
-        self.loan.end_by(py, End::Release, Hold::release)
-    }
-
-    /// Put the item back: it comes first again, once no view of it lives. ValueError when the loan has ended.
-    fn give_back(&self, py: Python<'_>) -> PyResult<()> {
-        let ended = self.loan.end(py, End::GiveBack)?;
-        if ended.has_views {
-            // The hold does it when it dies.
-            ended.keep_for_views(self.loan.len);
-            return Ok(());
-        }
-        let hold = ended.hold.get();
-        claiming(py, is_long(self.loan.len), || hold.lock().give_back()).map_err(outcome::corrupted_error)
-    }
-
-    fn __len__(&self) -> usize {
-        self.loan.len
-    }
-
-    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
-        slf.get().loan.held(slf.py())?;
-        Ok(slf)
-    }
-
-    #[pyo3(signature = (*exception))]
-    fn __exit__(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        if self.loan.has_ended() || self.loan.end_if_inherited(py) {
-            return Ok(());
-        }
-        if is_clean(exception)? {
-            return self.release(py);
-        }
-        // The user's error is what counts.
-        let _ = self.give_back(py);
-        Ok(())
-    }
-
-    fn __repr__(&self) -> String {
-        self.loan.repr("ReadLoan", "item")
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.loan.traverse(&visit)
-    }
-
-    fn __clear__(&self) {
-        self.loan.clear();
-    }
-}
-
-impl Drop for WriteLoan {
-    fn drop(&mut self) {
-        self.loan.end_unended(|py| {
-            let _ = self.loan.end_by(py, End::Abort, Hold::abort);
-            // A program that ends with a reserve open has not lost sight of it.
-            if !is_finalizing(py) {
-                let message = c"a WriteLoan died without commit() or abort(): what was written to it is not put, and its slots \
-                                are free again; use `with`, which commits, or call one of them";
-                warn_of_death(py, message);
-            }
-        });
-    }
-}
-
-impl Drop for ReadLoan {
-    fn drop(&mut self) {
-        self.loan.end_unended(|py| {
-            let _ = self.give_back(py);
-            let message = c"a ReadLoan died without release() or give_back(): what it borrowed goes back to the queue, and \
-                            comes again; use `with`, or call one of them";
-            warn_of_death(py, message);
-        });
-    }
-}
-
-impl Loan {
     /// For a loan that dies: ends it, if nobody has, and if it is not a parent's.
-    fn end_unended(&self, end: impl FnOnce(Python<'_>)) {
+    pub fn end_unended(&self, end: impl FnOnce(Python<'_>)) {
         if self.has_ended() {
             return;
         }
@@ -578,24 +224,46 @@ impl Loan {
         });
     }
 
-    fn repr(&self, name: &str, noun: &str) -> String {
+    pub fn repr(&self, name: &str, noun: &str) -> String {
         let (len, state) = (self.len, if self.has_ended() { ", ended" } else { "" });
         let plural = if len == 1 { "" } else { "s" };
         format!("<{name} of {len} {noun}{plural}{state}>")
     }
-}
 
-fn warn_of_death(py: Python<'_>, message: &CStr) {
-    if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), message, 1) {
-        error.write_unraisable(py, None);
+    pub fn has_ended(&self) -> bool {
+        self.state().hold.is_none()
+    }
+
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Locked by nobody for longer than a few instructions, in which no collection begins.
+        match self.state.try_lock() {
+            Ok(state) => {
+                visit.call(&state.tree)?;
+                visit.call(&state.opened)
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
+    pub fn clear(&self) {
+        let tree = self.state().tree.take();
+        drop(tree);
     }
 }
 
-/// Whether the interpreter is about to end, and drops what is left.
-fn is_finalizing(py: Python<'_>) -> bool {
-    let asked = py.import(intern!(py, "sys")).and_then(|sys| sys.call_method0(intern!(py, "is_finalizing")));
-    // Where modules can no longer be asked, it is.
-    asked.and_then(|is_finalizing| is_finalizing.extract()).unwrap_or(true)
+impl Ended<'_> {
+    /// Remembers whose views keep the slots, if any do.
+    pub fn keep_for_views(&self, slots: usize) {
+        if self.has_views {
+            self.hold.get().outlived_by(slots, self.outlived_by.clone());
+        }
+    }
+}
+
+pub fn warn_of_death(py: Python<'_>, message: &CStr) {
+    if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), message, 1) {
+        error.write_unraisable(py, None);
+    }
 }
 
 /// Whether a block ended without an exception.
@@ -603,12 +271,12 @@ fn is_clean(exception: &Bound<'_, PyTuple>) -> PyResult<bool> {
     Ok(exception.is_empty() || exception.get_item(0)?.is_none())
 }
 
-fn ended() -> PyErr {
+pub fn ended() -> PyErr {
     PyValueError::new_err("the loan has ended; use it inside its block, or copy what you want to keep")
 }
 
 /// For a call that would end it once more.
-fn ended_already(end: Option<End>) -> PyErr {
+pub fn ended_already(end: Option<End>) -> PyErr {
     PyValueError::new_err(match end {
         Some(End::Commit) => "the loan has been committed already",
         Some(End::FailedCommit) => "the loan has ended already: its commit failed, and nothing was put",

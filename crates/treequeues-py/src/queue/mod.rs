@@ -7,19 +7,22 @@
 //! | `on_drop` | what items that killed too many takers are handed to |
 //! | `opened` | an open queue: what it consists of, and what is claimed of it |
 //! | `copies` | the calls that copy |
-//! | `loan` | the classes `WriteLoan` and `ReadLoan` |
+//! | `loan` | what both kinds of loan have in common |
+//! | `read_loan`, `write_loan` | the classes `ReadLoan` and `WriteLoan` |
 //! | `origin` | how an object comes to its queue: made, found by its name, passed on |
 //! | `class` | the class `TreeQueue` |
 
 mod class;
 mod copies;
-#[allow(unsafe_code)]
 mod loan;
 mod on_drop;
 mod opened;
 mod origin;
+mod read_loan;
 mod refused;
 mod stats;
+mod write_loan;
 
 pub use class::TreeQueue;
-pub use loan::{ReadLoan, WriteLoan};
+pub use read_loan::ReadLoan;
+pub use write_loan::WriteLoan;
