@@ -1,16 +1,18 @@
 //! `TreeQueue`, and the loans of its slots.
 //!
-//! | file | what it is |
-//! |---|---|
-//! | `refused` | why a call was refused, as exceptions |
-//! | `stats` | looks at a queue |
-//! | `on_drop` | what items that killed too many takers are handed to |
-//! | `opened` | an open queue: what it consists of, and what is claimed of it |
-//! | `copies` | the calls that copy |
-//! | `loan` | what both kinds of loan have in common |
-//! | `read_loan`, `write_loan` | the classes `ReadLoan` and `WriteLoan` |
-//! | `origin` | how an object comes to its queue: made, found by its name, passed on |
-//! | `class` | the class `TreeQueue` |
+//! A file imports those of rows above its own, and no others.
+//!
+//! | file | what it is | unsafe |
+//! |---|---|---|
+//! | `refused` | why a call was refused, as exceptions | |
+//! | `stats` | looks at a queue | |
+//! | `on_drop` | what items that killed too many takers are handed to | |
+//! | `opened` | an open queue: what it consists of, and what is claimed of it | |
+//! | `copies` | the calls that copy: put and get | |
+//! | `loan` | what both kinds of loan have in common | |
+//! | `read_loan`, `write_loan` | the classes `ReadLoan` and `WriteLoan` | |
+//! | `origin` | how an object comes to its queue: made, found by its name, passed on | |
+//! | `class` | the class `TreeQueue` | |
 
 mod class;
 mod copies;

@@ -2,6 +2,11 @@
 //!
 //! In a mend, `x` is the value. Nothing here runs unless a call fails, so it may be slow; and nothing here fails, so that the
 //! misfit itself is what is raised.
+//!
+//! | file | what it mends |
+//! |---|---|
+//! | `shape` | shapes of arrays |
+//! | `scalar` | single numbers, times and strings |
 
 mod scalar;
 mod shape;
