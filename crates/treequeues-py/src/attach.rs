@@ -10,20 +10,24 @@ use std::os::unix::fs::MetadataExt;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use treequeues::{Queue, SegmentId};
 
-/// Attaches by the descriptor of segment `id` that this process was started with, if `fd` is its number, and closes it.
+/// Attaches by the descriptor of a segment that this process was started with, if `fd` is its number, and closes it. It is `attach`
+/// that knows the segment.
 ///
 /// The number alone says nothing: a handle may be unpickled a second time, late, or in a process that it was not meant
 /// for, where the number is closed or something else's. So what it leads to is looked at and opened anew.
-pub fn attach_passed(py: Python<'_>, fd: RawFd, id: SegmentId) -> Option<Queue> {
+pub fn attach_passed<T: Send>(
+    py: Python<'_>,
+    fd: RawFd,
+    attach: impl FnOnce(OwnedFd) -> Option<T> + Send,
+) -> Option<T> {
     if !is_passed(py, fd) {
         return None;
     }
     let file = OpenOptions::new().read(true).write(true).open(path_of(fd)).ok()?;
     let found = file.metadata().ok()?;
     // Mapping may take time, and other threads run meanwhile.
-    let queue = py.detach(|| Queue::attach_fd(file.into(), Some(id))).ok()?;
+    let attached = py.detach(|| attach(file.into()))?;
     let is_the_same = |now: Metadata| (now.dev(), now.ino()) == (found.dev(), found.ino());
     if is_passed(py, fd) && fs::metadata(path_of(fd)).is_ok_and(is_the_same) {
         // SAFETY: B1: the number is open, inheritable, and leads to the segment, so it is the one that the process was
@@ -31,7 +35,7 @@ pub fn attach_passed(py: Python<'_>, fd: RawFd, id: SegmentId) -> Option<Queue> 
         // has closed it meanwhile in this function.
         drop(unsafe { OwnedFd::from_raw_fd(fd) });
     }
-    Some(queue)
+    Some(attached)
 }
 
 /// Whether the number is that of a memory file that this process was started with.

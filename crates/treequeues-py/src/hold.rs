@@ -10,15 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use pyo3::prelude::*;
 use treequeues::{Hold, WriteBatch};
 
-use crate::detached::DropDetached;
+use crate::detached::{DropDetached, Leaves};
 use crate::kept::{Kept, KeptGuard};
 use crate::left_behind::WarnsAtItsEnd;
-use crate::tree::{RowsMut, Stack};
+use crate::tree::{RowsMut, Stack, Tree};
 
 /// Keeps slots of a queue while a view of them lives.
 #[pyclass(frozen, module = "treequeues._core", name = "_Hold")]
 pub struct HoldObject {
     hold: Mutex<DropDetached<Hold>>,
+    /// Whether it began as one that is writing.
+    is_writable: bool,
     kept: Arc<Kept>,
     /// Set once the loan has ended, and views of these leaves live on.
     views: OnceLock<KeptGuard>,
@@ -27,14 +29,37 @@ pub struct HoldObject {
 }
 
 impl HoldObject {
-    pub fn new(hold: Hold, kept: Arc<Kept>) -> Self {
+    /// `is_writable` is whether the hold is writing.
+    ///
+    /// # Panics
+    ///
+    /// If its slots do not lie side by side: an array is one piece of memory (W2).
+    pub fn new(hold: Hold, is_writable: bool, kept: Arc<Kept>) -> Self {
+        assert!(hold.is_side_by_side(), "an array is one piece of memory");
         let hold = Mutex::new(DropDetached::new(hold));
-        Self { hold, kept, views: OnceLock::new(), _warns: WarnsAtItsEnd }
+        Self { hold, is_writable, kept, views: OnceLock::new(), _warns: WarnsAtItsEnd }
     }
 
     /// Locked only while attached to the interpreter, and never while Python code runs: so a fork never copies it locked.
     pub fn lock(&self) -> MutexGuard<'_, DropDetached<Hold>> {
         self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An array for each leaf, over the slots; with a dimension for them, if `is_stack`. Whoever calls it refers to the object, so
+    /// that a loan which ends meanwhile lets the slots linger.
+    ///
+    /// # Errors
+    ///
+    /// `MemoryError`.
+    pub fn arrays<'py>(
+        slf: &Bound<'py, Self>,
+        tree: &Tree,
+        is_stack: bool,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let first_row = |leaf| slf.get().lock().first_row(leaf);
+        let stacked = is_stack.then(|| slf.get().lock().len());
+        // SAFETY: the base of the arrays is the hold of these very rows; a batch's lie side by side (W2).
+        unsafe { tree.arrays_over(slf.as_any(), first_row, stacked, slf.get().is_writable) }
     }
 
     /// The loan has ended, but views of these leaves keep the slots.
@@ -90,5 +115,11 @@ impl RowsMut for HeldSlots<'_> {
         // SAFETY: W1 and W2. A thread of the user's that uses an array of the loan meanwhile races with this copy as it would
         // with any other; nobody else reaches the rows.
         unsafe { std::slice::from_raw_parts_mut(rows.as_ptr(), nbytes) }
+    }
+}
+
+impl Leaves for Hold {
+    fn leaves(&self) -> bool {
+        self.is_last_here()
     }
 }

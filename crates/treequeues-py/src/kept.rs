@@ -11,9 +11,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use crate::errors;
-
-/// Leaves named by a message.
-const NAMED_LEAVES: usize = 5;
+use crate::nouns;
+use crate::waiting::Awaited;
 
 /// What one queue object's loans left behind.
 #[derive(Default)]
@@ -30,14 +29,6 @@ struct KeptHold {
     key: u64,
     slots: usize,
     leaves: Vec<String>,
-}
-
-/// What a call waits for.
-#[derive(Clone, Copy)]
-pub enum Awaited {
-    Slot,
-    /// So many.
-    Items(usize),
 }
 
 /// Forgets its slots when dropped.
@@ -135,11 +126,7 @@ pub fn named(leaves: &[String]) -> String {
         // Only what keeps the slots was found, or what came to have a view at the last moment.
         return "a leaf".to_owned();
     }
-    let shown = leaves.iter().take(NAMED_LEAVES).cloned().collect::<Vec<_>>().join(", ");
-    match leaves.len().saturating_sub(NAMED_LEAVES) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
+    nouns::listed(leaves, leaves.len())
 }
 
 fn warn(py: Python<'_>, message: String) -> PyResult<()> {

@@ -2,28 +2,31 @@
 //!
 //! Bindings only convert, detach and wrap; what a queue is and does is in the core crate.
 //!
+//! A module imports those of rows above its own, and no others; so it is in the folders, each of which has a table in its
+//! `mod.rs`. `tests/architecture.rs` reads these tables.
+//! All but `queue` and `command` are for any structure that processes share.
+//!
 //! | module | what it is | unsafe |
 //! |---|---|---|
-//! | `errors` | the exception classes | |
-//! | `outcome` | the core's errors as exceptions | |
-//! | `timeout` | numbers that users give | |
-//! | `tree` | Python trees to leaves and back | yes |
-//! | `info` | what is known about an item | |
-//! | `kept` | slots that views keep, and the warnings about them | |
-//! | `detached` | values whose drop may take long | |
-//! | `unshared` | queues that nobody else uses, and the warnings about them | |
-//! | `left_behind` | warnings of what a process leaves behind | |
-//! | `on_drop` | what items that killed too many takers are handed to | |
-//! | `opened` | what the calls of an open queue do | |
-//! | `hold` | what keeps the slots of a loan | yes |
-//! | `loan` | the classes `WriteLoan` and `ReadLoan` | yes |
+//! | `errors` | the exception classes, and warnings | |
+//! | `nouns` | objects and classes as messages name them | |
+//! | `detached` | what may take long: claims, copies, drops | |
+//! | `state` | what an object is at: fresh, open, closed | yes |
 //! | `attach` | attaching by a descriptor that was passed on | yes |
-//! | `state` | what a queue object is at | yes |
-//! | `stats` | looks at a queue | |
-//! | `queue` | the class `TreeQueue` | |
+//! | `info` | what is known about an item | |
+//! | `arguments` | what users give: timeouts, counts, flags, names | |
+//! | `outcome` | the core's errors as exceptions | |
+//! | `left_behind` | warnings of what a process leaves behind | |
+//! | `waiting` | how a call claims something: it tries, and then it waits | |
+//! | `kept` | slots that views keep, and the warnings about them | |
+//! | `unshared` | queues that nobody else uses, and the warnings about them | |
+//! | `tree` | Python trees to leaves and back | yes |
+//! | `hold` | what keeps the slots of a loan: the base of its arrays | yes |
+//! | `queue` | the classes `TreeQueue`, `WriteLoan` and `ReadLoan` | |
 //! | `command` | the command `treequeues` | |
 #![deny(unsafe_code)]
 
+mod arguments;
 #[allow(unsafe_code)]
 mod attach;
 mod command;
@@ -34,18 +37,14 @@ mod hold;
 mod info;
 mod kept;
 mod left_behind;
-#[allow(unsafe_code)]
-mod loan;
-mod on_drop;
-mod opened;
+mod nouns;
 mod outcome;
 mod queue;
 #[allow(unsafe_code)]
 mod state;
-mod stats;
-mod timeout;
 mod tree;
 mod unshared;
+mod waiting;
 
 use pyo3::prelude::*;
 
@@ -56,8 +55,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::add_to_module(module)?;
     module.add_function(wrap_pyfunction!(command::_command, module)?)?;
     module.add_class::<queue::TreeQueue>()?;
-    module.add_class::<loan::WriteLoan>()?;
-    module.add_class::<loan::ReadLoan>()?;
+    module.add_class::<queue::WriteLoan>()?;
+    module.add_class::<queue::ReadLoan>()?;
     // PyO3's list of all that was added, private names too: what is public, the package says.
     module.delattr("__all__")
 }

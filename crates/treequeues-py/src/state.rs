@@ -1,4 +1,4 @@
-//! What a queue object is at: not initialized yet, open, or closed.
+//! What an object that opens something is at: not initialized yet, open, or closed.
 //!
 //! Every call begins with a look at it, so it is behind no lock but the interpreter's own.
 //!
@@ -9,33 +9,32 @@
 
 use std::cell::UnsafeCell;
 
+use pyo3::PyClass;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use crate::opened::Opened;
-
 /// A cell that the GIL guards.
-pub struct StateCell(UnsafeCell<State>);
+pub struct StateCell<T>(UnsafeCell<State<T>>);
 
-/// What a queue object is at.
-pub enum State {
+/// What an object is at.
+pub enum State<T> {
     /// `__new__` ran, `__init__` did not yet.
     Fresh,
-    Open(Py<Opened>),
+    Open(Py<T>),
     Closed,
 }
 
 // SAFETY: S1: every method asks for proof that its caller is attached.
-unsafe impl Sync for StateCell {}
+unsafe impl<T> Sync for StateCell<T> {}
 
-impl StateCell {
+impl<T: PyClass> StateCell<T> {
     pub fn fresh() -> Self {
         Self(UnsafeCell::new(State::Fresh))
     }
 
-    /// A reference to the same queue.
+    /// A reference to the same.
     #[inline]
-    pub fn get(&self, py: Python<'_>) -> State {
+    pub fn get(&self, py: Python<'_>) -> State<T> {
         // SAFETY: S1 and S2.
         match unsafe { &*self.0.get() } {
             State::Fresh => State::Fresh,
@@ -54,7 +53,7 @@ impl StateCell {
     }
 
     /// Changes the state, and returns what it was.
-    pub fn replace(&self, _: Python<'_>, state: State) -> State {
+    pub fn replace(&self, _: Python<'_>, state: State<T>) -> State<T> {
         // SAFETY: S1 and S2.
         let cell = unsafe { &mut *self.0.get() };
         std::mem::replace(cell, state)

@@ -13,10 +13,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
-use treequeues::{Peers, Queue};
+use treequeues::Peers;
 
 use crate::errors;
-use crate::kept::Awaited;
+use crate::waiting::Awaited;
 
 /// After how many seconds a wait warns: another number, or 0 for never.
 const WARN_AFTER: &str = "TREEQUEUES_WARN_AFTER";
@@ -75,8 +75,9 @@ impl Unshared {
         let _ = self.handed_over.set(());
     }
 
-    /// Whether to warn of a wait, because nobody else uses the queue: what is known of others then. It needs no interpreter.
-    pub fn found_alone(&self, queue: &Queue, watch: &mut Watch) -> Option<Peers> {
+    /// Whether to warn of a wait, because nobody else uses the queue: what is known of others then, by `peers`. It needs no
+    /// interpreter.
+    pub fn found_alone(&self, watch: &mut Watch, peers: impl FnOnce() -> Option<Peers>) -> Option<Peers> {
         let after = self.warn_after?;
         let now = Instant::now();
         let began = *watch.began.get_or_insert_with(|| {
@@ -88,7 +89,7 @@ impl Unshared {
         }
         watch.next_look = now.checked_add(after / 2);
         // If the system does not tell, nothing is known.
-        let peers = queue.peers().ok()?;
+        let peers = peers()?;
         let is_alone = match peers {
             Peers::Thread => false,
             Peers::Process => self.is_made_anew,
@@ -103,8 +104,14 @@ impl Unshared {
     ///
     /// # Errors
     /// The warning, if warnings are errors.
-    pub fn warn_of_wait(&self, py: Python<'_>, queue: &Queue, what: Awaited, peers: Peers) -> PyResult<()> {
-        let said = warn(py, self.message(queue, what, peers));
+    pub fn warn_of_wait(
+        &self,
+        py: Python<'_>,
+        name: Option<&str>,
+        what: Awaited,
+        peers: Peers,
+    ) -> PyResult<()> {
+        let said = warn(py, self.message(name, what, peers));
         // One that is an error is raised each time.
         if said.is_ok() {
             let _ = self.warned.set(());
@@ -117,7 +124,7 @@ impl Unshared {
         peers == Peers::Never && self.handed_over.get().is_some() && !self.is_made_anew
     }
 
-    fn message(&self, queue: &Queue, what: Awaited, peers: Peers) -> String {
+    fn message(&self, name: Option<&str>, what: Awaited, peers: Peers) -> String {
         let after = self.warn_after.unwrap_or_default();
         let (awaited, does) = match what {
             Awaited::Slot => ("a free slot", "take"),
@@ -143,14 +150,13 @@ impl Unshared {
                 )
             }
             _ => {
-                let mend = match queue.name() {
+                let mend = match name {
                     _ if is_awaited => format!(
                         "It was pickled here for another process: look whether that one has come to an end before it could \
                          {does}"
                     ),
                     Some(name) => format!(
-                        "Let the process that is to {does} attach to it: TreeQueue.attach(\"{}\")",
-                        name.as_str()
+                        "Let the process that is to {does} attach to it: TreeQueue.attach(\"{name}\")"
                     ),
                     None => format!(
                         "Pass the queue as an argument to the process that is to {does}, and make it under `if __name__ == \

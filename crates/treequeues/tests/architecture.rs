@@ -51,7 +51,7 @@ const UNSAFE: &[(&str, &[&str])] = &[
     ),
     ("treequeues-cli", &[]),
     ("treequeues-derive", &[]),
-    ("treequeues-py", &["attach", "hold", "loan", "state", "tree"]),
+    ("treequeues-py", &["attach", "hold", "state", "tree"]),
     ("../fuzz", &["system"]),
     ("../kill_points", &["children", "items", "tracer"]),
 ];

@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::Tree;
+use super::bound::Tree;
 use super::memory::Span;
 use crate::errors::schema_error;
 

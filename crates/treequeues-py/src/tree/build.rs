@@ -10,12 +10,28 @@ use treequeues::schema::{
     Structure, render_path,
 };
 
+use super::bound::{SharedTree, Tree};
 use super::classes::{self, Class, Custom, Kind};
-use super::{dtype, flatten, keys, mend, misfit, ndarray, numpy_types, objects};
+use super::numpy_types::numpy_types;
+use super::{dtype, flatten, foreign, keys, mend, misfit, ndarray, objects};
 use crate::errors::schema_error;
+use crate::nouns;
+
+impl Tree {
+    /// The tree that `example` shows: arrays, scalars, or anything with a shape and a dtype, in containers.
+    ///
+    /// # Errors
+    ///
+    /// `TypeError` where a leaf, a key or a container is not supported, with its path; `SchemaError` where the tree is
+    /// too deep or too large.
+    pub fn from_example(py: Python<'_>, example: &Bound<'_, PyAny>) -> PyResult<SharedTree> {
+        let (schema, classes) = schema_of(example)?;
+        Tree::bind(py, schema, classes)
+    }
+}
 
 /// The schema of the trees that look like `example`, and the class of each node that has one.
-pub(super) fn schema_of(example: &Bound<'_, PyAny>) -> PyResult<(Schema, Vec<Option<Class>>)> {
+fn schema_of(example: &Bound<'_, PyAny>) -> PyResult<(Schema, Vec<Option<Class>>)> {
     let mut builder = Builder::default();
     builder.add(example)?;
     let schema = Structure::new(builder.nodes).and_then(|structure| Schema::new(structure, builder.leaves));
@@ -256,10 +272,10 @@ impl Builder {
         let path = classes::path_of(&class)?;
         let children = self.children_of(value, kind, &fields)?;
         if let Some(lost) = objects::lost_by_example(value, kind, &fields)? {
-            let name = misfit::type_name(value);
+            let name = nouns::type_name(value);
             return Err(self.refuse(format!(
                 "{} that {lost}; make it a node with treequeues.register_node({name}, flatten, unflatten)",
-                misfit::with_article(&name)
+                nouns::with_article(&name)
             )));
         }
         let node = match kind {
@@ -282,7 +298,7 @@ impl Builder {
         fields: &[String],
     ) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let py = value.py();
-        let name = || misfit::with_article(&misfit::type_name(value));
+        let name = || nouns::with_article(&nouns::type_name(value));
         if let (Kind::NamedTuple, Ok(tuple)) = (kind, value.cast::<PyTuple>()) {
             if tuple.len() != fields.len() {
                 let (items, named) = (tuple.len(), fields.len());
@@ -303,11 +319,11 @@ impl Builder {
 
     /// Arrays of other libraries, such as a tensor of torch in CPU memory.
     fn add_array_like(&mut self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        if !flatten::is_array_like(value)? {
+        if !foreign::is_array_like(value)? {
             return Err(self.refuse_leaf(value)?);
         }
         let py = value.py();
-        match flatten::as_array(value) {
+        match foreign::as_array(value) {
             Ok(array) => self.add_array(&array, LeafKind::Array),
             Err(cause) if cause.is_instance_of::<PyException>(py) => {
                 let error = self.refuse(misfit::gives_no_array(value, &cause));
@@ -338,8 +354,8 @@ impl Builder {
     }
 
     fn refuse_leaf(&self, value: &Bound<'_, PyAny>) -> PyResult<PyErr> {
-        let name = misfit::type_name(value);
-        let noun = misfit::with_article(&name);
+        let name = nouns::type_name(value);
+        let noun = nouns::with_article(&name);
         if let Ok(class) = value.cast::<PyType>() {
             let class = class.qualname()?;
             return Ok(self.refuse(format!("it is the class {class}; the example needs an object of it")));

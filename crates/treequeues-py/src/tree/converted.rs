@@ -5,8 +5,18 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyComplex, PyComplexMethods, PyDict};
 
-use super::scalar::{Digits, Encoding, Family, Scalar, Unfit, inexact, overflow};
-use super::{Leaf, NumpyTypes, ndarray};
+use super::encoding::Encoding;
+use super::leaf::Leaf;
+use super::ndarray;
+use super::number::{Digits, Scalar, Unfit, inexact, overflow};
+use super::numpy_types::NumpyTypes;
+
+/// What NumPy converts to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Float,
+    Complex,
+}
 
 /// Lets NumPy convert to a float or a complex number, and looks at what came out.
 #[cold]
@@ -74,19 +84,27 @@ pub(super) fn store_by_numpy<'py>(
 ) -> Result<Bound<'py, PyAny>, Unfit> {
     let py = value.py();
     let array = ndarray::new_array(py, &types.array, &leaf.dtype, &[])?;
-    // Overflows are found by looking at what was stored, so NumPy need not warn of them.
+    match quietly(py, || array.set_item((), value))? {
+        Ok(()) => Ok(array),
+        Err(error) if error.is_instance_of::<PyException>(py) => Err(overflow(leaf)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Lets NumPy compute without warnings: what overflows is found by looking at what came out.
+///
+/// # Errors
+///
+/// What NumPy says when it is asked not to warn; within it, what `compute` raises.
+pub(super) fn quietly<T>(py: Python<'_>, compute: impl FnOnce() -> PyResult<T>) -> PyResult<PyResult<T>> {
     let quiet = PyDict::new(py);
     quiet.set_item("all", "ignore")?;
     let errstate =
         py.import(intern!(py, "numpy"))?.getattr(intern!(py, "errstate"))?.call((), Some(&quiet))?;
     errstate.call_method0(intern!(py, "__enter__"))?;
-    let stored = array.set_item((), value);
+    let computed = compute();
     errstate.call_method1(intern!(py, "__exit__"), (py.None(), py.None(), py.None()))?;
-    match stored {
-        Ok(()) => Ok(array),
-        Err(error) if error.is_instance_of::<PyException>(py) => Err(overflow(leaf)),
-        Err(error) => Err(error.into()),
-    }
+    Ok(computed)
 }
 
 /// The real and the imaginary part of a float or a complex.

@@ -6,14 +6,18 @@ use treequeues::ReadLoan;
 use treequeues::schema::{self, LeafKind};
 
 use super::apart::Bounds;
-use super::flatten::{self, At, Place, Visit};
+use super::at::At;
+use super::bound::Tree;
+use super::flatten::{self, Place, Visit};
+use super::leaf::Leaf;
 use super::memory::{Memory, WritableMemory};
 use super::ndarray::{self, View};
 use super::nodes::Node;
 use super::rebuild::rebuild;
 use super::scalar;
-use super::{Leaf, Tree, apart, mend, misfit, sources};
+use super::{apart, mend, misfit, sources};
 use crate::errors::{schema_error, schema_type_error};
+use crate::nouns;
 
 /// The places for the leaves of one item: checked and allocated, not written yet.
 pub struct Destinations {
@@ -317,7 +321,7 @@ impl At<'_> {
 
 #[cold]
 fn cannot_replace(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyErr {
-    let (path, name) = (at.path(), misfit::describe_type(value));
+    let (path, name) = (at.path(), nouns::describe_type(value));
     let mend = format!("use np.zeros((), {:?}) there, which can be filled", leaf.dtype_name);
     let message = format!("{path}: {name} cannot be replaced where it is, {}; {mend}", place_of(at));
     schema_type_error(value.py(), message)
@@ -327,12 +331,12 @@ fn cannot_replace(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyErr {
 fn place_of(at: At<'_>) -> String {
     let parent = parent_of(at.tree.schema.structure().nodes(), at.node);
     match parent.map(|parent| &at.tree.nodes[parent]) {
-        Some(Node::NamedTuple(named)) => format!("in {}, which is a tuple", misfit::class_noun(&named.class)),
+        Some(Node::NamedTuple(named)) => format!("in {}, which is a tuple", nouns::class_noun(&named.class)),
         Some(Node::Object(object)) => {
-            format!("in {}, whose fields cannot be set", misfit::class_noun(&object.class))
+            format!("in {}, whose fields cannot be set", nouns::class_noun(&object.class))
         }
         Some(Node::Custom(custom)) => {
-            format!("in {}, which an unflatten function makes", misfit::class_noun(&custom.class))
+            format!("in {}, which an unflatten function makes", nouns::class_noun(&custom.class))
         }
         Some(_) => "in a tuple".to_owned(),
         None => "as the whole of out".to_owned(),

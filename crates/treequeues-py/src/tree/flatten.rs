@@ -4,13 +4,15 @@
 //! The walk costs every `put`, so it does nothing for the sake of messages before a misfit is found. Objects on the
 //! way are held by references of their own, because a user's flatten function may change the containers meanwhile.
 
-use pyo3::exceptions::{PyAttributeError, PyException, PyTypeError};
-use pyo3::intern;
+use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyMemoryView, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
+use super::at::At;
+use super::bound::Tree;
 use super::nodes::{CustomNode, Node, ObjectNode};
-use super::{Tree, keys, mend, misfit, objects, raw};
+use super::{keys, mend, misfit, objects, raw};
+use crate::nouns;
 
 /// Where in its parent a value stands, for who wants to replace it.
 #[derive(Clone, Copy)]
@@ -33,16 +35,6 @@ pub(super) trait Visit<'py> {
     /// The children that come next are in this container, of the node with that index, where they can be replaced.
     #[inline]
     fn container(&mut self, _node: usize, _value: &Bound<'py, PyAny>) {}
-}
-
-/// A leaf, for the visitor.
-#[derive(Clone, Copy)]
-pub(super) struct At<'t> {
-    pub tree: &'t Tree,
-    /// Which leaf it is.
-    pub leaf: usize,
-    /// Which node it is, in preorder.
-    pub node: usize,
 }
 
 /// Walks over `root` and visits its leaves.
@@ -232,9 +224,9 @@ impl<'t> Walk<'t> {
     ) -> PyResult<()> {
         let class = class.bind(value.py());
         let Some(lost) = objects::lost(class, fields, value)? else { return Ok(()) };
-        let expected = misfit::with_article(&class.qualname()?.to_string_lossy());
+        let expected = nouns::with_article(&class.qualname()?.to_string_lossy());
         let is_plain = value.get_type().is(class);
-        let got = if is_plain { "one".to_owned() } else { misfit::describe_type(value) };
+        let got = if is_plain { "one".to_owned() } else { nouns::describe_type(value) };
         let kept = "; a class that has more is carried whole if treequeues.register_node made it a node";
         Err(self.tree.misfit(node, &expected, &format!("{got} that {lost}{kept}")))
     }
@@ -254,8 +246,8 @@ impl<'t> Walk<'t> {
         let (expected, got) = (class.bind(value.py()), value.get_type());
         // Two classes of one name, such as before and after a reload, are told apart by their modules.
         let full = name(expected, false) == name(&got, false);
-        let expected = misfit::with_article(&name(expected, full));
-        let got = if full { misfit::with_article(&name(&got, true)) } else { misfit::describe(value) };
+        let expected = nouns::with_article(&name(expected, full));
+        let got = if full { nouns::with_article(&name(&got, true)) } else { misfit::describe(value) };
         let is_named_tuple = matches!(self.tree.nodes[node], Node::NamedTuple(..));
         let mend = mend::of_object(&name(class.bind(value.py()), false), is_named_tuple, value);
         self.tree.type_misfit(value.py(), node, &expected, &(got + &mend))
@@ -283,7 +275,7 @@ impl<'t> Walk<'t> {
         if !error.is_instance_of::<PyAttributeError>(py) {
             return error;
         }
-        let got = format!("{} that has none; set it before the item is put", misfit::describe_type(value));
+        let got = format!("{} that has none; set it before the item is put", nouns::describe_type(value));
         let misfit = self.tree.misfit(node, &format!("a field {field}"), &got);
         misfit.set_cause(py, Some(error));
         misfit
@@ -318,43 +310,6 @@ pub(super) fn call_flatten<'py>(
 
 #[cold]
 fn wrong_parts(value: &Bound<'_, PyAny>) -> PyErr {
-    let name = misfit::type_name(value);
+    let name = nouns::type_name(value);
     PyTypeError::new_err(format!("the flatten function of {name} must return a tuple (children, aux)"))
-}
-
-/// Whether an object says that it can be read as an array.
-pub(super) fn is_array_like(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = object.py();
-    if object.is_instance_of::<PyType>() {
-        return Ok(false);
-    }
-    let names = [intern!(py, "__array__"), intern!(py, "__array_interface__"), intern!(py, "__dlpack__")];
-    for name in names {
-        if object.hasattr(name)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// The array that an array of another library is, without a copy where that library allows it.
-pub(super) fn as_array<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let py = object.py();
-    let numpy = py.import(intern!(py, "numpy"))?;
-    let by_numpy =
-        object.hasattr(intern!(py, "__array__"))? || object.hasattr(intern!(py, "__array_interface__"))?;
-    let function = if by_numpy { intern!(py, "asarray") } else { intern!(py, "from_dlpack") };
-    numpy.call_method1(function, (object,))
-}
-
-/// The array over a buffer: `bytes`, a `bytearray`, a `memoryview`, an `array.array`, an `mmap`. It cannot be resized while the
-/// array lives. `None` for what has no buffer, or one of no dtype.
-pub(super) fn as_buffer<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = object.py();
-    let Ok(buffer) = PyMemoryView::from(object) else { return Ok(None) };
-    let array = py.import(intern!(py, "numpy"))?.call_method1(intern!(py, "asarray"), (buffer,));
-    match array {
-        Err(error) if error.is_instance_of::<PyException>(py) => Ok(None),
-        array => array.map(Some),
-    }
 }

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyNone, PyString, PyTuple};
 use treequeues::schema::{Key, MAX_KEY_DEPTH};
 
-use super::misfit;
+use crate::nouns;
 
 /// What a key may be, for messages.
 pub(super) const POSSIBLE_KEYS: &str = "str, int, float, bool, None, bytes, or a tuple of these";
@@ -51,7 +51,7 @@ fn from_python_at(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Option<Ke
 
 /// Why an object is no key, as a noun: `a key of type Color`, `a key that is not valid Unicode: '\ud800'`.
 pub(super) fn why_not(object: &Bound<'_, PyAny>, noun: &str) -> String {
-    let with_article = misfit::with_article(noun);
+    let with_article = nouns::with_article(noun);
     if object.is_exact_instance_of::<PyString>() {
         let shown = object.call_method1("encode", ("ascii", "backslashreplace"));
         let shown = shown.and_then(|bytes| Ok(String::from_utf8_lossy(bytes.extract()?).into_owned()));
@@ -62,7 +62,7 @@ pub(super) fn why_not(object: &Bound<'_, PyAny>, noun: &str) -> String {
         return format!("{with_article} of {bits} bits; an int may have 127");
     }
     let Ok(tuple) = object.cast_exact::<PyTuple>() else {
-        return format!("{with_article} of type {}; it may be {POSSIBLE_KEYS}", misfit::type_name(object));
+        return format!("{with_article} of type {}; it may be {POSSIBLE_KEYS}", nouns::type_name(object));
     };
     match tuple.iter().find(|item| matches!(from_python(item), Ok(None))) {
         Some(item) if !item.is_exact_instance_of::<PyTuple>() => {

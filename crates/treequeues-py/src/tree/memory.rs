@@ -10,7 +10,7 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::Leaf;
+use super::leaf::Leaf;
 use super::ndarray::{self, View};
 use super::strided::Strided;
 

@@ -4,14 +4,15 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyString, PyType};
+use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyString};
 use treequeues::dtype::{DisplayShape, Dtype};
 
-use super::{Tree, dtype, keys, mend, ndarray, numpy_types};
+use super::bound::Tree;
+use super::numpy_types::numpy_types;
+use super::{dtype, keys, mend, ndarray};
 use crate::errors::{schema_error, schema_type_error};
+use crate::nouns::{MAX_NAMES, describe_type, listed, type_name, with_article};
 
-/// How many names a message lists.
-const MAX_NAMES: usize = 5;
 /// How much a message says of what another library says.
 const MAX_REASON_CHARS: usize = 200;
 
@@ -71,13 +72,8 @@ impl Tree {
 
 fn list(what: &str, names: &[Bound<'_, PyAny>]) -> PyResult<Option<String>> {
     let shown: Vec<String> = names.iter().take(MAX_NAMES).map(show_key).collect::<PyResult<_>>()?;
-    let more = names.len().saturating_sub(MAX_NAMES);
-    Ok(match names.len() {
-        0 => None,
-        1 => Some(format!("{what} key {}", shown[0])),
-        _ if more == 0 => Some(format!("{what} keys {}", shown.join(", "))),
-        _ => Some(format!("{what} keys {} and {more} more", shown.join(", "))),
-    })
+    let plural = if names.len() == 1 { "" } else { "s" };
+    Ok((!names.is_empty()).then(|| format!("{what} key{plural} {}", listed(&shown, names.len()))))
 }
 
 fn show_key(key: &Bound<'_, PyAny>) -> PyResult<String> {
@@ -90,33 +86,6 @@ fn show_key(key: &Bound<'_, PyAny>) -> PyResult<String> {
 /// What an object is, as the second half of a message says it: `float32 (84, 84, 3)`, `the int 300`, `a list`.
 pub(super) fn describe(object: &Bound<'_, PyAny>) -> String {
     describe_closely(object).unwrap_or_else(|_| describe_type(object))
-}
-
-/// The type of an object with its article: `a list`, `an OrderedDict`.
-pub fn describe_type(object: &Bound<'_, PyAny>) -> String {
-    if object.is_none() {
-        return "None".to_owned();
-    }
-    with_article(&type_name(object))
-}
-
-/// A noun with its article.
-pub(super) fn with_article(noun: &str) -> String {
-    let starts_with_vowel = noun.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']) || noun == "ndarray";
-    if starts_with_vowel { format!("an {noun}") } else { format!("a {noun}") }
-}
-
-/// A class with its article, as what its objects are.
-pub(super) fn class_noun(class: &Py<PyType>) -> String {
-    Python::attach(|py| {
-        let name = class.bind(py).qualname();
-        with_article(&name.map_or_else(|_| "object".to_owned(), |name| name.to_string()))
-    })
-}
-
-/// The name of an object's class.
-pub(super) fn type_name(object: &Bound<'_, PyAny>) -> String {
-    object.get_type().qualname().map_or_else(|_| "object".to_owned(), |name| name.to_string())
 }
 
 /// Why an array of a subclass cannot be a leaf: what the subclass adds would be lost. `None` for the subclasses that

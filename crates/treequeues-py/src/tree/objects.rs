@@ -16,10 +16,8 @@ use pyo3::types::{
 };
 
 use super::classes::Kind;
-use super::{misfit, raw};
-
-/// How many names a message lists.
-const MAX_NAMES: usize = 5;
+use super::raw;
+use crate::nouns;
 
 /// A new object of a class with fields, none of which is set.
 pub(super) fn new_of<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
@@ -64,7 +62,7 @@ pub(super) fn lost_by_example(
         return lost(&class, &[], value);
     }
     if let Some(container) = other_container(&class)? {
-        let noun = misfit::with_article(&container);
+        let noun = nouns::with_article(&container);
         return Ok(Some(format!("is {noun} too, whose contents would be lost")));
     }
     lost(&class, &names.collect::<Vec<_>>(), value)
@@ -128,13 +126,9 @@ pub(super) fn lost(
         return Ok(None);
     }
     names.sort();
-    let shown = names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
-    let more = match names.len().saturating_sub(MAX_NAMES) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let shown = nouns::listed(&names, names.len());
     let fields = if class.is_subclass_of::<PyTuple>()? { "items" } else { "fields" };
-    Ok(Some(format!("has {shown}{more} beside its {fields}, which would be lost")))
+    Ok(Some(format!("has {shown} beside its {fields}, which would be lost")))
 }
 
 /// An object with the same fields, made as a queue makes those that come out.

@@ -7,8 +7,9 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::bound::Tree;
 use super::nodes::{CustomNode, DictKind, DictNode, Node, ObjectNode};
-use super::{Tree, objects, raw};
+use super::{objects, raw};
 
 /// The tree of these leaves, which come in order.
 pub(super) fn rebuild<'py, L>(tree: &Tree, py: Python<'py>, leaves: L) -> PyResult<Bound<'py, PyAny>>

@@ -1,16 +1,19 @@
 //! Sources: where the leaves of a tree that was put are, checked and held, ready to be copied.
 
-use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use treequeues::schema::LeafSpec;
 
-use super::flatten::{self, At, Place, Visit};
+use super::at::At;
+use super::bound::Tree;
+use super::encoding::Encoding;
+use super::flatten::{self, Place, Visit};
+use super::leaf::Leaf;
 use super::memory::Memory;
 use super::ndarray::{self, View};
+use super::number::{Packed, Unfit};
 use super::rows::RowsMut;
-use super::scalar::{self, Encoding, Packed, Unfit};
-use super::{Leaf, Tree, mend, misfit};
+use super::scalar;
+use super::{foreign, mend, misfit};
 
 /// The leaves of one tree, as they are when they are copied: nothing was copied yet.
 pub struct Sources {
@@ -184,11 +187,11 @@ fn other_source(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyResult<S
             None => read_source(at, leaf, value, value),
         };
     }
-    if flatten::is_array_like(value)? {
+    if foreign::is_array_like(value)? {
         return read_source(at, leaf, &at.as_array(value)?, value);
     }
     if !leaf.lengths.is_empty()
-        && let Some(array) = flatten::as_buffer(value)?
+        && let Some(array) = foreign::as_buffer(value)?
     {
         let memory = View::of(&array).and_then(|view| Memory::of(&array, view, leaf));
         return memory.map(Source::Array).ok_or_else(|| at.value_misfit(&at.expected(), value));
@@ -212,7 +215,7 @@ fn numpy_scalar_source(at: At<'_>, leaf: &Leaf, value: &Bound<'_, PyAny>) -> PyR
         return packed_source(at, leaf, value, scalar::pack(&at.tree.types, leaf, value));
     }
     if value.getattr(intern!(py, "dtype"))?.eq(&leaf.dtype)? {
-        return read_source(at, leaf, &flatten::as_array(value)?, value);
+        return read_source(at, leaf, &foreign::as_array(value)?, value);
     }
     packed_source(at, leaf, value, scalar::pack_numpys(&at.tree.types, leaf, value))
 }
@@ -232,66 +235,5 @@ fn read_source(
             let got = misfit::describe(array) + &mend::of_array(at.spec(), given, array);
             Err(at.tree.misfit(at.node, &at.expected(), &got))
         }
-    }
-}
-
-impl At<'_> {
-    /// The value has another dtype or shape.
-    #[cold]
-    pub(super) fn misfit(&self, value: &Bound<'_, PyAny>) -> PyErr {
-        let got = misfit::describe(value) + &self.mend(value);
-        self.tree.misfit(self.node, &self.expected(), &got)
-    }
-
-    /// The value is out of range.
-    #[cold]
-    fn value_misfit(&self, expected: &str, value: &Bound<'_, PyAny>) -> PyErr {
-        let got = misfit::describe_value(value) + &self.mend(value);
-        self.tree.misfit(self.node, expected, &got)
-    }
-
-    /// The value has the wrong type.
-    #[cold]
-    pub(super) fn type_misfit(&self, value: &Bound<'_, PyAny>) -> PyErr {
-        self.type_misfit_saying(value.py(), &(misfit::describe(value) + &self.mend(value)))
-    }
-
-    /// The same in words of the caller's.
-    #[cold]
-    pub(super) fn type_misfit_saying(&self, py: Python<'_>, got: &str) -> PyErr {
-        self.tree.type_misfit(py, self.node, &self.expected(), got)
-    }
-
-    /// What to pass instead, behind a semicolon; nothing where there is nothing.
-    fn mend(&self, value: &Bound<'_, PyAny>) -> String {
-        mend::of_leaf(self.spec(), value)
-    }
-
-    /// Where it is.
-    pub(super) fn path(&self) -> String {
-        self.tree.schema.structure().path_of(self.node)
-    }
-
-    /// What belongs here.
-    pub(super) fn expected(&self) -> String {
-        self.spec().to_string()
-    }
-
-    /// The same, to look at.
-    pub(super) fn spec(&self) -> &LeafSpec {
-        &self.tree.schema.leaves()[self.leaf]
-    }
-
-    /// The array that an array of another library is.
-    pub(super) fn as_array<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = value.py();
-        flatten::as_array(value).map_err(|cause| {
-            if !cause.is_instance_of::<PyException>(py) {
-                return cause;
-            }
-            let error = self.type_misfit_saying(py, &misfit::gives_no_array(value, &cause));
-            error.set_cause(py, Some(cause));
-            error
-        })
     }
 }

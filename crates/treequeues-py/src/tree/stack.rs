@@ -9,11 +9,14 @@ use treequeues::schema::{LeafKind, LeafSpec};
 use treequeues::{ReadBatch, WriteBatch};
 
 use super::apart::Bounds;
-use super::flatten::{self, At, Place, Visit};
+use super::at::At;
+use super::bound::Tree;
+use super::flatten::{self, Place, Visit};
+use super::leaf::Leaf;
 use super::memory::StackedMemory;
 use super::ndarray::{self, View};
 use super::rebuild::rebuild;
-use super::{Leaf, Tree, apart, mend, misfit};
+use super::{apart, foreign, mend, misfit};
 
 /// The leaves of a stacked tree, checked and held: nothing was copied yet.
 pub struct Stack {
@@ -226,9 +229,9 @@ impl<'py> Visit<'py> for Collector<'_> {
             Some(_) => value,
             None if self.must_be_writable => return Err(self.type_misfit(at, value)),
             None => {
-                let is_array_like = flatten::is_array_like(value)?;
+                let is_array_like = foreign::is_array_like(value)?;
                 let array =
-                    if is_array_like { Some(at.as_array(value)?) } else { flatten::as_buffer(value)? };
+                    if is_array_like { Some(at.as_array(value)?) } else { foreign::as_buffer(value)? };
                 let Some(array) = array else { return Err(self.type_misfit(at, value)) };
                 converted = array;
                 &converted

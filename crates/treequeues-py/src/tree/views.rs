@@ -8,8 +8,9 @@ use std::ptr::NonNull;
 
 use pyo3::prelude::*;
 
+use super::bound::Tree;
+use super::ndarray;
 use super::rebuild::rebuild;
-use super::{Tree, ndarray};
 
 impl Tree {
     /// An array for each leaf, over the row that `first_row` gives for it; for `Some(stacked)` slots that lie side by side,

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyString};
 use treequeues::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS, Wait};
 
-use crate::tree::describe_type;
+use crate::nouns::describe_type;
 
 /// What a `maxsize` of 0 means to `multiprocessing.Queue`, and cannot mean here.
 const NOTHING_IS_UNBOUNDED: &str = ": memory is reserved at creation, so nothing is unbounded";
@@ -67,7 +67,12 @@ impl FromPyObject<'_, '_> for Flag {
     }
 }
 
-/// The name of a queue.
+/// An argument that was given, and is not None.
+pub fn given<'a, 'py>(argument: Option<&'a Bound<'py, PyAny>>) -> Option<&'a Bound<'py, PyAny>> {
+    argument.filter(|argument| !argument.is_none())
+}
+
+/// A name.
 pub fn text(argument: &str, expected: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     if !value.is_instance_of::<PyString>() {
         return Err(PyTypeError::new_err(format!(
@@ -84,7 +89,7 @@ impl Timeout {
         if !block.0 {
             return Ok(Self::None);
         }
-        let Some(timeout) = timeout.filter(|timeout| !timeout.is_none()) else { return Ok(Self::Forever) };
+        let Some(timeout) = given(timeout) else { return Ok(Self::Forever) };
         let seconds: f64 = timeout.extract().map_err(|error: PyErr| {
             if !error.is_instance_of::<PyTypeError>(timeout.py()) {
                 return error;
@@ -150,7 +155,7 @@ pub fn capacity(maxsize: &Bound<'_, PyAny>) -> PyResult<u64> {
 
 /// A number of deaths: at least one.
 pub fn deaths(name: &str, number: Option<&Bound<'_, PyAny>>) -> PyResult<Option<NonZeroU32>> {
-    let Some(number) = number.filter(|number| !number.is_none()) else { return Ok(None) };
+    let Some(number) = given(number) else { return Ok(None) };
     let counted = u32::try_from(count(name, number, "")?)
         .map_err(|_| PyValueError::new_err(format!("{name} must be at most {}, got {number}", u32::MAX)))?;
     Ok(NonZeroU32::new(counted))

@@ -16,10 +16,9 @@ use pyo3::types::PyDict;
 use treequeues::schema::SchemaDifference;
 use treequeues::{Queue, ReadLoan};
 
+use crate::detached::copying;
 use crate::errors;
 use crate::info;
-use crate::opened::copying;
-use crate::queue::TreeQueue;
 use crate::tree::{SharedTree, Tree};
 
 /// What the user gave as `on_drop`, once it was found to fit.
@@ -30,26 +29,39 @@ pub struct OnDrop {
 }
 
 impl OnDrop {
+    /// A function of a tree and its info.
+    ///
     /// # Errors
     ///
-    /// `TypeError` if it is neither a queue nor callable; `SchemaError` if it is a queue of other items, `ValueError` if it is this
-    /// very queue, or closed.
-    pub fn new(target: &Bound<'_, PyAny>, tree: &SharedTree, queue: &Queue) -> PyResult<Arc<Self>> {
-        let is_queue = match target.cast::<TreeQueue>() {
-            Ok(other) => {
-                check_queue(other, tree, queue)?;
-                true
-            }
-            Err(_) if target.is_callable() => false,
-            Err(_) => {
-                return Err(PyTypeError::new_err(format!(
-                    "on_drop must be a function of a tree and its info, or a queue, got {}",
-                    target.get_type().name()?
-                )));
-            }
-        };
+    /// `TypeError` if it is none.
+    pub fn to_function(target: &Bound<'_, PyAny>, tree: &SharedTree) -> PyResult<Arc<Self>> {
+        if !target.is_callable() {
+            return Err(PyTypeError::new_err(format!(
+                "on_drop must be a function of a tree and its info, or a queue, got {}",
+                target.get_type().name()?
+            )));
+        }
+        Ok(Self::new(target, false, tree))
+    }
+
+    /// An object that is this other queue.
+    ///
+    /// # Errors
+    ///
+    /// `SchemaError` if it has other items, `ValueError` if it is the very queue that drops.
+    pub fn to_queue(
+        target: &Bound<'_, PyAny>,
+        other: &Queue,
+        tree: &SharedTree,
+        queue: &Queue,
+    ) -> PyResult<Arc<Self>> {
+        check_queue(other, tree, queue)?;
+        Ok(Self::new(target, true, tree))
+    }
+
+    fn new(target: &Bound<'_, PyAny>, is_queue: bool, tree: &SharedTree) -> Arc<Self> {
         let tree = tree.clone_ref(target.py());
-        Ok(Arc::new(Self { target: target.clone().unbind(), is_queue, tree }))
+        Arc::new(Self { target: target.clone().unbind(), is_queue, tree })
     }
 
     /// What the user gave.
@@ -112,13 +124,11 @@ impl OnDrop {
 }
 
 /// Whether the items of the other queue are those of this one, and it is another one.
-fn check_queue(other: &Bound<'_, TreeQueue>, tree: &Tree, queue: &Queue) -> PyResult<()> {
-    let opened = other.get().known(other.py())?;
-    let opened = opened.get();
-    if opened.queue.id() == queue.id() {
+fn check_queue(other: &Queue, tree: &Tree, queue: &Queue) -> PyResult<()> {
+    if other.id() == queue.id() {
         return Err(PyValueError::new_err("on_drop must be another queue than the one that drops"));
     }
-    let difference = SchemaDifference::between(tree.schema(), opened.tree.schema());
+    let difference = SchemaDifference::between(tree.schema(), other.schema().as_ref());
     if difference.is_empty() {
         return Ok(());
     }

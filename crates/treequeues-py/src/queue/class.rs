@@ -1,31 +1,27 @@
 //! `TreeQueue` as Python sees it: arguments in, exceptions out. What its calls do is in `opened`.
 
-use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::os::fd::RawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use treequeues::schema::{LeafKind, Node};
-use treequeues::{BatchSize, CreateOptions, Handle, Peers, Queue, SegmentId};
+use treequeues::{Peers, Queue};
 
-use crate::attach::attach_passed;
-use crate::errors;
-use crate::left_behind;
-use crate::loan::{ReadLoan, WriteLoan};
-use crate::opened::{Opened, claiming};
-use crate::outcome;
+use super::on_drop::OnDrop;
+use super::opened::Opened;
+use super::origin::{self, PickledHandle, Wanted};
+use super::read_loan::ReadLoan;
+use super::write_loan::WriteLoan;
+use super::{refused, stats};
+use crate::arguments::{Block, Flag, Timeout, count, given};
+use crate::detached::claiming;
 use crate::state::{State, StateCell};
-use crate::stats;
-use crate::timeout::{Block, Flag, Timeout, capacity, count, deaths, places, text};
-use crate::tree::Tree;
-
-/// A process, its descriptor, a segment, and a name and its folder.
-type PickledHandle<'py> = (u32, RawFd, Bound<'py, PyBytes>, Option<String>, Option<OsString>);
+use crate::{errors, left_behind, outcome};
 
 /// Leaves named by `repr`.
 const REPR_LEAVES: usize = 4;
@@ -53,7 +49,7 @@ const REPR_LEAVES: usize = 4;
 /// with the figures, if the memory is not there (OSError with ENOSPC, for a named queue).
 #[pyclass(subclass, frozen, generic, weakref, module = "treequeues", name = "TreeQueue")]
 pub struct TreeQueue {
-    state: StateCell,
+    state: StateCell<Opened>,
 }
 
 #[pymethods]
@@ -85,25 +81,8 @@ impl TreeQueue {
         max_deliveries: Option<&Bound<'_, PyAny>>,
         on_drop: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let py = slf.py();
-        let name = given(name).map(|name| text("name", "a str or None", name)).transpose()?;
-        let (keep, populate) = (keep.named("keep")?, populate.named("populate")?);
-        let capacity = capacity(maxsize)?;
-        let max_deliveries = deaths("max_deliveries", max_deliveries)?;
-        if max_deliveries.is_none() && given(on_drop).is_some() {
-            return Err(PyValueError::new_err("on_drop is never called without max_deliveries"));
-        }
-        let options = CreateOptions { participants: places(participants)?, populate, keep, max_deliveries };
-        let tree = Tree::from_example(py, nested_array)?;
-        let schema = tree.schema().clone();
-        let queue = py.detach(|| match &name {
-            None => Queue::create_with(schema, capacity, options),
-            Some(name) => Queue::create_named(name, schema, capacity, options),
-        });
-        let mut opened = Opened::new(py, queue.map_err(outcome::create_error)?, tree)?;
-        if name.is_none() {
-            opened.unshared.ask_how_it_was_made(py)?;
-        }
+        let wanted = Wanted { nested_array, maxsize, keep, participants, populate, max_deliveries };
+        let opened = origin::create(slf.py(), name, wanted, given(on_drop).is_some())?;
         Self::begin(slf, with_hook(opened, on_drop)?)
     }
 
@@ -119,11 +98,7 @@ impl TreeQueue {
         name: &Bound<'py, PyAny>,
         on_drop: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = cls.py();
-        let name = text("name", "a str", name)?;
-        let queue = py.detach(|| Queue::attach(&name)).map_err(outcome::attach_error)?;
-        let tree = Tree::from_schema(py, queue.schema().as_ref().clone())?;
-        Self::new_object(cls, with_hook(Opened::new(py, queue, tree)?, on_drop)?)
+        Self::new_object(cls, with_hook(origin::attach(cls.py(), name)?, on_drop)?)
     }
 
     /// Attach to the queue of this name, or create it if there is none.
@@ -151,17 +126,8 @@ impl TreeQueue {
         max_deliveries: Option<&Bound<'py, PyAny>>,
         on_drop: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = cls.py();
-        let name = text("name", "a str", name)?;
-        let (keep, populate) = (keep.named("keep")?, populate.named("populate")?);
-        let capacity = capacity(maxsize)?;
-        let max_deliveries = deaths("max_deliveries", max_deliveries)?;
-        let options = CreateOptions { participants: places(participants)?, populate, keep, max_deliveries };
-        let tree = Tree::from_example(py, nested_array)?;
-        let schema = tree.schema().clone();
-        let queue =
-            py.detach(|| Queue::open(&name, schema, capacity, options)).map_err(outcome::open_error)?;
-        Self::new_object(cls, with_hook(Opened::new(py, queue, tree)?, on_drop)?)
+        let wanted = Wanted { nested_array, maxsize, keep, participants, populate, max_deliveries };
+        Self::new_object(cls, with_hook(origin::open(cls.py(), name, wanted)?, on_drop)?)
     }
 
     /// Take the queue's name away: no other process finds it any more, and those that are attached go on.
@@ -194,20 +160,8 @@ impl TreeQueue {
         folder: Option<PathBuf>,
         passed: Option<RawFd>,
     ) -> PyResult<()> {
-        let py = slf.py();
-        let id: SegmentId =
-            segment.try_into().map_err(|_| PyValueError::new_err("a segment is named by 16 bytes"))?;
-        let queue = match passed.and_then(|fd| attach_passed(py, fd, id)) {
-            Some(queue) => queue,
-            None => py
-                .detach(|| {
-                    Queue::attach_handle(Handle { pid, fd, id })
-                        .or_else(|error| by_name(name, folder.as_deref(), id).ok_or(error))
-                })
-                .map_err(|error| outcome::unreachable(error, pid, name))?,
-        };
-        let tree = Tree::from_schema(py, queue.schema().as_ref().clone())?;
-        Self::begin(slf, Opened::new(py, queue, tree)?)
+        let handle = (pid, fd, segment);
+        Self::begin(slf, origin::attach_by_handle(slf.py(), handle, name, folder, passed)?)
     }
 
     /// Take the names of the queues that only this process is attached to: it is about to end, though threads of it wait.
@@ -220,13 +174,7 @@ impl TreeQueue {
 
     /// The process, descriptor and segment, and the name and its folder if there is one, that another process can attach by.
     fn _handle<'py>(&self, py: Python<'py>) -> PyResult<PickledHandle<'py>> {
-        let opened = self.opened(py)?;
-        let queue = &opened.get().queue;
-        let handle = queue.handle().map_err(outcome::attach_error)?;
-        opened.get().unshared.is_handed_over();
-        let folder = queue.folder().map(|folder| folder.as_os_str().to_owned());
-        let name = queue.name().map(ToString::to_string);
-        Ok((handle.pid, handle.fd, PyBytes::new(py, &handle.id), name, folder))
+        origin::handle(py, self.opened(py)?.get())
     }
 
     /// How many items are left that no other thread of this process can have known of; 0 of a closed queue.
@@ -385,7 +333,7 @@ impl TreeQueue {
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let opened = self.opened(py)?;
-        let (size, is_exact) = batch_size(opened.get(), n, min)?;
+        let (size, is_exact) = opened.get().batch_size(n, min)?;
         opened.get().get_batch(py, size, is_exact, Timeout::from_arguments(block, timeout)?, given(out))
     }
 
@@ -409,7 +357,7 @@ impl TreeQueue {
     ) -> PyResult<WriteLoan> {
         let opened = self.opened(py)?;
         opened.get().tree.check_stackable()?;
-        let size = batch_size(opened.get(), n, min)?.0.side_by_side();
+        let size = opened.get().batch_size(n, min)?.0.side_by_side();
         let timeout = Timeout::from_arguments(block, timeout)?;
         let hold = opened.get().reserve_batch(py, size, timeout)?.into_hold();
         WriteLoan::new(py, opened, hold, true, timeout)
@@ -434,7 +382,7 @@ impl TreeQueue {
     ) -> PyResult<ReadLoan> {
         let opened = self.opened(py)?;
         opened.get().tree.check_stackable()?;
-        let size = batch_size(opened.get(), n, min)?.0.side_by_side();
+        let size = opened.get().batch_size(n, min)?.0.side_by_side();
         let hold = opened.get().borrow_batch(py, size, Timeout::from_arguments(block, timeout)?)?.into_hold();
         ReadLoan::new(py, opened, hold, true)
     }
@@ -517,7 +465,7 @@ impl TreeQueue {
     /// What unpickling sets, before anybody else has the object.
     #[setter(_on_drop)]
     fn restore_on_drop(&self, py: Python<'_>, on_drop: &Bound<'_, PyAny>) -> PyResult<()> {
-        let opened = self.known(py)?.get().with_on_drop(on_drop)?;
+        let opened = hooked(self.known(py)?.get(), on_drop)?;
         drop(self.state.replace(py, State::Open(Py::new(py, opened)?)));
         Ok(())
     }
@@ -664,7 +612,7 @@ impl TreeQueue {
     pub fn known(&self, py: Python<'_>) -> PyResult<Py<Opened>> {
         match self.state.get(py) {
             State::Open(opened) => Ok(opened),
-            State::Closed => Err(outcome::closed()),
+            State::Closed => Err(refused::closed()),
             State::Fresh => Err(PyRuntimeError::new_err("the queue's __init__ was not called")),
         }
     }
@@ -682,39 +630,19 @@ fn after_fork(py: Python<'_>, opened: Py<Opened>) -> PyResult<Py<Opened>> {
 fn with_hook(opened: Opened, on_drop: Option<&Bound<'_, PyAny>>) -> PyResult<Opened> {
     match given(on_drop) {
         None => Ok(opened),
-        Some(on_drop) => opened.with_on_drop(on_drop),
+        Some(on_drop) => hooked(&opened, on_drop),
     }
 }
 
-/// The very queue of a handle, by its name, where the process that made the handle cannot be reached: in the folder that the
-/// name was in there, or in the one that is called differently here.
-fn by_name(name: Option<&str>, folder: Option<&Path>, id: SegmentId) -> Option<Queue> {
-    let there = folder.and_then(|folder| Queue::attach_in(folder, name?).ok());
-    let is_the_one = |queue: &Queue| queue.id() == id;
-    there.filter(is_the_one).or_else(|| Queue::attach(name?).ok().filter(is_the_one))
-}
-
-/// An argument that was given, and is not None.
-fn given<'a, 'py>(argument: Option<&'a Bound<'py, PyAny>>) -> Option<&'a Bound<'py, PyAny>> {
-    argument.filter(|argument| !argument.is_none())
-}
-
-/// The size of a batch, and whether it is exactly n.
-fn batch_size(
-    opened: &Opened,
-    n: &Bound<'_, PyAny>,
-    min: Option<&Bound<'_, PyAny>>,
-) -> PyResult<(BatchSize, bool)> {
-    let (given_n, capacity) = (n, opened.queue.capacity());
-    let n = count("n", n, "")?;
-    if n > capacity as u64 {
-        return Err(outcome::too_large_a_batch("n", given_n, capacity));
-    }
-    let Some(min) = given(min) else { return Ok((BatchSize::exactly(n as usize), true)) };
-    let given_min = min;
-    let min = count("min", min, "")?;
-    if min > n {
-        return Err(PyValueError::new_err(format!("min must be at most n, which is {n}, got {given_min}")));
-    }
-    Ok((BatchSize::between(min as usize, n as usize), min == n))
+/// The same queue with this hook.
+fn hooked(opened: &Opened, on_drop: &Bound<'_, PyAny>) -> PyResult<Opened> {
+    let py = on_drop.py();
+    let hook = match on_drop.cast::<TreeQueue>() {
+        Ok(other) => {
+            let other = other.get().known(py)?;
+            OnDrop::to_queue(on_drop, &other.get().queue, &opened.tree, &opened.queue)?
+        }
+        Err(_) => OnDrop::to_function(on_drop, &opened.tree)?,
+    };
+    Ok(opened.with_on_drop(py, hook))
 }

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use treequeues::{Counters, ParticipantStats, Queue};
 
-use crate::opened::{claiming, is_long};
+use crate::detached::{claiming, is_long};
 use crate::outcome;
 
 /// One look at the queue.

@@ -1,0 +1,107 @@
+//! `ReadLoan`: what is borrowed, until it is released or given back.
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use treequeues::{Hold, ItemInfo};
+
+use super::loan::{End, Loan, warn_of_death};
+use super::opened::Opened;
+use crate::detached::{claiming, is_long};
+use crate::info;
+use crate::outcome;
+
+/// A borrowed item, or several side by side, until release or give_back.
+///
+/// As a context manager it releases at the clean end of the block, and gives back at an exception.
+#[pyclass(frozen, generic, weakref, module = "treequeues", name = "ReadLoan")]
+pub struct ReadLoan {
+    loan: Loan,
+    infos: Vec<ItemInfo>,
+}
+
+impl ReadLoan {
+    pub fn new(py: Python<'_>, opened: Py<Opened>, hold: Hold, is_stack: bool) -> PyResult<Self> {
+        let infos = hold.infos().collect();
+        Ok(Self { loan: Loan::new(py, opened, hold, is_stack, false)?, infos })
+    }
+}
+
+#[pymethods]
+impl ReadLoan {
+    /// The item as a tree like the example, whose leaves are read-only arrays.
+    ///
+    /// Raises ValueError when the loan has ended.
+    #[getter]
+    fn tree<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.loan.tree(py)
+    }
+
+    /// The ItemInfo of the first item.
+    #[getter]
+    fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        info::to_python(py, self.infos[0])
+    }
+
+    /// One ItemInfo for each item.
+    #[getter]
+    fn infos<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let infos: Vec<_> =
+            self.infos.iter().map(|&info| info::to_python(py, info)).collect::<PyResult<_>>()?;
+        PyList::new(py, infos)
+    }
+
+    /// End the read: the slot is free again. ValueError when the loan has ended.
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        self.loan.end_by(py, End::Release, Hold::release)
+    }
+
+    /// Put the item back: it comes first again, once no view of it lives. ValueError when the loan has ended.
+    fn give_back(&self, py: Python<'_>) -> PyResult<()> {
+        let ended = self.loan.end(py, End::GiveBack)?;
+        if ended.has_views {
+            // The hold does it when it dies.
+            ended.keep_for_views(self.loan.len);
+            return Ok(());
+        }
+        let hold = ended.hold.get();
+        claiming(py, is_long(self.loan.len), || hold.lock().give_back()).map_err(outcome::corrupted_error)
+    }
+
+    fn __len__(&self) -> usize {
+        self.loan.len
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        slf.get().loan.held(slf.py())?;
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn __exit__(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.loan.leave_block(py, exception, || self.release(py), || self.give_back(py))
+    }
+
+    fn __repr__(&self) -> String {
+        self.loan.repr("ReadLoan", "item")
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.loan.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        self.loan.clear();
+    }
+}
+
+impl Drop for ReadLoan {
+    fn drop(&mut self) {
+        self.loan.end_unended(|py| {
+            let _ = self.give_back(py);
+            let message = c"a ReadLoan died without release() or give_back(): what it borrowed goes back to the queue, and \
+                            comes again; use `with`, or call one of them";
+            warn_of_death(py, message);
+        });
+    }
+}
