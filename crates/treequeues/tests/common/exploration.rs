@@ -13,10 +13,13 @@ use stateright::{Model, Property};
 /// What must be within reach of every state.
 pub struct Goal<M: Model> {
     pub name: &'static str,
-    pub is_reached: Box<dyn Fn(&M, &M::State) -> bool>,
+    pub is_reached: Test<M, M::State>,
     /// The actions that may lead there.
-    pub goes_by: Box<dyn Fn(&M, &M::Action) -> bool>,
+    pub goes_by: Test<M, M::Action>,
 }
+
+/// Whether something holds for a part of a model.
+pub type Test<M, Part> = Box<dyn Fn(&M, &Part) -> bool>;
 
 /// Goals that one exploration may have: their bits fit a number.
 const MAX_GOALS: usize = 16;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::memory::{MAX_PLACES, MAX_SLOTS, MAX_TICKET};
+use crate::memory::{MAX_ENTRIES, MAX_PLACES, MAX_SLOTS, MAX_TICKET};
 
 pub const MAX_PROCESSES: usize = 7;
 
@@ -143,8 +143,10 @@ pub struct Scenario {
     pub crashes: u8,
     /// The one place whose tenants may die; none: all may.
     pub mortal: Option<u8>,
-    /// Whether a sweeper may die, if another one is there to go on.
+    /// Whether a sweeper may die, if another one lives, who sweeps it too.
     pub sweepers_die: bool,
+    /// Whether sweepers have no place, as newcomers have none yet: nobody sweeps those.
+    pub outsiders: bool,
     /// A place that so many tenants have, one after the other.
     pub tenants: Option<(u8, u8)>,
     /// How many bits of a generation an owner in a word has.
@@ -170,6 +172,7 @@ impl Scenario {
             crashes: 0,
             mortal: None,
             sweepers_die: false,
+            outsiders: false,
             tenants: None,
             generation_bits: 8,
             filled: 0,
@@ -201,6 +204,12 @@ impl Scenario {
         self.roles.extend(vec![Role::Sweeper { sweeps: None }; count]);
         self.sweepers_die = count > 1;
         self
+    }
+
+    /// The same, without places.
+    pub fn outsiders(mut self, count: usize) -> Scenario {
+        self.outsiders = true;
+        self.sweepers(count)
     }
 
     /// The same, with so many sweeps each, and none of them dies.
@@ -251,6 +260,12 @@ impl Scenario {
         self
     }
 
+    /// The tenant of this place may die, and nobody else.
+    pub fn mortal(mut self, place: u8) -> Scenario {
+        self.mortal = Some(place);
+        self.crashes(1)
+    }
+
     /// The place has so many tenants, all of which but the last may die; nobody else may.
     pub fn tenants(mut self, place: u8, count: u8) -> Scenario {
         self.tenants = Some((place, count));
@@ -282,6 +297,13 @@ impl Scenario {
         self.places.iter().max().map_or(0, |last| last + 1)
     }
 
+    /// All places: those of the publishers and readers, then those of the sweepers.
+    pub fn entry_count(&self) -> u8 {
+        let has_place = |role: &&Role| matches!(role, Role::Sweeper { .. }) && !self.outsiders;
+        let sweepers = self.roles.iter().filter(has_place);
+        self.place_count() + sweepers.count() as u8
+    }
+
     /// Whether a shutdown may come.
     pub fn has_closer(&self) -> bool {
         self.roles.contains(&Role::Closer)
@@ -299,7 +321,10 @@ impl Scenario {
         });
         let tenants = self.tenants.map_or(1, |(_, count)| count);
         assert!(items.sum::<u8>() * tenants + self.filled <= MAX_TICKET);
-        assert!(self.roles.len() <= MAX_PROCESSES && usize::from(self.place_count()) <= MAX_PLACES);
+        assert!(self.roles.len() <= MAX_PROCESSES);
+        assert!(
+            usize::from(self.place_count()) <= MAX_PLACES && usize::from(self.entry_count()) <= MAX_ENTRIES
+        );
     }
 }
 
@@ -332,7 +357,12 @@ impl fmt::Display for Scenario {
                 write!(f, ", {noun} {count}")?;
             }
         }
-        let words = [(self.aborts, "aborting"), (self.waits, "waiting"), (self.all_asleep, "all asleep")];
+        let words = [
+            (self.aborts, "aborting"),
+            (self.waits, "waiting"),
+            (self.all_asleep, "all asleep"),
+            (self.outsiders, "sweepers without places"),
+        ];
         for (_, word) in words.iter().filter(|(is_said, _)| *is_said) {
             write!(f, ", {word}")?;
         }

@@ -11,6 +11,9 @@
 //!     nobody looks at the lock of an entry that is free.
 //! X4. A sleeper whose time is over looks again. Here that happens only where somebody dead is not swept and nobody else goes on:
 //!     all else must do without.
+//! X5. A sweeper is a participant with a place of its own, since a dead one may leave an event that was moved and sleepers that were not
+//!     woken. It holds no slot and no pin, so nobody looks for those of its place. But a newcomer sweeps before it has
+//!     one. One sweeper always lives on.
 
 use stateright::{Model, Property};
 
@@ -155,6 +158,15 @@ impl TopicModel {
         (0..self.scenario.places.len()).filter(move |p| self.place(*p) == place)
     }
 
+    fn sweepers(&self) -> impl Iterator<Item = usize> {
+        (0..self.scenario.roles.len()).filter(|p| matches!(self.role(*p), Role::Sweeper { .. }))
+    }
+
+    fn sweeper_place(&self, p: usize) -> usize {
+        let before = self.sweepers().filter(|other| *other < p).count();
+        usize::from(self.scenario.place_count()) + before
+    }
+
     fn process(&self, p: usize) -> Process {
         let (pc, left) = match self.role(p) {
             Role::Publisher { items } => (Pc::Idle, items),
@@ -238,6 +250,18 @@ impl TopicModel {
         }
     }
 
+    /// A sweeper dies. Its own place is to be swept, if it has one. Else what it was sweeping is swept by another one; but that may
+    /// have rung both events already.
+    fn lose_sweeper(&self, state: &mut State, p: usize) {
+        if !self.scenario.outsiders {
+            state.memory.locks[self.sweeper_place(p)] = false;
+            return;
+        }
+        if state.processes[p].bell.stage == Stage::Wake {
+            state.memory.ledger.window = Window::Outside;
+        }
+    }
+
     /// So many items are there from the beginning, in the first slots.
     fn fill(&self, state: &mut State) {
         for ticket in 1..=self.scenario.filled {
@@ -313,7 +337,7 @@ impl TopicModel {
         }
         match (process.pc, self.role(p)) {
             (Pc::Asleep, _) => {
-                let is_left = state.memory.has_unswept() && self.sleeps_in_vain(state, p);
+                let is_left = state.memory.is_left_behind() && self.sleeps_in_vain(state, p);
                 actions.extend((is_left && self.is_quiet(state)).then_some(Action::TimeOut(id)));
             }
             (Pc::Idle, Role::Reader { .. }) => {
@@ -326,7 +350,7 @@ impl TopicModel {
                         && state.tenants + state.crashes > 0;
                     memory.entry(place).is_used && (!memory.locks[usize::from(place)] || may_die)
                 };
-                let places = (0..self.scenario.place_count()).filter(|place| is_of_interest(*place));
+                let places = (0..self.scenario.entry_count()).filter(|place| is_of_interest(*place));
                 actions.extend(places.map(|place| Action::Sweep { sweeper: id, place }));
             }
             (Pc::Leave, _) => {
@@ -352,7 +376,7 @@ impl Model for TopicModel {
         for (p, process) in processes.iter_mut().enumerate().take(self.scenario.roles.len()) {
             *process = self.process(p);
         }
-        let memory = Memory::new(usize::from(self.scenario.place_count()));
+        let memory = Memory::new(usize::from(self.scenario.entry_count()));
         let tenants = self.scenario.tenants.map_or(0, |(_, count)| count - 1);
         let mut state = State { memory, processes, crashes: self.scenario.crashes, tenants };
         self.fill(&mut state);
@@ -382,17 +406,12 @@ impl Model for TopicModel {
                 actions.push(Action::Join(place));
             }
         }
-        if self.scenario.sweepers_die {
-            let is_sweeper = |p: &usize| matches!(self.role(*p), Role::Sweeper { .. });
-            let is_idle =
-                |p: usize| state.processes[p].pc == Pc::Idle && state.processes[p].bell.next().is_none();
-            let sweepers: Vec<usize> = (0..self.scenario.roles.len()).filter(is_sweeper).collect();
-            let dies = |p: &&usize| {
-                !is_idle(**p)
-                    && state.processes[**p].pc != Pc::Dead
-                    && sweepers.iter().any(|other| other != *p && is_idle(*other))
-            };
-            actions.extend(sweepers.iter().filter(dies).map(|p| Action::SweeperDies(*p as u8)));
+        let lives = |p: &usize| state.processes[*p].pc != Pc::Dead;
+        let is_busy =
+            |p: &usize| state.processes[*p].pc != Pc::Idle || state.processes[*p].bell.next().is_some();
+        if self.scenario.sweepers_die && self.sweepers().filter(lives).count() > 1 {
+            let dies = self.sweepers().filter(lives).filter(is_busy);
+            actions.extend(dies.map(|p| Action::SweeperDies(p as u8)));
         }
     }
 
@@ -408,7 +427,8 @@ impl Model for TopicModel {
             }
             Action::Sweep { sweeper, place } => {
                 let target = Target { place, generation: state.memory.entry(place).generation };
-                state.processes[usize::from(sweeper)].pc = self.begin_sweep(&state.memory, target);
+                let process = &mut state.processes[usize::from(sweeper)];
+                process.pc = self.begin_sweep(&state.memory, process, target);
             }
             Action::WakeOne { waker, sleeper } => {
                 state.processes[usize::from(sleeper)].pc = Pc::SetBit;
@@ -417,6 +437,7 @@ impl Model for TopicModel {
             Action::TimeOut(p) => state.processes[usize::from(p)].pc = Pc::SetBit,
             Action::Crash(place) => self.crash(&mut state, place),
             Action::SweeperDies(p) => {
+                self.lose_sweeper(&mut state, usize::from(p));
                 state.processes[usize::from(p)] = Process { pc: Pc::Dead, ..Process::NOBODY };
             }
             Action::Join(place) => {

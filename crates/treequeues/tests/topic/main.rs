@@ -47,11 +47,13 @@
 //!     which it is not above. Before each such change the sweep asks whether the entry still is the dead tenant's. Its pins are taken
 //!     away by compare-and-swap from its generation alone. Then both events are moved and all sleepers woken, whatever the bits say, since
 //!     the dead may have cleared one and woken nobody. Only then the entry is freed, since the sweeper may die too.
+//!     A sweeper that is a participant is swept itself then.
 //! Z14. One slot is too few: its second put would wait for ever.
 //!
 //! What holds then, in each state and from each state, is in `properties`. Before a sweep, a wake-up may be lost with the dead in
 //! three windows, and the end of a bounded sleep makes up for it: the item is linked and nobody notified; something is changed and
-//! the event not moved; the event is moved and the futex not called.
+//! the event not moved; the event is moved and the futex not called. A fourth is left by a sweeper that has no place yet, a newcomer: it
+//! moves an event after another sweep of the same tenant has rung, and dies before it wakes anybody.
 //!
 //! - `memory`: what the participants share, and a ledger of what happened.
 //! - `cast`: who takes part in a scenario, and what may happen in it; the mutations.

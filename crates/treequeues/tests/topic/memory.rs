@@ -1,7 +1,10 @@
 //! What the participants of a topic share, and a ledger of what happened, for the properties alone.
 
 pub const MAX_SLOTS: usize = 4;
+/// Places whose tenants read and write.
 pub const MAX_PLACES: usize = 4;
+/// All places, with those of the sweepers, which hold no slot and no pin.
+pub const MAX_ENTRIES: usize = MAX_PLACES + 2;
 
 /// Of an item; they count from 1. As the last ticket of a slot, 0 says that the slot has had none.
 pub type Ticket = u8;
@@ -101,9 +104,9 @@ pub struct Memory {
     pub words: [Word; MAX_SLOTS],
     pub rows: [Rows; MAX_SLOTS],
     pub pins: [[Pin; MAX_PLACES]; MAX_SLOTS],
-    pub entries: [Entry; MAX_PLACES],
+    pub entries: [Entry; MAX_ENTRIES],
     /// Whether each place's lock is held: whether its tenant lives.
-    pub locks: [bool; MAX_PLACES],
+    pub locks: [bool; MAX_ENTRIES],
     pub is_shut_down: bool,
     /// The waiters bit of each event. The sequences are not here: whoever has seen one remembers whether it has moved.
     pub waiters: [bool; 2],
@@ -151,6 +154,8 @@ pub enum Window {
     Changed,
     /// The event was moved, and the futex not called.
     Moved,
+    /// The same by a sweeper without a place, which nobody sweeps; another sweep of the same tenant may have rung before.
+    Outside,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -165,7 +170,7 @@ pub struct Ledger {
 
 impl Memory {
     pub fn new(places: usize) -> Memory {
-        let is_place: [bool; MAX_PLACES] = std::array::from_fn(|place| place < places);
+        let is_place: [bool; MAX_ENTRIES] = std::array::from_fn(|place| place < places);
         Memory {
             newest: Newest { ticket: 0, slot: 0 },
             words: [Word::Free(0); MAX_SLOTS],
@@ -223,6 +228,11 @@ impl Memory {
     /// Whether some tenant is dead and its place not yet swept.
     pub fn has_unswept(&self) -> bool {
         self.entries.iter().zip(self.locks).any(|(entry, is_alive)| entry.is_used && !is_alive)
+    }
+
+    /// Whether the dead may have lost a wake-up that nobody has made up for.
+    pub fn is_left_behind(&self) -> bool {
+        self.has_unswept() || self.ledger.window == Window::Outside
     }
 
     /// Whether a publisher may have this slot now.

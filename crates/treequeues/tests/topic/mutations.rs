@@ -292,9 +292,9 @@ fn threads_count_by_themselves_and_store_each_pin() {
 
 #[test]
 fn a_sweep_notifies_after_it_has_freed_the_entry() {
-    // It may die in between; the scenario without the mutation is a soak of `deaths`.
+    // It dies in between, and nobody sweeps it; the scenario without the mutation is a soak of `deaths`.
     let mutation = Mutation { sweep_rings_after: true, ..Mutation::default() };
-    refutes(dies(2).mutated(mutation), &[LOST]);
+    refutes(dies(0).outsiders(2).mutated(mutation), &[LOST]);
 }
 
 #[test]

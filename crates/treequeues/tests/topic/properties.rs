@@ -22,7 +22,7 @@ pub const PINS: &str = "a living reader keeps its pin";
 pub const FULL: &str = "no put sleeps where readers + writers + 1 slots are";
 pub const END: &str = "nothing comes after the end, and nothing is left";
 pub const LOST: &str = "nobody sleeps beside what it waits for";
-pub const WINDOWS: &str = "before a sweep, a wake-up is lost in three windows alone";
+pub const WINDOWS: &str = "before a sweep, a wake-up is lost in the known windows alone";
 pub const LEFT: &str = "at rest no slot is lost, no pin left, and each item whole";
 pub const REST: &str = "all that live come to rest";
 pub const ALONE: &str = "a process that runs alone comes to the end of its call";
@@ -77,11 +77,11 @@ pub fn all() -> Vec<Property<TopicModel>> {
         always(FULL, |_, s| fault(s) != Fault::FullWithEnough),
         always(END, |_, s| !matches!(fault(s), Fault::PutAfterTheEnd | Fault::EndBesideAnItem)),
         always(LOST, |model, state| {
-            !model.scenario.waits || state.memory.has_unswept() || nobody_sleeps_in_vain(model, state)
+            !model.scenario.waits || state.memory.is_left_behind() || nobody_sleeps_in_vain(model, state)
         }),
         always(WINDOWS, |model, state| {
             !model.scenario.waits
-                || !state.memory.has_unswept()
+                || !state.memory.is_left_behind()
                 || state.memory.ledger.window != Window::None
                 || nobody_sleeps_in_vain(model, state)
         }),

@@ -1,12 +1,15 @@
 //! What a sweep of a dead tenant does: its slots, its pins, both events, its entry.
 
-use crate::explore::{State, TopicModel};
+use crate::explore::{Process, State, TopicModel};
 use crate::memory::{Memory, Owner, Pin, Word, low, whole};
 use crate::steps::{Pc, Target};
 
 impl TopicModel {
     /// The load of the entry, by which a sweep begins. What is known to be dead already needs no look at its lock.
-    pub fn begin_sweep(&self, memory: &Memory, target: Target) -> Pc {
+    pub fn begin_sweep(&self, memory: &Memory, process: &mut Process, target: Target) -> Pc {
+        if target.place >= self.scenario.place_count() {
+            return self.ring_first(process, target);
+        }
         if memory.locks[usize::from(target.place)] {
             return Pc::LookAtLock(target);
         }
@@ -71,10 +74,7 @@ impl TopicModel {
                 if slot + 1 < self.scenario.slots {
                     return Pc::Sweep { target, slot: slot + 1 };
                 }
-                if !mutation.sweep_silent && !mutation.sweep_rings_after {
-                    self.owe_both(process);
-                }
-                Pc::FreeEntry(target)
+                self.ring_first(process, target)
             }
             Pc::FreeEntry(target) => {
                 free(memory, target);
@@ -85,6 +85,15 @@ impl TopicModel {
             }
             _ => unreachable!("not a sweeper's step"),
         }
+    }
+
+    /// Both events are rung before the entry is freed.
+    fn ring_first(&self, process: &mut Process, target: Target) -> Pc {
+        let mutation = self.scenario.mutation;
+        if !mutation.sweep_silent && !mutation.sweep_rings_after {
+            self.owe_both(process);
+        }
+        Pc::FreeEntry(target)
     }
 
     fn end_sweep(&self, left: &mut u8) -> Pc {
