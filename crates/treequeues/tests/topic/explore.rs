@@ -177,56 +177,6 @@ impl TopicModel {
         Process { pc, left, ..Process::NOBODY }
     }
 
-    /// Whether a process has nothing left to do, or cannot do it.
-    fn is_at_end(&self, process: &Process) -> bool {
-        let has_ended = matches!(process.pc, Pc::Done | Pc::Dead | Pc::Down);
-        process.bell.next().is_none() && (has_ended || (process.pc == Pc::Idle && process.left == 0))
-    }
-
-    /// Whether a process does something of its own accord: it neither sleeps, nor takes its time with an item or rows, nor has ended.
-    fn is_under_way(&self, state: &State, p: usize) -> bool {
-        let process = &state.processes[p];
-        if process.bell.next().is_some() {
-            return true;
-        }
-        match process.pc {
-            Pc::Asleep | Pc::Hold { .. } | Pc::Write(_) => false,
-            Pc::Idle if matches!(self.role(p), Role::Sweeper { .. }) => {
-                process.left > 0 && state.memory.has_unswept()
-            }
-            // The shutdown need not come.
-            Pc::Idle if self.role(p) == Role::Closer => false,
-            _ => !self.is_at_end(process),
-        }
-    }
-
-    pub fn is_quiet(&self, state: &State) -> bool {
-        (0..self.scenario.roles.len()).all(|p| !self.is_under_way(state, p))
-    }
-
-    /// Whether a process sleeps although what it waits for is there.
-    pub fn sleeps_in_vain(&self, state: &State, p: usize) -> bool {
-        let (memory, process) = (&state.memory, &state.processes[p]);
-        if process.pc != Pc::Asleep {
-            return false;
-        }
-        let is_written = || memory.words.iter().any(|word| matches!(word, Word::Writing(..)));
-        match self.role(p) {
-            Role::Publisher { .. } => {
-                memory.is_shut_down || (0..self.scenario.slots).any(|slot| memory.is_claimable(slot))
-            }
-            _ => self.is_there(memory, process) || (memory.is_shut_down && !is_written()),
-        }
-    }
-
-    /// Whether what a reader's call waits for is there.
-    pub fn is_there(&self, memory: &Memory, process: &Process) -> bool {
-        match process.call {
-            Call::Latest => memory.newest.ticket > 0,
-            Call::Next | Call::Newer => memory.newest.ticket >= process.cursor,
-        }
-    }
-
     /// The tenant of a place dies, and all its threads with it.
     fn crash(&self, state: &mut State, place: u8) {
         state.crashes -= 1;

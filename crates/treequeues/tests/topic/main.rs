@@ -60,6 +60,7 @@
 //! - `steps`: where a process stands.
 //! - `put`, `get`, `sweep`, `wait`: the steps of publishers, readers, sweepers, and of whoever waits or notifies.
 //! - `explore`: processes that run the steps, die and come again, for stateright.
+//! - `rest`: who has ended, who goes on, who sleeps, and whether rightly so.
 //! - `properties`: what holds in every state, and what is within reach of every state.
 //! - `scenarios`, `waits`, `deaths`: small mixes, explored exhaustively by `exploration`, which other models share.
 //! - `mutations`: the protocol with a step left out, and the property that then fails.
@@ -80,6 +81,7 @@ mod memory;
 mod mutations;
 mod properties;
 mod put;
+mod rest;
 mod scenarios;
 mod steps;
 mod sweep;

@@ -2,11 +2,10 @@
 
 use stateright::Property;
 
-use crate::cast::Role;
+use crate::cast::Scenario;
 use crate::exploration::Goal;
-use crate::explore::{Action, State, TopicModel, Watch};
+use crate::explore::{Action, State, TopicModel};
 use crate::memory::{Fault, Pin, Rows, Window, Word, is_before};
-use crate::steps::Pc;
 
 pub const TORN: &str = "a reader never holds a torn item, or another one";
 pub const ONE_WRITER: &str = "a slot has one writer, and its word says so";
@@ -113,7 +112,7 @@ fn nobody_sleeps_in_vain(model: &TopicModel, state: &State) -> bool {
 
 /// From every state all that live come to rest, and each comes to the end of its call alone, all others being stopped where they
 /// stand.
-pub fn goals(scenario: &crate::cast::Scenario) -> Vec<Goal<TopicModel>> {
+pub fn goals(scenario: &Scenario) -> Vec<Goal<TopicModel>> {
     let rest = Goal {
         name: REST,
         is_reached: Box::new(TopicModel::is_at_rest) as Box<_>,
@@ -135,46 +134,4 @@ pub fn goals(scenario: &crate::cast::Scenario) -> Vec<Goal<TopicModel>> {
         }) as Box<_>,
     });
     std::iter::once(rest).chain(alone).collect()
-}
-
-impl TopicModel {
-    /// Each living process has ended, or waits, and rightly so; and the dead are swept, unless no sweeper is left.
-    pub fn is_at_rest(&self, state: &State) -> bool {
-        let memory = &state.memory;
-        let sweeps = |p: usize| {
-            matches!(self.role(p), Role::Sweeper { .. })
-                && state.processes[p].left > 0
-                && state.processes[p].pc != Pc::Dead
-        };
-        let roles = 0..self.scenario.roles.len();
-        if memory.has_unswept() && roles.clone().any(sweeps) {
-            return false;
-        }
-        roles.into_iter().all(|p| {
-            let process = &state.processes[p];
-            process.bell.next().is_none()
-                && match (process.pc, self.role(p)) {
-                    (Pc::Done | Pc::Dead | Pc::Down, _) => true,
-                    (Pc::Asleep, _) => !self.sleeps_in_vain(state, p),
-                    (Pc::Idle, Role::Reader { .. }) => {
-                        process.cursor > memory.newest.ticket && !memory.is_shut_down
-                    }
-                    (Pc::Idle | Pc::LookAtLock(_), Role::Sweeper { .. }) => true,
-                    _ => false,
-                }
-        })
-    }
-
-    /// A process is at the end of a call, or sleeps; or it is a publisher that tries again, and there is no slot to be had.
-    fn has_ended_alone(&self, state: &State, p: usize) -> bool {
-        let process = &state.processes[p];
-        let is_full = || !(0..self.scenario.slots).any(|slot| state.memory.is_claimable(slot));
-        match process.pc {
-            Pc::Asleep => true,
-            Pc::LookAtFlag | Pc::LoadNewest if process.watch == Watch::None => {
-                !self.scenario.has_enough() && is_full()
-            }
-            pc => pc.is_between(),
-        }
-    }
 }
