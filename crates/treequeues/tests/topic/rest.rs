@@ -41,11 +41,14 @@ impl TopicModel {
         }
         let is_written = || memory.words.iter().any(|word| matches!(word, Word::Writing(..)));
         match self.role(p) {
-            Role::Publisher { .. } => {
-                memory.is_shut_down || (0..self.scenario.slots).any(|slot| memory.is_claimable(slot))
-            }
+            Role::Publisher { .. } => memory.is_shut_down || !self.is_full(state),
             _ => self.is_there(memory, process) || (memory.is_shut_down && !is_written()),
         }
+    }
+
+    /// Whether no slot is to be had.
+    fn is_full(&self, state: &State) -> bool {
+        !(0..self.scenario.slots).any(|slot| state.memory.is_claimable(slot))
     }
 
     /// Whether what a reader's call waits for is there.
@@ -56,7 +59,8 @@ impl TopicModel {
         }
     }
 
-    /// Each living process has ended, or waits, and rightly so; and the dead are swept, unless no sweeper is left.
+    /// Each living process has ended, or waits, and rightly so; and the dead are swept. Where no sweeper is left, nobody can go on for
+    /// a slot that the dead hold: a publisher that tries again for ever counts as waiting.
     pub fn is_at_rest(&self, state: &State) -> bool {
         let memory = &state.memory;
         let sweeps = |p: usize| {
@@ -77,6 +81,9 @@ impl TopicModel {
                     (Pc::Idle, Role::Reader { .. }) => {
                         process.cursor > memory.newest.ticket && !memory.is_shut_down
                     }
+                    (Pc::Idle | Pc::LookAtFlag | Pc::LoadNewest, Role::Publisher { .. }) => {
+                        memory.has_unswept() && self.is_full(state)
+                    }
                     (Pc::Idle | Pc::LookAtLock(_), Role::Sweeper { .. }) => true,
                     _ => false,
                 }
@@ -86,11 +93,10 @@ impl TopicModel {
     /// A process is at the end of a call, or sleeps; or it is a publisher that tries again, and there is no slot to be had.
     pub fn has_ended_alone(&self, state: &State, p: usize) -> bool {
         let process = &state.processes[p];
-        let is_full = || !(0..self.scenario.slots).any(|slot| state.memory.is_claimable(slot));
         match process.pc {
             Pc::Asleep => true,
             Pc::LookAtFlag | Pc::LoadNewest if process.watch == Watch::None => {
-                !self.scenario.has_enough() && is_full()
+                !self.scenario.has_enough() && self.is_full(state)
             }
             pc => pc.is_between(),
         }
