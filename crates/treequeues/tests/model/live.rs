@@ -10,13 +10,8 @@
 //!     a part of the ring in hand, or a drain that waits for nobody, never do.
 //! V3. Nobody can go on for a dead holder that nobody sweeps: such states count as at rest.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::time::Instant;
-
-use stateright::Model;
-
 use crate::cast::{Role, Scenario};
+use crate::exploration::{Goal, explore};
 use crate::explore::{Action, RingModel, State};
 use crate::memory::Phase;
 use crate::protocol::Mutation;
@@ -53,63 +48,20 @@ impl RingModel {
 /// Explores all states; the path to one from which no state at rest can be reached, told step by step.
 fn stuck(scenario: Scenario) -> Option<String> {
     let model = scenario.model();
-    let begin = Instant::now();
-    let hasher = BuildHasherDefault::<DefaultHasher>::default();
-    let mut known: HashMap<u64, u32> = HashMap::new();
-    // Of each state: how it was come to first, and from where the living alone come to it.
-    let mut parents: Vec<Option<(u32, Action)>> = Vec::new();
-    let mut before: Vec<Vec<u32>> = Vec::new();
-    let mut at_rest: Vec<u32> = Vec::new();
-    let mut open: VecDeque<(u32, State)> = VecDeque::new();
-    let mut add = |state: State, parent: Option<(u32, Action)>, open: &mut VecDeque<(u32, State)>| {
-        let next = known.len() as u32;
-        let index = *known.entry(hasher.hash_one(state)).or_insert(next);
-        if index == next {
-            parents.push(parent);
-            open.push_back((index, state));
-        }
-        index
+    let rest = Goal {
+        name: "all that live come to rest",
+        is_reached: Box::new(RingModel::is_at_rest),
+        goes_by: Box::new(|_, action| {
+            matches!(action, Action::Step(_) | Action::LetGo(_) | Action::Sweep { .. })
+        }),
     };
-    for state in model.init_states() {
-        add(state, None, &mut open);
-    }
-    let mut actions = Vec::new();
-    while let Some((index, state)) = open.pop_front() {
-        if model.is_at_rest(&state) {
-            at_rest.push(index);
-        }
-        model.actions(&state, &mut actions);
-        for action in actions.drain(..) {
-            let Some(next) = model.next_state(&state, action) else { continue };
-            let to = add(next, Some((index, action)), &mut open);
-            before.resize_with(before.len().max(to as usize + 1), Vec::new);
-            if matches!(action, Action::Step(_) | Action::LetGo(_) | Action::Sweep { .. }) {
-                before[to as usize].push(index);
-            }
-        }
-    }
-    let mut comes_to_rest = vec![false; parents.len()];
-    let rests = at_rest.len();
-    while let Some(index) = at_rest.pop() {
-        if !std::mem::replace(&mut comes_to_rest[index as usize], true) {
-            at_rest.append(&mut before[index as usize]);
-        }
-    }
+    let explored = explore(&model, &[], &[rest]);
     println!(
-        "{}: {} states, {rests} at rest, {:.1} s",
-        model.scenario,
-        parents.len(),
-        begin.elapsed().as_secs_f64()
+        "{}: {} states, {} steps, {} at rest, {:.1} s",
+        model.scenario, explored.states, explored.steps, explored.reached[0], explored.seconds
     );
-    assert!(rests > 0, "nobody ever rests");
-    let mut at = comes_to_rest.iter().position(|comes| !comes)? as u32;
-    let mut path = Vec::new();
-    while let Some((parent, action)) = parents[at as usize] {
-        path.push(action);
-        at = parent;
-    }
-    path.reverse();
-    Some(model.narrate(&path))
+    assert!(explored.reached[0] > 0, "nobody ever rests");
+    explored.failure.map(|failure| format!("{}, never\n{}", failure.name, model.narrate(&failure.path)))
 }
 
 fn everyone_comes_to_rest(scenario: Scenario) {

@@ -11,7 +11,7 @@
 //! - `cast`, `process`: who takes part, and what each one holds.
 //! - `explore`: processes that run the steps, crash and start again, for stateright.
 //! - `properties`: what holds in every state.
-//! - `live`: from every state all that live come to an end.
+//! - `live`: from every state all that live come to an end; `exploration`, shared with other models, walks the steps backwards.
 //! - `scenarios`: small mixes of processes, explored exhaustively.
 //! - `shutdowns`: the same of queues that are shut down.
 //! - `returned`, `gap`: the same of items that come back, of full and of the size, with the steps left out that these need.
@@ -25,6 +25,8 @@
 
 mod calls;
 mod cast;
+#[path = "../common/exploration.rs"]
+mod exploration;
 mod explore;
 mod gap;
 mod get;
