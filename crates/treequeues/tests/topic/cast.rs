@@ -47,6 +47,8 @@ pub struct Mutation {
     pub next_unbounded: bool,
     /// A subscription that lags does not help the newest first.
     pub lagging_helps_not: bool,
+    /// A call for the newest takes the next in order.
+    pub newest_in_order: bool,
     pub release_silent: bool,
     /// A release notifies, then unpins.
     pub release_notifies_before: bool,
