@@ -47,6 +47,8 @@ pub struct Mutation {
     pub next_unbounded: bool,
     /// A subscription that lags does not help the newest first.
     pub lagging_helps_not: bool,
+    /// A call for the newest takes the next in order.
+    pub newest_in_order: bool,
     pub release_silent: bool,
     /// A release notifies, then unpins.
     pub release_notifies_before: bool,
@@ -314,13 +316,17 @@ impl Scenario {
         self.tenants.is_none() && self.places.len() < usize::from(self.slots)
     }
 
+    /// Whether the scenario fits the model.
     pub fn check(&self) {
-        let items = self.roles.iter().map(|role| match role {
-            Role::Publisher { items } => *items,
+        let tenants = |place: u8| match self.tenants {
+            Some((other, count)) if other == place => count,
+            _ => 1,
+        };
+        let items = self.roles.iter().zip(&self.places).map(|(role, place)| match role {
+            Role::Publisher { items } => *items * tenants(*place),
             _ => 0,
         });
-        let tenants = self.tenants.map_or(1, |(_, count)| count);
-        assert!(items.sum::<u8>() * tenants + self.filled <= MAX_TICKET);
+        assert!(items.sum::<u8>() + self.filled <= MAX_TICKET);
         assert!(self.roles.len() <= MAX_PROCESSES);
         assert!(
             usize::from(self.place_count()) <= MAX_PLACES && usize::from(self.entry_count()) <= MAX_ENTRIES

@@ -149,7 +149,8 @@ impl TopicModel {
             memory.expect(!was_there, Fault::EmptyWithAnItem);
             return self.before_end(process);
         }
-        if process.call != Call::Next || newest.ticket == process.cursor {
+        let is_in_order = process.call == Call::Next || mutation.newest_in_order;
+        if !is_in_order || newest.ticket == process.cursor {
             return self.before_help(newest, For::Newest);
         }
         if mutation.lagging_helps_not {

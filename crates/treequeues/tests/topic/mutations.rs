@@ -2,10 +2,10 @@
 //!
 //! Each test names a scenario that holds without the mutation, and a property that fails with it.
 
-use crate::cast::{Mutation, Scenario, Silent};
+use crate::cast::{Call, Mutation, Scenario, Silent};
 use crate::deaths::{publishers_come_again, readers_come_again};
 use crate::properties::{
-    ALONE, END, FORWARD, GONE, LEFT, LOST, MISSED, NEWEST, ONE_WRITER, PINS, REST, TORN,
+    ALONE, END, FORWARD, GONE, LEFT, LOST, MISSED, NEWEST, ONE_WRITER, PINS, REST, STALE, TORN,
 };
 use crate::scenarios::{fails, refutes, topic};
 
@@ -138,6 +138,12 @@ fn the_next_is_sought_above_the_newest_that_was_read() {
 fn a_subscriber_that_lags_does_not_help_the_newest() {
     let mutation = Mutation { lagging_helps_not: true, ..Mutation::default() };
     fails(two(4), mutation, &[ALONE]);
+}
+
+#[test]
+fn a_call_for_the_newest_takes_the_next_in_order() {
+    let mutation = Mutation { newest_in_order: true, ..Mutation::default() };
+    fails(two(4).calls(&[Call::Newer]), mutation, &[STALE]);
 }
 
 #[test]
