@@ -182,7 +182,7 @@ impl Borrowed for ReadBatch<'_> {
 
 /// What `take` makes of items, which are released then. If it fails they go back, and so they do if they are many and a handler of
 /// a signal that came meanwhile raises: once they are taken it would be too late.
-#[inline]
+#[inline(always)]
 fn taking<B: Borrowed, T>(py: Python<'_>, borrowed: B, take: impl FnOnce(&B) -> PyResult<T>) -> PyResult<T> {
     let is_long = is_long(borrowed.count());
     let taken = take(&borrowed).and_then(|taken| {
