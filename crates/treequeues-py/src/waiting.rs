@@ -61,32 +61,35 @@ impl Closed {
     }
 }
 
-/// Claims something: `at_once`, or else, if that may pass and the call waits, in `waiting`.
+/// Claims something: `at_once`, or else, if that may pass and the call waits, in `waiting`, with the lookout that `look_out` makes: until
+/// the timeout, or until the object is closed.
 ///
 /// A try that may be long is detached from the interpreter; it asks now and then whether it is to end.
 ///
 /// # Errors
 ///
-/// Why nothing was claimed; and what ended the call, if Python did: what a signal handler or a warning raised.
-#[inline(always)]
-pub fn claim<T: Send, E: Refusal>(
+/// What `refused` makes of the reason that nothing was claimed, and of what ended the call, if Python did: what a signal handler or a
+/// warning raised.
+#[inline(always)] // Whatever is made early, or moved twice, costs each call that finds what it wants.
+pub fn claim<T: Send, E: Refusal, L: Lookout>(
     py: Python<'_>,
-    timeout: Timeout,
+    (timeout, closed): (Timeout, &Closed),
     may_be_long: bool,
-    closed: &Closed,
-    mut lookout: impl Lookout,
+    look_out: impl FnOnce() -> L + Send,
     at_once: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<T, E> + Send,
     waiting: impl FnOnce(Wait<'_>) -> Result<T, E> + Send,
-) -> Result<T, (E, Option<PyErr>)> {
+    refused: impl FnOnce(E, Option<PyErr>) -> PyErr,
+) -> PyResult<T> {
     let mut waiter = Waiter { closed, handles_signals: None, interruption: None };
     let outcome = match claiming(py, may_be_long, || at_once(&mut || waiter.is_to_end())) {
         Err(refusal) if refusal.may_pass() && timeout.waits() => py.detach(|| {
+            let mut lookout = look_out();
             let mut interrupted = || waiter.is_to_end_looking(&mut lookout);
             waiting(timeout.wait().after_a_try().or_until(&mut interrupted))
         }),
         outcome => outcome,
     };
-    outcome.map_err(|refusal| (refusal, waiter.interruption))
+    outcome.map_err(|refusal| refused(refusal, waiter.interruption))
 }
 
 /// A call that waits, and the thread that it waits in.

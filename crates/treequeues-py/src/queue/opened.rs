@@ -193,9 +193,9 @@ impl Opened {
         at_once: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<T, ReserveError> + Send,
         waiting: impl FnOnce(Wait<'_>) -> Result<T, ReserveError> + Send,
     ) -> PyResult<T> {
-        let lookout = QueueLookout::of(self, Awaited::Slot);
-        waiting::claim(py, timeout, may_be_long, &self.closed, lookout, at_once, waiting)
-            .map_err(|(error, interruption)| refused::reserve_error(py, &self.queue, error, interruption))
+        let look_out = || QueueLookout::of(self, Awaited::Slot);
+        let refused = |error, interruption| refused::reserve_error(py, &self.queue, error, interruption);
+        waiting::claim(py, (timeout, &self.closed), may_be_long, look_out, at_once, waiting, refused)
     }
 
     #[inline(always)]
@@ -207,10 +207,10 @@ impl Opened {
         at_once: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<T, BorrowError> + Send,
         waiting: impl FnOnce(Wait<'_>) -> Result<T, BorrowError> + Send,
     ) -> PyResult<T> {
-        let lookout = QueueLookout::of(self, Awaited::Items(wanted));
-        waiting::claim(py, timeout, may_be_long, &self.closed, lookout, at_once, waiting).map_err(
-            |(error, interruption)| refused::borrow_error(py, &self.queue, wanted, error, interruption),
-        )
+        let look_out = || QueueLookout::of(self, Awaited::Items(wanted));
+        let refused =
+            |error, interruption| refused::borrow_error(py, &self.queue, wanted, error, interruption);
+        waiting::claim(py, (timeout, &self.closed), may_be_long, look_out, at_once, waiting, refused)
     }
 
     /// Commits a batch of so many items.
