@@ -1,6 +1,6 @@
 //! What this process is attached to, and what threads of it are just attaching to (A1).
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Attached;
@@ -14,6 +14,9 @@ pub(super) struct Listed {
     /// None on the heap.
     pub(super) file: Option<FileIdentity>,
     pub(super) fork_generation: u64,
+    /// What it is attached to. Known without the attachment: one of another structure, that was only looked at, might be the last
+    /// reference when it is dropped (A1).
+    structure: TypeId,
     attached: Weak<dyn AnyAttached>,
 }
 
@@ -29,6 +32,9 @@ pub(super) trait AnyAttached: Any + Send + Sync {
 impl Listed {
     /// The attachment, if it still lives, and is one to this structure.
     pub(super) fn upgrade<S: Structure>(&self) -> Option<Arc<Attached<S>>> {
+        if self.structure != TypeId::of::<S>() {
+            return None;
+        }
         let attached: Arc<dyn Any + Send + Sync> = self.attached.upgrade()?;
         attached.downcast().ok()
     }
@@ -58,12 +64,12 @@ static ARRIVED: Condvar = Condvar::new();
 impl List {
     pub(super) fn add<S: Structure>(&mut self, attached: &Arc<Attached<S>>) {
         self.attached.retain(|listed| listed.attached.strong_count() > 0);
-        // Unsized in a step of its own: `downgrade` would look for a list of such.
         let weak: Weak<Attached<S>> = Arc::downgrade(attached);
         self.attached.push(Listed {
             id: attached.segment.id(),
             file: attached.segment.identity(),
             fork_generation: fork::generation(),
+            structure: TypeId::of::<S>(),
             attached: weak,
         });
     }

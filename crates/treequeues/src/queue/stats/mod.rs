@@ -6,7 +6,7 @@
 //! | `snapshot` | how many slots are in which state |
 //! | `values` | what is stored in an entry or a slot, from the mapped memory or from bytes that were read |
 //!
-//! V2. A look is not one moment: its parts are of slightly different ones. Each word in it was true when it was read.
+//! V1. A look is not one moment: its parts are of slightly different ones. Each word in it was true when it was read.
 
 mod snapshot;
 pub(crate) mod values;

@@ -126,7 +126,7 @@ impl ShutdownValues {
 }
 
 fn load(number: &AtomicU64) -> u64 {
-    // Relaxed: one more look among many (V2).
+    // Relaxed: one more look among many (V1).
     number.load(Ordering::Relaxed)
 }
 
