@@ -68,6 +68,7 @@ fn errno(error: &AttachError) -> Option<Errno> {
         AttachError::Corrupted(_) => Errno::UCLEAN,
         AttachError::Foreign(_) | AttachError::OtherName { .. } => Errno::INVAL,
         AttachError::OtherVersion { .. } => Errno::PROTONOSUPPORT,
+        AttachError::OtherKind { .. } => Errno::PROTOTYPE,
         AttachError::Stale { .. } | AttachError::OtherSegment => Errno::STALE,
         AttachError::ChangingHands { .. } => Errno::BUSY,
         AttachError::TableFull { .. } => Errno::USERS,

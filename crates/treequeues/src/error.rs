@@ -167,6 +167,14 @@ pub enum AttachError {
         /// The segment's version.
         found: u32,
     },
+    /// A topic where a queue was asked for, or a queue where a topic was.
+    #[error("it is a {found}, and not a {wanted}: attach to it as the {found} that it is")]
+    OtherKind {
+        /// What it is: `queue` or `topic`.
+        found: &'static str,
+        /// What was asked for.
+        wanted: &'static str,
+    },
     /// The header, the schema or a state word is damaged.
     #[error(transparent)]
     Corrupted(#[from] Corrupted),

@@ -176,7 +176,7 @@ impl Observer {
             let Some((slot, before)) = self.oldest()? else { return Ok(None) };
             let place = |leaf: usize| self.preamble.layout.leaves[leaf];
             let rows = (0..self.schema.leaves().len())
-                .map(|leaf| self.read(place(leaf).offset + slot * place(leaf).nbytes, place(leaf).nbytes))
+                .map(|leaf| self.read(place(leaf).offset + slot * place(leaf).stride, place(leaf).nbytes))
                 .collect::<Result<_, _>>()?;
             // The word names the lap: if it is the same, nobody had the slot in between.
             if self.slot(slot)? == before {

@@ -1,16 +1,16 @@
-//! Where everything lies in a segment: schema and capacity to checked offsets. Arithmetic only.
+//! Where everything lies in a segment: kind, schema and capacity to checked offsets. Arithmetic only.
 //!
 //! L1. All offsets are within `total_nbytes`, which is at most `isize::MAX`.
 //! L2. No two parts overlap, and each part's offset is a multiple of its alignment.
 
 use crate::format::word::OWNER_BITS;
-use crate::format::{Control, Entry, Header, Slot, words_below_root};
+use crate::format::{Control, Entry, Header, Kind, Slot, topic_words, words_below_root};
 use crate::item::schema::{LeafSpec, Schema};
 use crate::sync::AtomicU64;
 
-/// The largest number of slots of one queue.
+/// The largest number of slots of one queue or topic.
 pub const MAX_CAPACITY: u64 = 1 << 24;
-/// The largest number of processes that can share one queue. It leaves 9 bits of an owner word for generations.
+/// The largest number of processes that can share one queue or topic. It leaves 9 bits of an owner word for generations.
 pub const MAX_PARTICIPANTS: u32 = 1 << 12;
 /// How many processes can share a queue unless its creator says otherwise.
 pub const DEFAULT_PARTICIPANTS: u32 = 256;
@@ -21,7 +21,7 @@ pub(crate) const MAX_SCHEMA_NBYTES: usize = 1 << 28;
 pub(crate) const PAGE_NBYTES: usize = 4096;
 
 /// A cache line: words of few slots each are not to share one with a slot.
-const TREE_ALIGN: usize = 64;
+const WORDS_ALIGN: usize = 64;
 const LEAF_ALIGN: usize = 64;
 /// A leaf of this many bytes and more begins on a page.
 const PAGE_ALIGNED_FROM: usize = 64 * 1024;
@@ -31,8 +31,10 @@ const PAGE_ALIGNED_FROM: usize = 64 * 1024;
 pub(crate) struct LeafPlace {
     /// Of slot 0's row, from the segment's base.
     pub(crate) offset: usize,
-    /// Bytes of one row, and from each row to the next.
+    /// Bytes of one row.
     pub(crate) nbytes: usize,
+    /// Bytes from each row to the next.
+    pub(crate) stride: usize,
 }
 
 /// The parts of one segment.
@@ -43,9 +45,9 @@ pub(crate) struct Layout {
     pub(crate) control_offset: usize,
     pub(crate) entries_offset: usize,
     pub(crate) slots_offset: usize,
-    pub(crate) tree_offset: usize,
-    /// Words of the tree below its root: looked at by each call.
-    pub(crate) tree_words: usize,
+    pub(crate) words_offset: usize,
+    /// Words of the structure beside the slots: looked at by each call.
+    pub(crate) words: usize,
     pub(crate) schema_offset: usize,
     pub(crate) schema_nbytes: usize,
     pub(crate) leaves: Box<[LeafPlace]>,
@@ -63,6 +65,7 @@ pub(crate) enum LayoutError {
 
 impl Layout {
     pub(crate) fn new(
+        kind: Kind,
         schema: &Schema,
         schema_nbytes: usize,
         capacity: u64,
@@ -77,20 +80,32 @@ impl Layout {
         if schema_nbytes > MAX_SCHEMA_NBYTES {
             return Err(LayoutError::SchemaTooLong);
         }
-        Self::place(schema.leaves(), schema_nbytes, capacity as usize, participants as u32)
+        Self::place(kind, schema.leaves(), schema_nbytes, capacity as usize, participants as u32)
             .ok_or(LayoutError::TooLarge)
     }
 
-    fn place(leaves: &[LeafSpec], schema_nbytes: usize, capacity: usize, participants: u32) -> Option<Self> {
-        let Front { control_offset, entries_offset, slots_offset, tree_offset, mut end } =
-            Front::place(capacity, participants)?;
+    fn place(
+        kind: Kind,
+        leaves: &[LeafSpec],
+        schema_nbytes: usize,
+        capacity: usize,
+        participants: u32,
+    ) -> Option<Self> {
+        let Front { control_offset, entries_offset, slots_offset, words_offset, words, mut end } =
+            Front::place(kind, capacity, participants)?;
         let schema_offset = end.take(1, schema_nbytes, 1)?;
         let leaves = leaves
             .iter()
             .map(|leaf| {
                 let nbytes = leaf.nbytes();
                 let align = if nbytes >= PAGE_ALIGNED_FROM { PAGE_NBYTES } else { LEAF_ALIGN };
-                Some(LeafPlace { offset: end.take(capacity, nbytes, align)?, nbytes })
+                let stride = match kind {
+                    // Rows of consecutive slots are a batch as they lie.
+                    Kind::Queue => nbytes,
+                    // Readers of one item and the writer of the next share no cache line.
+                    Kind::Topic => nbytes.checked_next_multiple_of(align)?,
+                };
+                Some(LeafPlace { offset: end.take(capacity, stride, align)?, nbytes, stride })
             })
             .collect::<Option<_>>()?;
         let total_nbytes =
@@ -101,8 +116,8 @@ impl Layout {
             control_offset,
             entries_offset,
             slots_offset,
-            tree_offset,
-            tree_words: words_below_root(capacity),
+            words_offset,
+            words,
             schema_offset,
             schema_nbytes,
             leaves,
@@ -111,8 +126,8 @@ impl Layout {
     }
 
     /// Where the schema begins: to be known before the schema is.
-    pub(crate) fn schema_offset(capacity: u64, participants: u64) -> Option<usize> {
-        let front = Front::place(usize::try_from(capacity).ok()?, u32::try_from(participants).ok()?)?;
+    pub(crate) fn schema_offset(kind: Kind, capacity: u64, participants: u64) -> Option<usize> {
+        let front = Front::place(kind, usize::try_from(capacity).ok()?, u32::try_from(participants).ok()?)?;
         Some(front.end.0)
     }
 
@@ -129,19 +144,24 @@ struct Front {
     control_offset: usize,
     entries_offset: usize,
     slots_offset: usize,
-    tree_offset: usize,
+    words_offset: usize,
+    words: usize,
     end: End,
 }
 
 impl Front {
-    fn place(capacity: usize, participants: u32) -> Option<Self> {
+    fn place(kind: Kind, capacity: usize, participants: u32) -> Option<Self> {
+        let words = match kind {
+            Kind::Queue => words_below_root(capacity),
+            Kind::Topic => topic_words::all(capacity, participants)?,
+        };
         let mut end = End(0);
         end.take(1, size_of::<Header>(), align_of::<Header>())?;
         let control_offset = end.take(1, size_of::<Control>(), align_of::<Control>())?;
         let entries_offset = end.take(participants as usize, size_of::<Entry>(), align_of::<Entry>())?;
         let slots_offset = end.take(capacity, size_of::<Slot>(), align_of::<Slot>())?;
-        let tree_offset = end.take(words_below_root(capacity), size_of::<AtomicU64>(), TREE_ALIGN)?;
-        Some(Self { control_offset, entries_offset, slots_offset, tree_offset, end })
+        let words_offset = end.take(words, size_of::<AtomicU64>(), WORDS_ALIGN)?;
+        Some(Self { control_offset, entries_offset, slots_offset, words_offset, words, end })
     }
 }
 
@@ -174,8 +194,12 @@ mod tests {
         Schema::new(Structure::new(nodes).expect("one dict"), leaves).expect("as many leaves")
     }
 
-    fn layout(schema: &Schema, capacity: u64, participants: u64) -> Layout {
-        Layout::new(schema, schema.to_json().len(), capacity, participants).expect("small")
+    fn kinds() -> impl Strategy<Value = Kind> {
+        prop_oneof![Just(Kind::Queue), Just(Kind::Topic)]
+    }
+
+    fn layout(kind: Kind, schema: &Schema, capacity: u64, participants: u64) -> Layout {
+        Layout::new(kind, schema, schema.to_json().len(), capacity, participants).expect("small")
     }
 
     proptest! {
@@ -183,23 +207,27 @@ mod tests {
 
         #[test]
         fn parts_are_apart_aligned_and_inside(
+            kind in kinds(),
             leaves in prop::collection::vec(0_usize..200_000, 0..20),
             capacity in 1_u64..200,
             participants in 1_u64..300,
         ) {
             let schema = schema(&leaves);
-            let layout = layout(&schema, capacity, participants);
+            let layout = layout(kind, &schema, capacity, participants);
             let mut parts = vec![
                 (0, size_of::<Header>(), align_of::<Header>()),
                 (layout.control_offset, size_of::<Control>(), align_of::<Control>()),
                 (layout.entries_offset, layout.participants as usize * size_of::<Entry>(), align_of::<Entry>()),
                 (layout.slots_offset, layout.capacity * size_of::<Slot>(), align_of::<Slot>()),
-                (layout.tree_offset, words_below_root(layout.capacity) * 8, 64),
+                (layout.words_offset, layout.words * 8, 64),
                 (layout.schema_offset, layout.schema_nbytes, 1),
             ];
             for (place, &nbytes) in layout.leaves.iter().zip(&leaves) {
                 let align = if nbytes >= PAGE_ALIGNED_FROM { PAGE_NBYTES } else { LEAF_ALIGN };
-                parts.push((place.offset, layout.capacity * nbytes, align));
+                let is_batch = kind == Kind::Queue;
+                prop_assert_eq!(place.nbytes, nbytes);
+                prop_assert_eq!(place.stride, if is_batch { nbytes } else { nbytes.next_multiple_of(align) });
+                parts.push((place.offset, layout.capacity * place.stride, align));
             }
             let mut end = 0;
             for (offset, nbytes, align) in parts {
@@ -207,7 +235,7 @@ mod tests {
                 end = offset + nbytes;
             }
             prop_assert!(end <= layout.total_nbytes);
-            prop_assert_eq!(Layout::schema_offset(capacity, participants), Some(layout.schema_offset));
+            prop_assert_eq!(Layout::schema_offset(kind, capacity, participants), Some(layout.schema_offset));
         }
 
         #[test]
@@ -216,7 +244,7 @@ mod tests {
             capacity in 1_u64..500,
         ) {
             let schema = schema(&leaves);
-            let layout = layout(&schema, capacity, u64::from(DEFAULT_PARTICIPANTS));
+            let layout = layout(Kind::Queue, &schema, capacity, u64::from(DEFAULT_PARTICIPANTS));
             let items = layout.capacity * schema.item_nbytes();
             let a_leaf = |&nbytes: &usize| if nbytes >= PAGE_ALIGNED_FROM { PAGE_NBYTES } else { 256 };
             let allowed = layout.capacity * 256 + leaves.iter().map(a_leaf).sum::<usize>() + (256 << 10);
@@ -227,20 +255,21 @@ mod tests {
     #[test]
     fn numbers_out_of_range_are_told_apart() {
         let schema = schema(&[1 << 40]);
-        let refused =
-            |capacity, participants| Layout::new(&schema, 0, capacity, participants).expect_err("refused");
+        let refused = |capacity, participants| {
+            Layout::new(Kind::Queue, &schema, 0, capacity, participants).expect_err("refused")
+        };
         assert_eq!(refused(0, 1), LayoutError::Capacity);
         assert_eq!(refused(MAX_CAPACITY + 1, 1), LayoutError::Capacity);
         assert_eq!(refused(1, 0), LayoutError::Participants);
         assert_eq!(refused(1, u64::from(MAX_PARTICIPANTS) + 1), LayoutError::Participants);
         assert_eq!(refused(MAX_CAPACITY, 1), LayoutError::TooLarge);
-        let too_long = Layout::new(&schema, MAX_SCHEMA_NBYTES + 1, 1, 1);
+        let too_long = Layout::new(Kind::Queue, &schema, MAX_SCHEMA_NBYTES + 1, 1, 1);
         assert_eq!(too_long, Err(LayoutError::SchemaTooLong));
     }
 
     #[test]
     fn ids_and_generations_share_the_owner_field() {
-        let bits = |participants| layout(&schema(&[1]), 1, participants).id_bits();
+        let bits = |participants| layout(Kind::Queue, &schema(&[1]), 1, participants).id_bits();
         assert_eq!([bits(1), bits(2), bits(3), bits(256), bits(257), bits(4096)], [0, 1, 2, 8, 9, 12]);
     }
 }

@@ -1,30 +1,32 @@
-//! The segment's format, version 5: what lies where in the one mapped region of a queue.
+//! The segment's format, version 6: what lies where in the one mapped region of a queue or a topic.
 //!
 //! ```text
 //!  offset            size             content
 //!  0                 256              Header: written once, before anyone else can see the segment
-//!  256               768              Control: cursors, the tree's root, gap, two wake-up words, marks of those who spin, whose turn it is to
-//!                                     claim a batch, time of the last sweep, shutdown; a cache line each
-//!  1024              256 * P          participants: P entries, with what each has counted
-//!  1024 + 256 * P    64 * capacity    slots: state word and metadata, a cache line each
-//!  ...               8 * words        tree: its words below the root, the last level first (`ring::tree`); from 33 slots on
+//!  256               832              Control: two wake-up words, marks of those who spin, time of the last sweep, shutdown; of a queue its
+//!                                     cursors, the tree's root, gap, and whose turn it is to claim a batch; of a topic which item is the
+//!                                     newest; a cache line each
+//!  1152              384 * P          participants: P entries, with what each has counted
+//!  1152 + 384 * P    64 * capacity    slots: state word and metadata, a cache line each
+//!  ...               8 * words        of a queue its tree: the words below the root, the last level first (`ring::tree`); from 33 slots on.
+//!                                     Of a topic its pins, a word for each slot and participant, then its subscriptions (`topic`)
 //!  ...               schema_nbytes    schema: UTF-8 JSON, `Schema::to_json`
-//!  ...                                leaves: one array [capacity, *shape] a leaf, its base aligned to 64 bytes, to 4096
-//!                                     for a leaf of 64 KiB and more; row stride exactly the leaf's bytes
+//!  ...                                leaves: one array of rows a leaf, a row a slot. Of a queue it is [capacity, *shape], its base aligned to
+//!                                     64 bytes, to 4096 for a leaf of 64 KiB and more. Of a topic each row is aligned so
 //! ```
 //!
-//! All numbers are little-endian. `layout::Layout` computes every offset from the schema, the capacity and P, so the
+//! All numbers are little-endian. `layout::Layout` computes every offset from the kind, the schema, the capacity and P, so the
 //! header holds no offset that could point elsewhere.
 //!
 //! A segment is valid when
 //! F1. magic, version and `header_nbytes` are those of this file;
-//! F2. `checksum` is the FNV-1a hash of the header's bytes before it;
-//! F3. the file is `total_nbytes` long, and that is what the layout of schema, capacity and P needs;
+//! F2. `checksum` is the FNV-1a hash of the header's bytes before it, and `kind` is a `Kind`;
+//! F3. the file is `total_nbytes` long, and that is what the layout of kind, schema, capacity and P needs;
 //! F4. the schema parses, and its fingerprint is `fingerprint`.
 //! All four are checked once, at attach, into plain values; later only atomics are read from the mapping.
 //!
 //! What a crash leaves behind: nothing before the header is complete (an anonymous segment dies with its last
-//! descriptor, and a named one has no name yet); afterwards each slot in one of the phases of `ring`, which a sweep
+//! descriptor, and a named one has no name yet); afterwards each slot in one of the states of its structure, which a sweep
 //! returns, and the file of a named segment, which `names` tells from a living one.
 //!
 //! Bytes of the file are also places of locks, whatever is stored there: byte p that participant p lives (`liveness`), and
@@ -39,7 +41,7 @@ use crate::sync::{AtomicU32, AtomicU64};
 /// The first bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"TREEQ\r\n\x1a";
 /// This format's version: any change of a byte's meaning is a new one.
-pub(crate) const VERSION: u32 = 5;
+pub(crate) const VERSION: u32 = 6;
 
 /// F1 to F4. Plain bytes: copied out of the mapping before a field is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +67,34 @@ pub(crate) struct Header {
     pub(crate) max_deliveries: u32,
     /// The name, padded with zeros; all zero for an anonymous segment.
     pub(crate) name: [u8; NAME_NBYTES],
-    pub(crate) reserved: [u8; 56],
+    /// `Kind`.
+    pub(crate) kind: u32,
+    pub(crate) reserved: [u8; 52],
     pub(crate) checksum: u64,
+}
+
+/// Which structure lies in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Kind {
+    /// Each item for one consumer.
+    Queue = 1,
+    /// Each item for every subscriber.
+    Topic = 2,
+}
+
+impl Kind {
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        [Self::Queue, Self::Topic].into_iter().find(|kind| *kind as u32 == number)
+    }
+
+    /// As people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Topic => "topic",
+        }
+    }
 }
 
 /// Room for a name (`names`: at most 100 bytes).
@@ -91,7 +119,8 @@ impl<T> std::ops::Deref for Line<T> {
     }
 }
 
-/// What all participants share beside the slots. What every call reads lies apart from what a call writes that waits.
+/// What all participants share beside the slots. A queue has no use for `newest`, and a topic none for the cursors, the tree, the gap and
+/// the turns of batches. What every call reads lies apart from what a call writes that waits.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Control {
@@ -118,6 +147,8 @@ pub(crate) struct Control {
     /// CLOCK_MONOTONIC in nanoseconds when somebody last began a sweep: one sweeper serves all who sleep.
     pub(crate) swept_at_ns: Line<AtomicU64>,
     pub(crate) shutdown: Line<ShutdownLine>,
+    /// Of a topic: the ticket of its newest item, and the slot: see `topic::board`.
+    pub(crate) newest: Line<AtomicU64>,
 }
 
 /// Tickets that were used up otherwise than by an item that was taken in order.
@@ -213,7 +244,7 @@ pub(crate) struct Entry {
 }
 
 /// Counters of an entry.
-pub(crate) const COUNTERS: usize = 13;
+pub(crate) const COUNTERS: usize = 15;
 /// The first of them, which the registering thread counts apart: it needs no locked instructions.
 pub(crate) const COUNTERS_OF_THREADS: usize = 2;
 
@@ -246,6 +277,32 @@ pub(crate) struct Slot {
     pub(crate) batch: AtomicU64,
 }
 
+/// The words of a topic beside its slots.
+pub(crate) mod topic_words {
+    /// Words of a cache line.
+    const LINE: usize = 8;
+    /// Words of one subscription's record: a cache line.
+    pub(crate) const OF_A_SUBSCRIPTION: usize = LINE;
+    /// Subscriptions that are seen from outside, for each participant that there may be. More of them are not listed.
+    const SUBSCRIPTIONS_OF_A_PARTICIPANT: usize = 4;
+
+    /// Words from the pins of one slot to those of the next: slots share no cache line.
+    pub(crate) fn pins_of_a_slot(participants: u32) -> usize {
+        (participants as usize).next_multiple_of(LINE)
+    }
+
+    /// All pins.
+    pub(crate) fn pins(capacity: usize, participants: u32) -> Option<usize> {
+        capacity.checked_mul(pins_of_a_slot(participants))
+    }
+
+    /// Pins and subscriptions.
+    pub(crate) fn all(capacity: usize, participants: u32) -> Option<usize> {
+        let records = SUBSCRIPTIONS_OF_A_PARTICIPANT * OF_A_SUBSCRIPTION * participants as usize;
+        pins(capacity, participants)?.checked_add(records)
+    }
+}
+
 /// Bits of a word of the tree, below its version.
 pub(crate) const TREE_FAN: usize = 32;
 
@@ -276,6 +333,7 @@ impl Control {
             batch_of_items: Line(AtomicU64::new(0)),
             batch_of_slots: Line(AtomicU64::new(0)),
             swept_at_ns: Line(AtomicU64::new(0)),
+            newest: Line(AtomicU64::new(0)),
             shutdown: Line(ShutdownLine {
                 flag: AtomicU32::new(SHUTDOWN_NONE),
                 reserved: AtomicU32::new(0),
@@ -307,8 +365,8 @@ impl Slot {
 #[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<Header>() == 256);
-    assert!(size_of::<Control>() == 768);
-    assert!(size_of::<Entry>() == 256);
+    assert!(size_of::<Control>() == 832);
+    assert!(size_of::<Entry>() == 384);
     assert!(size_of::<Slot>() == 64);
     assert!(size_of::<Header>().is_multiple_of(align_of::<Control>()));
     assert!(cfg!(target_endian = "little"), "the format is little-endian");

@@ -36,6 +36,8 @@ pub(crate) enum Counter {
     Sweeps = 10,
     Deaths = 11,
     Dropped = 12,
+    Overwritten = 13,
+    Missed = 14,
 }
 
 /// What a participant, or all of them, have done.
@@ -70,6 +72,10 @@ pub struct Counters {
     pub deaths: u64,
     /// Items dropped because they had killed as many takers as the queue allows: neither delivered then, nor got.
     pub dropped: u64,
+    /// Items dropped by puts into a full queue that drops its oldest items.
+    pub overwritten: u64,
+    /// Items of a topic that subscriptions passed over: replaced before they were seen, or skipped on the way to the newest.
+    pub missed: u64,
 }
 
 impl Counters {
@@ -97,6 +103,8 @@ impl Counters {
             sweeps: of(Counter::Sweeps),
             deaths: of(Counter::Deaths),
             dropped: of(Counter::Dropped),
+            overwritten: of(Counter::Overwritten),
+            missed: of(Counter::Missed),
         }
     }
 }

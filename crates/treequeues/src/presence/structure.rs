@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::error::Corrupted;
-use crate::format::Entry;
 use crate::format::word::Owner;
+use crate::format::{Entry, Kind};
 use crate::memory::segment::Parts;
 
 /// A structure that lies in a segment, as one process has it: over its mapping, with what the process remembers of it.
@@ -14,6 +14,11 @@ use crate::memory::segment::Parts;
 ///    the structure was dropped.
 /// 2. Dropping it touches no part of the mapping.
 pub(crate) unsafe trait Structure: fmt::Debug + Send + Sync + 'static {
+    /// Which one it is.
+    fn kind() -> Kind
+    where
+        Self: Sized;
+
     /// Over the parts of a mapping.
     fn over(parts: Parts<'static>) -> Self
     where

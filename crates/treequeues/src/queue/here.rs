@@ -6,7 +6,7 @@ use super::ring::{Claim, Holes, Kept, Ring, phase_of};
 use super::stats::Stats;
 use crate::error::{AttachError, Corrupted};
 use crate::format::word::{Owner, Phase};
-use crate::format::{Entry, Slot};
+use crate::format::{Entry, Kind, Slot};
 use crate::long_look::LongLook;
 use crate::memory::segment::Parts;
 use crate::presence::attached;
@@ -37,6 +37,10 @@ pub(crate) struct Here {
 
 // SAFETY: 1. `ring` hands the ring out for as long as `self` is borrowed, and nothing else does. 2. A ring has no destructor of its own.
 unsafe impl Structure for Here {
+    fn kind() -> Kind {
+        Kind::Queue
+    }
+
     fn over(parts: Parts<'static>) -> Self {
         Self {
             ring: Ring::new(parts.control, parts.slots, parts.words, Arc::default()),

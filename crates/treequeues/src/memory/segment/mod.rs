@@ -1,4 +1,4 @@
-//! The segment: the one shared region of a queue, mapped into this process.
+//! The segment: the one shared region of a queue or a topic, mapped into this process.
 //!
 //! Two backings stand behind the same type: an anonymous memory file (`memfd`), and plain heap memory for the threads of
 //! one process, which needs no operating system: tests use it.
@@ -7,8 +7,8 @@
 //!     (In a forked child the segment is its parent's: private memory, and perhaps not writable; see `fork`.)
 //! S2. Header and schema were checked against the layout (F1 to F4 of `format`) before a `Segment` exists, and nobody
 //!     writes to them afterwards.
-//! S3. Control, entries, slots and the tree's words are only ever accessed as the atomics that they are.
-//! S4. A row is read or written only by a claim's holder (`ring` R1, R3), through `row`.
+//! S3. Control, entries, slots and the structure's words are only ever accessed as the atomics that they are.
+//! S4. A row is read or written only by a claim's holder (`ring` R1, R3; `topic::board` B1), through `row`.
 
 mod available;
 mod file;
@@ -30,7 +30,7 @@ use crate::error::{AttachError, CreateError};
 use crate::format::layout::{DEFAULT_PARTICIPANTS, Layout, LayoutError};
 use crate::format::name::QueueName;
 use crate::format::{
-    Control, Entry, FLAG_KEEP, FLAG_NAMED, FLAG_POPULATE, Header, MAGIC, NAME_NBYTES, Slot, VERSION,
+    Control, Entry, FLAG_KEEP, FLAG_NAMED, FLAG_POPULATE, Header, Kind, MAGIC, NAME_NBYTES, Slot, VERSION,
 };
 use crate::item::schema::Schema;
 use crate::memory::fork::{Descriptor, FileIdentity, Mapping, NoFork};
@@ -61,13 +61,14 @@ pub(crate) struct Segment {
 pub(crate) struct Parts<'m> {
     pub(crate) control: &'m Control,
     pub(crate) slots: &'m [Slot],
-    /// The words of the tree below its root.
+    /// Of the structure, beside the slots: see `format`.
     pub(crate) words: &'m [AtomicU64],
 }
 
 /// What is the same in every mapping of a segment that this process makes.
 #[derive(Clone, Debug)]
 struct Facts {
+    kind: Kind,
     layout: Layout,
     schema: Arc<Schema>,
     id: SegmentId,
@@ -141,8 +142,13 @@ unsafe impl Sync for Segment {}
 
 impl Segment {
     /// Creates an anonymous segment, all its memory reserved, and maps it.
-    pub(crate) fn create(schema: Schema, capacity: u64, options: CreateOptions) -> Result<Self, CreateError> {
-        Self::create_in(schema, capacity, options, None, |layout, item_nbytes| {
+    pub(crate) fn create(
+        kind: Kind,
+        schema: Schema,
+        capacity: u64,
+        options: CreateOptions,
+    ) -> Result<Self, CreateError> {
+        Self::create_in(kind, schema, capacity, options, None, |layout, item_nbytes| {
             Ok(map(Arc::new(memfd::create(layout, item_nbytes)?), layout, options.populate)?)
         })
     }
@@ -151,22 +157,24 @@ impl Segment {
     pub(crate) fn create_named(
         directory: &Directory,
         name: QueueName,
+        kind: Kind,
         schema: Schema,
         capacity: u64,
         options: CreateOptions,
     ) -> Result<Self, CreateError> {
-        Self::create_in(schema, capacity, options, Some(name), |layout, item_nbytes| {
+        Self::create_in(kind, schema, capacity, options, Some(name), |layout, item_nbytes| {
             Ok(map(Arc::new(directory.create(layout, item_nbytes)?), layout, options.populate)?)
         })
     }
 
     /// Creates a segment in heap memory: for threads and simulated participants of this process alone.
     pub(crate) fn create_on_heap(
+        kind: Kind,
         schema: Schema,
         capacity: u64,
         options: CreateOptions,
     ) -> Result<Self, CreateError> {
-        Self::create_in(schema, capacity, options, None, |layout, item_nbytes| {
+        Self::create_in(kind, schema, capacity, options, None, |layout, item_nbytes| {
             let heap = Heap::new(layout).ok_or(CreateError::Memory {
                 needed_bytes: layout.total_nbytes as u64,
                 available_bytes: 0,
@@ -180,11 +188,11 @@ impl Segment {
 
     /// Maps the segment behind a descriptor, after checking F1 to F4.
     pub(crate) fn attach(shared: Arc<Descriptor>) -> Result<Self, AttachError> {
-        let Preamble { header, schema, layout, name } = Preamble::read(&*shared)?;
+        let Preamble { header, kind, schema, layout, name } = Preamble::read(&*shared)?;
         let folder = name.as_ref().and_then(|_| named::folder_of(shared.as_fd()));
         let Header { id, flags, max_deliveries, .. } = header;
         let backing = map(shared, &layout, flags & FLAG_POPULATE != 0)?;
-        let facts = Facts { layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder };
+        let facts = Facts { kind, layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder };
         Ok(Self::new(backing, facts))
     }
 
@@ -229,10 +237,9 @@ impl Segment {
         let first = at(layout.slots_offset).cast::<Slot>();
         // SAFETY: as above, for `capacity` consecutive slots.
         let slots: &'static [Slot] = unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.capacity) };
-        let first = at(layout.tree_offset).cast::<AtomicU64>();
+        let first = at(layout.words_offset).cast::<AtomicU64>();
         // SAFETY: as above, for as many consecutive words as the layout has placed.
-        let words: &'static [AtomicU64] =
-            unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.tree_words) };
+        let words: &'static [AtomicU64] = unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.words) };
         Self { parts: Parts { control, slots, words }, base, facts, backing }
     }
 
@@ -253,6 +260,10 @@ impl Segment {
             }
             file.mapping.take_from_children(no_fork);
         }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.facts.kind
     }
 
     pub(crate) fn schema(&self) -> &Arc<Schema> {
@@ -385,7 +396,7 @@ impl Segment {
     pub(crate) fn row(&self, leaf: usize, slot: usize) -> (NonNull<u8>, usize) {
         let place = self.facts.layout.leaves[leaf];
         assert!(slot < self.facts.layout.capacity);
-        (self.at(place.offset + slot * place.nbytes), place.nbytes)
+        (self.at(place.offset + slot * place.stride), place.nbytes)
     }
 
     /// Asks for the cache lines that the next borrow begins with: the state of `slot`, to be written, and the first row. They
@@ -399,7 +410,7 @@ impl Segment {
             // SAFETY: a prefetch has no effect that a program can see, wherever it points.
             unsafe { _mm_prefetch::<_MM_HINT_ET0>(state.cast()) };
             if let Some(place) = self.facts.layout.leaves.first() {
-                let row = self.at(place.offset + slot * place.nbytes).as_ptr();
+                let row = self.at(place.offset + slot * place.stride).as_ptr();
                 // SAFETY: as above.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(row.cast_const().cast()) };
             }
@@ -413,6 +424,7 @@ impl Segment {
     }
 
     fn create_in(
+        kind: Kind,
         schema: Schema,
         capacity: u64,
         options: CreateOptions,
@@ -424,7 +436,7 @@ impl Segment {
         let json = schema.to_json();
         let item_nbytes = schema.item_nbytes();
         let layout =
-            Layout::new(&schema, json.len(), capacity, participants).map_err(|error| match error {
+            Layout::new(kind, &schema, json.len(), capacity, participants).map_err(|error| match error {
                 LayoutError::Capacity => CreateError::Capacity { got: capacity },
                 LayoutError::Participants => CreateError::Participants { got: participants },
                 LayoutError::SchemaTooLong => CreateError::SchemaTooLong { nbytes: json.len() },
@@ -451,7 +463,8 @@ impl Segment {
             flags,
             max_deliveries,
             name: name.as_ref().map_or([0; NAME_NBYTES], QueueName::padded),
-            reserved: [0; 56],
+            kind: kind as u32,
+            reserved: [0; 52],
             checksum: 0,
         }
         .with_checksum();
@@ -464,7 +477,7 @@ impl Segment {
             Backing::File(file) if name.is_some() => named::folder_of(file.shared.as_fd()),
             Backing::File(_) | Backing::Heap(_) => None,
         };
-        let facts = Facts { layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder };
+        let facts = Facts { kind, layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder };
         Ok(Self::new(backing, facts))
     }
 }

@@ -9,13 +9,14 @@ use super::{file, memfd, named};
 use crate::error::{AttachError, Corrupted, Damage};
 use crate::format::layout::{Layout, MAX_CAPACITY, MAX_PARTICIPANTS, MAX_SCHEMA_NBYTES};
 use crate::format::name::QueueName;
-use crate::format::{FLAG_NAMED, Header, MAGIC, VERSION};
+use crate::format::{FLAG_NAMED, Header, Kind, MAGIC, VERSION};
 use crate::item::schema::{Schema, SchemaError};
 
 /// What stands before the slots in a segment's file, checked (F1 to F4): enough to look into it without mapping it.
 #[derive(Debug)]
 pub(crate) struct Preamble {
     pub(crate) header: Header,
+    pub(crate) kind: Kind,
     pub(crate) schema: Schema,
     pub(crate) layout: Layout,
     pub(crate) name: Option<QueueName>,
@@ -47,14 +48,15 @@ impl Preamble {
             memfd::check_sealed(fd)?;
             None
         };
-        let schema_offset = header.check_numbers(nbytes)?;
+        let kind = header.checked_kind()?;
+        let schema_offset = header.check_numbers(kind, nbytes)?;
         let schema_nbytes = header.schema_nbytes as usize;
         let damaged =
             |error| Damage::Schema { offset: schema_offset, end: schema_offset + schema_nbytes, error };
         let json = String::from_utf8(file::read_at(fd, schema_offset, schema_nbytes)?)
             .map_err(|error| Corrupted::from(damaged(SchemaError::Json(error.utf8_error().to_string()))))?;
         let schema = Schema::from_json(&json).map_err(|error| Corrupted::from(damaged(error)))?;
-        header.check_layout(&schema).map(|layout| Self { header, schema, layout, name })
+        header.check_layout(kind, &schema).map(|layout| Self { header, kind, schema, layout, name })
     }
 }
 
@@ -102,8 +104,13 @@ impl Header {
             .map_err(|_| damaged!(name, String::from_utf8_lossy(&self.name).escape_debug(), "a queue's name"))
     }
 
+    fn checked_kind(&self) -> Result<Kind, AttachError> {
+        Kind::from_number(self.kind)
+            .ok_or_else(|| damaged!(kind, self.kind, "1 for a queue, or 2 for a topic"))
+    }
+
     /// The numbers that say where the schema is, each by itself and all against the file. Returns where it is.
-    fn check_numbers(&self, file_nbytes: usize) -> Result<usize, AttachError> {
+    fn check_numbers(&self, kind: Kind, file_nbytes: usize) -> Result<usize, AttachError> {
         let Self { capacity, participants, schema_nbytes, .. } = *self;
         if !(1..=MAX_CAPACITY).contains(&capacity) {
             return Err(damaged!(capacity, capacity, format!("from 1 to {MAX_CAPACITY}")));
@@ -111,7 +118,7 @@ impl Header {
         if !(1..=MAX_PARTICIPANTS).contains(&participants) {
             return Err(damaged!(participants, participants, format!("from 1 to {MAX_PARTICIPANTS}")));
         }
-        let offset = Layout::schema_offset(capacity, participants.into()).unwrap_or(usize::MAX);
+        let offset = Layout::schema_offset(kind, capacity, participants.into()).unwrap_or(usize::MAX);
         let room = file_nbytes.saturating_sub(offset).min(MAX_SCHEMA_NBYTES);
         if schema_nbytes > room as u64 {
             return Err(damaged!(
@@ -124,7 +131,7 @@ impl Header {
     }
 
     /// What the schema makes of the numbers (F3, F4).
-    fn check_layout(&self, schema: &Schema) -> Result<Layout, AttachError> {
+    fn check_layout(&self, kind: Kind, schema: &Schema) -> Result<Layout, AttachError> {
         let fingerprint = schema.fingerprint();
         if self.fingerprint != fingerprint {
             return Err(damaged!(
@@ -134,7 +141,7 @@ impl Header {
             ));
         }
         let needed =
-            Layout::new(schema, self.schema_nbytes as usize, self.capacity, self.participants.into());
+            Layout::new(kind, schema, self.schema_nbytes as usize, self.capacity, self.participants.into());
         match needed {
             Ok(layout) if layout.total_nbytes as u64 == self.total_nbytes => Ok(layout),
             Ok(Layout { total_nbytes: needed, .. }) => Err(damaged!(
@@ -181,6 +188,7 @@ impl Header {
             .chain(self.flags.to_le_bytes())
             .chain(self.max_deliveries.to_le_bytes())
             .chain(self.name)
+            .chain(self.kind.to_le_bytes())
             .chain(self.reserved)
             .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -124,6 +124,10 @@ impl<S: Structure> Attached<S> {
         };
         match segment {
             Some(segment) if segment.id() != id => Err(AttachError::OtherSegment.into()),
+            Some(segment) if segment.kind() != S::kind() => {
+                let (found, wanted) = (segment.kind().name(), S::kind().name());
+                Err(AttachError::OtherKind { found, wanted }.into())
+            }
             Some(segment) => Self::register(segment).map(Some),
             None => Ok(None),
         }

@@ -24,8 +24,9 @@ impl<S: Structure> Attached<S> {
         let directory = Directory::make()?;
         // First, because a queue that is left over may have the memory that this one needs.
         names::make_room(&directory, &name).map_err(|error| Self::say_if_here(error, &directory))?;
-        let attached =
-            Self::create(|| Segment::create_named(&directory, name.clone(), schema, capacity, options))?;
+        let attached = Self::create(|| {
+            Segment::create_named(&directory, name.clone(), S::kind(), schema, capacity, options)
+        })?;
         names::publish(&directory, &attached.segment, &name)
             .map_err(|error| Self::say_if_here(error, &directory))?;
         Ok(attached)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Queue;
 use crate::error::{AttachError, CreateError, OpenError};
+use crate::format::Kind;
 use crate::format::name::QueueName;
 use crate::item::schema::{Schema, SchemaDifference};
 use crate::memory::fork::Descriptor;
@@ -41,7 +42,7 @@ impl Queue {
         if options.keep {
             return Err(CreateError::KeepWithoutName);
         }
-        Attached::create(|| Segment::create(schema, capacity, options)).map(Self::new)
+        Attached::create(|| Segment::create(Kind::Queue, schema, capacity, options)).map(Self::new)
     }
 
     /// Creates a queue that any process of this user finds by its name.
@@ -141,7 +142,7 @@ impl Queue {
     /// If the capacity is out of range.
     pub fn create_local(schema: Schema, capacity: u64) -> Result<Self, CreateError> {
         let options = CreateOptions { participants: 1, ..CreateOptions::default() };
-        Attached::create(|| Segment::create_on_heap(schema, capacity, options)).map(Self::new)
+        Attached::create(|| Segment::create_on_heap(Kind::Queue, schema, capacity, options)).map(Self::new)
     }
 
     /// Attaches to the segment behind `fd`, which must be the one named `id` if given.

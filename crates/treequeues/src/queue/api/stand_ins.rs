@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Queue;
 use crate::error::{AttachError, CreateError};
+use crate::format::Kind;
 use crate::item::schema::Schema;
 use crate::memory::segment::{CreateOptions, Segment};
 use crate::queue::here::Attached;
@@ -17,7 +18,7 @@ impl Queue {
 
     /// The same with options.
     pub(crate) fn create_crowded_with(schema: Schema, capacity: u64, options: CreateOptions) -> Self {
-        let attached = Attached::create(|| Segment::create_on_heap(schema, capacity, options));
+        let attached = Attached::create(|| Segment::create_on_heap(Kind::Queue, schema, capacity, options));
         attached.map(Self::new).map_err(|error: CreateError| error).expect("small")
     }
 

@@ -72,6 +72,7 @@ fn assert_refused_well(error: &AttachError) {
         AttachError::Foreign(_)
         | AttachError::Unusable { .. }
         | AttachError::OtherVersion { .. }
+        | AttachError::OtherKind { .. }
         | AttachError::TableFull { .. } => {}
         AttachError::At { error, .. } => assert_refused_well(error),
         other => panic!("refused for another reason: {other}"),

@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 
 use super::{assert_refused_well, config, hostile_u64};
 use crate::error::{AttachError, Damage};
-use crate::format::Header;
 use crate::format::layout::{Layout, MAX_CAPACITY, MAX_PARTICIPANTS, MAX_SCHEMA_NBYTES, PAGE_NBYTES};
+use crate::format::{Header, Kind};
 use crate::item::schema::{Key, LeafKind, LeafSpec, Node, Schema, Structure};
 use crate::memory::segment::{CreateOptions, Segment, checksum_of};
 use crate::{Dtype, Queue};
@@ -35,7 +35,7 @@ fn schema() -> Schema {
 /// The bytes of a fresh segment's file, and where its schema is.
 fn sound() -> (Vec<u8>, std::ops::Range<usize>) {
     let options = CreateOptions { participants: 2, ..CreateOptions::default() };
-    let segment = Segment::create(schema(), 3, options).expect("small");
+    let segment = Segment::create(Kind::Queue, schema(), 3, options).expect("small");
     let layout = segment.layout();
     let mut bytes = vec![0; layout.total_nbytes];
     let file = File::from(segment.fd().expect("a file").try_clone_to_owned().expect("a descriptor"));
@@ -117,6 +117,7 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
         offset_of!(Header, participants),
         offset_of!(Header, flags),
         offset_of!(Header, name),
+        offset_of!(Header, kind),
     ]);
     let edit = prop_oneof![
         2 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Edit::Byte(at, byte)),
@@ -228,14 +229,14 @@ proptest! {
         let mut nbytes = front.len();
         if let Ok(schema) = &read {
             put_u64(&mut header, offset_of!(Header, fingerprint), schema.fingerprint());
-            let fits = Layout::new(schema, json.len(), capacity, 2);
+            let fits = Layout::new(Kind::Queue, schema, json.len(), capacity, 2);
             // What needs more than a machine has is laid out, and not made.
             if let Ok(layout) = fits && layout.total_nbytes < 1 << 32 {
                 assert!(layout.leaves.iter().all(|leaf| leaf.offset <= layout.total_nbytes));
                 nbytes = layout.total_nbytes;
             }
         }
-        let offset = Layout::schema_offset(capacity, 2).expect("small");
+        let offset = Layout::schema_offset(Kind::Queue, capacity, 2).expect("small");
         let nbytes = nbytes.max((offset + json.len()).next_multiple_of(PAGE_NBYTES));
         put_u64(&mut header, offset_of!(Header, capacity), capacity);
         put_u64(&mut header, offset_of!(Header, schema_nbytes), json.len() as u64);
@@ -278,6 +279,8 @@ fn each_field_of_the_header_is_refused_by_its_own_name_and_place() {
     refused!(schema_nbytes, 5000_u64.to_le_bytes());
     refused!(schema_nbytes, u64::MAX.to_le_bytes());
     refused!(fingerprint, 0_u64.to_le_bytes());
+    refused!(kind, 0_u32.to_le_bytes());
+    refused!(kind, u32::MAX.to_le_bytes());
     let (mut bytes, _) = sound();
     bytes[offset_of!(Header, id)] ^= 1;
     let said = attach(memory_file(&bytes, bytes.len() as u64)).expect_err("no checksum").to_string();

@@ -64,7 +64,7 @@ impl Victim {
             file: File::from(segment.fd().expect("a file").try_clone_to_owned().expect("a descriptor")),
             control: layout.control_offset,
             entries: entries..entries + layout.participants as usize * size_of::<Entry>(),
-            slots: layout.slots_offset..layout.tree_offset,
+            slots: layout.slots_offset..layout.words_offset,
             nbytes: layout.total_nbytes,
         }
     }
