@@ -47,9 +47,9 @@
 //! | `wait` | spinning, sleeping and waking across processes | |
 //! | `memory` | the mapped `segment`, and what becomes of it in a `fork` | yes |
 //! | `presence` | who takes part: `liveness`, `names`, the `sweep`, a `participant`, and a process that is `attached` to a `structure` | yes |
-//! | `queue` | the protocol of the `ring`; a queue as one process has it, `here`; what it does, `calls`; a `batch`; the public types, `api` and `typed` | yes |
-//! | `loan` | access to the rows of slots | yes |
+//! | `loan` | access to the rows of a claimed slot, until it ends once | yes |
 //! | `tree` | Rust types as items | |
+//! | `queue` | the protocol of the `ring`; a queue as one process has it, `here`; what it does, `calls`; a `batch`; its loans; the public types, `api` and `typed` | yes |
 //! | `observe` | looks at a queue for people and tools | |
 #![deny(unsafe_code)]
 // Loom sees the ring alone; what stands above it is left out there.
@@ -96,8 +96,6 @@ pub use item::schema::{
     self, LeafKind, LeafSpec, Scalar, Schema, SchemaBuilder, SchemaDifference, SchemaError, Structure,
 };
 #[cfg(not(loom))]
-pub use loan::{Hold, ItemInfo, ReadBatch, ReadLoan, WriteBatch, WriteLoan};
-#[cfg(not(loom))]
 pub use memory::segment::{CreateOptions, SegmentId};
 #[cfg(not(loom))]
 pub use observe::{Observer, PeekedItem};
@@ -112,6 +110,8 @@ pub use presence::names::{
 pub use queue::api::{Handle, Queue};
 #[cfg(not(loom))]
 pub use queue::batch::{BatchSize, Elsewhere};
+#[cfg(not(loom))]
+pub use queue::loan::{Hold, ItemInfo, ReadBatch, ReadLoan, WriteBatch, WriteLoan};
 #[cfg(not(loom))]
 pub use queue::stats::{HeldSlot, ParticipantStats, Snapshot, Stats, WhatFor};
 #[cfg(not(loom))]

@@ -10,7 +10,7 @@
 use crate::item::dtype::{Dtype, Element};
 use crate::item::leaf::{LeafError, bools, elements, elements_mut};
 use crate::item::schema::{LeafKind, LeafSpec, Schema, Subtree};
-use crate::loan::{ReadLoan, WriteLoan};
+use crate::loan::{ReadRows, WriteRows};
 
 /// A Rust type whose values are items of a queue: see [`TypedQueue`](crate::TypedQueue).
 ///
@@ -267,15 +267,15 @@ impl_leaf_tree!([T; N], N T);
 
 /// The rows of a slot that an item is written into, leaf by leaf.
 #[derive(Debug)]
-pub struct LeafWriter<'q> {
-    loan: WriteLoan<'q>,
-    rest: std::slice::Iter<'q, usize>,
+pub struct LeafWriter<'l> {
+    rows: WriteRows<'l>,
+    rest: std::slice::Iter<'l, usize>,
 }
 
-impl<'q> LeafWriter<'q> {
-    /// Writes into the rows that `order` names: for each leaf of the type, its number in the queue's schema.
-    pub(crate) fn new(loan: WriteLoan<'q>, order: &'q [usize]) -> Self {
-        Self { loan, rest: order.iter() }
+impl<'l> LeafWriter<'l> {
+    /// Writes into the rows that `order` names: for each leaf of the type, its number in the schema.
+    pub(crate) fn new(rows: WriteRows<'l>, order: &'l [usize]) -> Self {
+        Self { rows, rest: order.iter() }
     }
 
     /// Writes the next leaf.
@@ -286,33 +286,32 @@ impl<'q> LeafWriter<'q> {
     pub fn write<L: LeafType>(&mut self, value: &L) {
         let leaf = *self.rest.next().expect("T1: no more leaves are written than described");
         assert!(
-            L::is_of(&self.loan.schema().leaves()[leaf].dtype),
+            L::is_of(&self.rows.schema().leaves()[leaf].dtype),
             "T1: leaves have the dtype that was described"
         );
-        let row = self.loan.leaf_bytes_mut(leaf);
+        let row = self.rows.reborrow().leaf_bytes_mut(leaf);
         assert_eq!(row.len(), size_of::<L>(), "T1: leaves have the shape that was described");
         L::copy_in(std::slice::from_ref(value), row);
     }
 
-    /// The loan, all of its rows written.
-    pub(crate) fn finish(self) -> WriteLoan<'q> {
+    /// Checks that all leaves were written.
+    pub(crate) fn finish(self) {
         assert!(self.rest.as_slice().is_empty(), "T1: no fewer leaves are written than described");
-        self.loan
     }
 }
 
 /// The rows that an item is read from, leaf by leaf.
 #[derive(Debug)]
 pub struct LeafReader<'l> {
-    loan: &'l ReadLoan<'l>,
+    rows: ReadRows<'l>,
     order: &'l [usize],
     next: usize,
 }
 
 impl<'l> LeafReader<'l> {
-    /// Reads the rows that `order` names: for each leaf of the type, its number in the queue's schema.
-    pub(crate) fn new(loan: &'l ReadLoan<'l>, order: &'l [usize]) -> Self {
-        Self { loan, order, next: 0 }
+    /// Reads the rows that `order` names: for each leaf of the type, its number in the schema.
+    pub(crate) fn new(rows: ReadRows<'l>, order: &'l [usize]) -> Self {
+        Self { rows, order, next: 0 }
     }
 
     /// Reads the next leaf.
@@ -327,19 +326,19 @@ impl<'l> LeafReader<'l> {
         let leaf = *self.order.get(self.next).expect("T1: no more leaves are read than described");
         self.next += 1;
         assert!(
-            L::is_of(&self.loan.schema().leaves()[leaf].dtype),
+            L::is_of(&self.rows.schema().leaves()[leaf].dtype),
             "T1: leaves have the dtype that was described"
         );
-        let row = self.loan.leaf_bytes(leaf);
+        let row = self.rows.leaf_bytes(leaf);
         assert_eq!(row.len(), size_of::<L>(), "T1: leaves have the shape that was described");
         L::copy_out(row, std::slice::from_mut(value))
-            .map_err(|element| LeafError::not_bool(self.loan.schema(), leaf, element, row[element]))
+            .map_err(|element| LeafError::not_bool(self.rows.schema(), leaf, element, row[element]))
     }
 
     /// An error for a leaf whose number is none of the type's values: the one that was read last.
     #[must_use]
     pub fn refuse(&self, reason: impl Into<String>) -> LeafError {
-        let leaf = self.next.checked_sub(1).map(|last| &self.loan.schema().leaves()[self.order[last]]);
+        let leaf = self.next.checked_sub(1).map(|last| &self.rows.schema().leaves()[self.order[last]]);
         let path = leaf.map_or_else(|| "(root)".to_owned(), |leaf| leaf.path.clone());
         LeafError::Value { path, reason: reason.into() }
     }

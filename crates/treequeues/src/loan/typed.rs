@@ -1,48 +1,19 @@
-//! The rows of loans as slices of Rust types.
+//! One slot's rows as slices of Rust types.
 
-use super::{ReadBatch, ReadLoan, WriteBatch, WriteLoan};
+use super::{ReadRows, WriteRows};
 use crate::item::dtype::Element;
 use crate::item::leaf::{self, LeafError, LeafIndex};
 use crate::item::schema::Schema;
 
-impl WriteLoan<'_> {
-    /// One leaf's elements in C order, to be filled. The schema has the shape.
-    ///
-    /// ```
-    /// use treequeues::{Queue, Schema};
-    ///
-    /// let schema = Schema::builder().array::<f32>("position", [3]).scalar::<f64>("reward").build()?;
-    /// let queue = Queue::create(schema, 8)?;
-    ///
-    /// let mut loan = queue.reserve()?;
-    /// loan.leaf_mut("position")?.copy_from_slice(&[0.0_f32, 0.5, 1.0]);
-    /// loan.leaf_mut::<f64>("reward")?[0] = 1.5;
-    /// loan.commit()?;
-    ///
-    /// let item = queue.borrow()?;
-    /// assert_eq!(item.leaf::<f32>("position")?, [0.0, 0.5, 1.0]);
-    /// assert_eq!(
-    ///     item.leaf::<f32>("reward").unwrap_err().to_string(),
-    ///     "reward: asked for float32, but its elements are float64"
-    /// );
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If there is no such leaf, or its elements are not `T`.
-    pub fn leaf_mut<T: Element>(&mut self, which: impl LeafIndex) -> Result<&mut [T], LeafError> {
+impl<'l> WriteRows<'l> {
+    /// One leaf's elements, to be filled.
+    pub(crate) fn leaf_mut<T: Element>(self, which: impl LeafIndex) -> Result<&'l mut [T], LeafError> {
         let leaf = leaf::find_of::<T>(self.schema(), which)?;
         Ok(leaf::elements_mut(self.leaf_bytes_mut(leaf)))
     }
 
     /// Copies bools into a leaf of them.
-    ///
-    /// There is no `&mut [bool]` to be had: a fresh row holds any bytes, and setting them to 0 first would be a second pass
-    /// over what is about to be written. `leaf_mut::<u8>` fills bools in place.
-    ///
-    /// # Errors
-    /// If there is no such leaf, its elements are not bools, or there are more or fewer of them.
-    pub fn set_bools(&mut self, which: impl LeafIndex, values: &[bool]) -> Result<(), LeafError> {
+    pub(crate) fn set_bools(self, which: impl LeafIndex, values: &[bool]) -> Result<(), LeafError> {
         let leaf = leaf::find_bools(self.schema(), which)?;
         check_len(self.schema(), leaf, values.len())?;
         write_bools(self.leaf_bytes_mut(leaf), values);
@@ -50,176 +21,31 @@ impl WriteLoan<'_> {
     }
 }
 
-impl ReadLoan<'_> {
-    /// One leaf's elements in C order; [`WriteLoan::leaf_mut`] has an example. The schema has the shape.
-    ///
-    /// # Errors
-    /// If there is no such leaf, or its elements are not `T`.
-    pub fn leaf<T: Element>(&self, which: impl LeafIndex) -> Result<&[T], LeafError> {
+impl<'l> ReadRows<'l> {
+    /// One leaf's elements.
+    pub(crate) fn leaf<T: Element>(&self, which: impl LeafIndex) -> Result<&'l [T], LeafError> {
         let leaf = leaf::find_of::<T>(self.schema(), which)?;
         Ok(leaf::elements(self.leaf_bytes(leaf)))
     }
 
-    /// The elements of a leaf of bools, each byte looked at: another process may have written any.
-    ///
-    /// ```
-    /// use treequeues::{Queue, Schema};
-    ///
-    /// let queue = Queue::create(Schema::builder().array::<bool>("legal", [3]).build()?, 8)?;
-    /// let mut loan = queue.reserve()?;
-    /// loan.set_bools("legal", &[true, false, true])?;
-    /// loan.commit()?;
-    /// assert_eq!(queue.borrow()?.bools("legal")?, [true, false, true]);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If there is no such leaf, its elements are not bools, or one of its bytes is none.
-    pub fn bools(&self, which: impl LeafIndex) -> Result<&[bool], LeafError> {
+    /// The elements of a leaf of bools, each byte looked at.
+    pub(crate) fn bools(&self, which: impl LeafIndex) -> Result<&'l [bool], LeafError> {
         let leaf = leaf::find_bools(self.schema(), which)?;
         read_bools(self.schema(), leaf, self.leaf_bytes(leaf))
     }
 }
 
-impl WriteBatch<'_> {
-    /// One leaf's elements in one of the slots, in C order, to be filled.
-    ///
-    /// # Errors
-    /// If there is no such leaf, or its elements are not `T`.
-    ///
-    /// # Panics
-    /// If the batch has no such item.
-    pub fn leaf_mut<T: Element>(
-        &mut self,
-        item: usize,
-        which: impl LeafIndex,
-    ) -> Result<&mut [T], LeafError> {
-        let leaf = leaf::find_of::<T>(self.schema(), which)?;
-        Ok(leaf::elements_mut(self.leaf_bytes_mut(item, leaf)))
-    }
-
-    /// Calls `fill` with one leaf's elements, run by run: the number of the run's first slot within the batch, and the
-    /// elements of all its rows, one after the other.
-    ///
-    /// ```
-    /// use treequeues::{BatchSize, Queue, Schema, Wait};
-    ///
-    /// let queue = Queue::create(Schema::array::<u16>([2])?, 8)?;
-    /// let mut batch = queue.reserve_batch_with(BatchSize::exactly(3), Wait::forever())?;
-    /// let values = [0, 1, 10, 11, 20, 21];
-    /// batch.for_each_run_of::<u16>(0, |first, run| run.copy_from_slice(&values[first * 2..][..run.len()]))?;
-    /// batch.commit()?;
-    ///
-    /// let batch = queue.borrow_batch_with(BatchSize::exactly(3), Wait::forever())?;
-    /// assert_eq!(batch.leaf::<u16>(1, 0)?, [10, 11]);
-    /// assert_eq!(batch.runs_of::<u16>(0)?.flat_map(|(_, run)| run.to_vec()).collect::<Vec<_>>(), values);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If there is no such leaf, or its elements are not `T`. Then `fill` was not called.
-    pub fn for_each_run_of<T: Element>(
-        &mut self,
-        which: impl LeafIndex,
-        mut fill: impl FnMut(usize, &mut [T]),
-    ) -> Result<(), LeafError> {
-        let leaf = leaf::find_of::<T>(self.schema(), which)?;
-        self.for_each_run(leaf, |first, run| fill(first, leaf::elements_mut(run)));
-        Ok(())
-    }
-
-    /// One leaf's elements in all slots, one row after the other, to be filled.
-    ///
-    /// # Errors
-    /// If there is no such leaf, its elements are not `T`, or the slots do not lie side by side.
-    pub fn rows_mut<T: Element>(&mut self, which: impl LeafIndex) -> Result<&mut [T], LeafError> {
-        let leaf = leaf::find_of::<T>(self.schema(), which)?;
-        self.only_run_mut(leaf).map(leaf::elements_mut).ok_or(LeafError::Scattered)
-    }
-
-    /// Copies bools into a leaf of them in one of the slots: see [`WriteLoan::set_bools`].
-    ///
-    /// # Errors
-    /// If there is no such leaf, its elements are not bools, or there are more or fewer of them.
-    ///
-    /// # Panics
-    /// If the batch has no such item.
-    pub fn set_bools(
-        &mut self,
-        item: usize,
-        which: impl LeafIndex,
-        values: &[bool],
-    ) -> Result<(), LeafError> {
-        let leaf = leaf::find_bools(self.schema(), which)?;
-        check_len(self.schema(), leaf, values.len())?;
-        write_bools(self.leaf_bytes_mut(item, leaf), values);
-        Ok(())
-    }
-}
-
-impl ReadBatch<'_> {
-    /// One leaf's elements in one of the items, in C order.
-    ///
-    /// # Errors
-    /// If there is no such leaf, or its elements are not `T`.
-    ///
-    /// # Panics
-    /// If the batch has no such item.
-    pub fn leaf<T: Element>(&self, item: usize, which: impl LeafIndex) -> Result<&[T], LeafError> {
-        let leaf = leaf::find_of::<T>(self.schema(), which)?;
-        Ok(leaf::elements(self.leaf_bytes(item, leaf)))
-    }
-
-    /// One leaf's elements, run by run: the number of the run's first item within the batch, and the elements of all its
-    /// rows, one after the other. [`WriteBatch::for_each_run_of`] has an example.
-    ///
-    /// # Errors
-    /// If there is no such leaf, or its elements are not `T`.
-    pub fn runs_of<T: Element>(
-        &self,
-        which: impl LeafIndex,
-    ) -> Result<impl Iterator<Item = (usize, &[T])>, LeafError> {
-        let leaf = leaf::find_of::<T>(self.schema(), which)?;
-        Ok(self.runs(leaf).map(|(first, run)| (first, leaf::elements(run))))
-    }
-
-    /// One leaf's elements in all items, one row after the other.
-    ///
-    /// # Errors
-    /// If there is no such leaf, its elements are not `T`, or the items do not lie side by side:
-    /// [`BatchSize::side_by_side`](crate::BatchSize::side_by_side) asks for such.
-    pub fn rows<T: Element>(&self, which: impl LeafIndex) -> Result<&[T], LeafError> {
-        let mut runs = self.runs_of::<T>(which)?;
-        match (runs.next(), runs.next()) {
-            (Some((_, rows)), None) => Ok(rows),
-            _ => Err(LeafError::Scattered),
-        }
-    }
-
-    /// The elements of a leaf of bools in one of the items, each byte looked at: see [`ReadLoan::bools`].
-    ///
-    /// # Errors
-    /// If there is no such leaf, its elements are not bools, or one of its bytes is none.
-    ///
-    /// # Panics
-    /// If the batch has no such item.
-    pub fn bools(&self, item: usize, which: impl LeafIndex) -> Result<&[bool], LeafError> {
-        let leaf = leaf::find_bools(self.schema(), which)?;
-        read_bools(self.schema(), leaf, self.leaf_bytes(item, leaf))
-    }
-}
-
-fn check_len(schema: &Schema, leaf: usize, got: usize) -> Result<(), LeafError> {
+pub(crate) fn check_len(schema: &Schema, leaf: usize, got: usize) -> Result<(), LeafError> {
     let leaf = &schema.leaves()[leaf];
     // A bool is a byte.
     let there = leaf.nbytes();
     if there == got { Ok(()) } else { Err(LeafError::Length { path: leaf.path.clone(), there, got }) }
 }
 
-fn write_bools(row: &mut [u8], values: &[bool]) {
+pub(crate) fn write_bools(row: &mut [u8], values: &[bool]) {
     row.iter_mut().zip(values).for_each(|(byte, value)| *byte = u8::from(*value));
 }
 
-fn read_bools<'r>(schema: &Schema, leaf: usize, row: &'r [u8]) -> Result<&'r [bool], LeafError> {
+pub(crate) fn read_bools<'r>(schema: &Schema, leaf: usize, row: &'r [u8]) -> Result<&'r [bool], LeafError> {
     leaf::bools(row).map_err(|element| LeafError::not_bool(schema, leaf, element, row[element]))
 }

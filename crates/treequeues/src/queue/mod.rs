@@ -11,6 +11,7 @@
 //! | `side` | the sides of producers and of consumers, for what is done at both |
 //! | `attempts` | to take what is there now, or to wait for it |
 //! | `batch` | several slots for one call, all or none |
+//! | `loan` | access to what was claimed, until it ends |
 //! | `api` | the public type |
 //! | `typed` | queues of one Rust type |
 
@@ -27,6 +28,9 @@ mod deliveries;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 pub(crate) mod here;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+pub(crate) mod loan;
 #[cfg(not(loom))]
 mod publishing;
 pub(crate) mod ring;

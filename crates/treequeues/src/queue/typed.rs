@@ -9,9 +9,9 @@ use std::sync::Arc;
 use crate::error::{BorrowError, Corrupted, CreateError, OpenError, ReserveError};
 use crate::item::leaf::LeafError;
 use crate::item::schema::{Routes, Schema, SchemaDifference};
-use crate::loan::{ItemInfo, ReadLoan, WriteLoan};
 use crate::memory::segment::CreateOptions;
 use crate::queue::api::Queue;
+use crate::queue::loan::{ItemInfo, ReadLoan, WriteLoan};
 use crate::tree::{LeafReader, LeafWriter, Tree};
 use crate::wait::Wait;
 
@@ -199,7 +199,7 @@ impl<T: Tree> TypedQueue<T> {
         let order = Arc::clone(&self.order);
         let queue = self.queue.on_drop(move |loan| {
             let mut item = T::ZERO;
-            let mut leaves = LeafReader::new(loan, &order);
+            let mut leaves = LeafReader::new(loan.rows(), &order);
             item.read_from(&mut leaves)?;
             leaves.finish();
             hook(item, loan.info())
@@ -293,15 +293,16 @@ impl<T: Tree> TypedQueue<T> {
         self.queue
     }
 
-    fn write(&self, loan: WriteLoan<'_>, item: &T) -> Result<(), ReserveError> {
-        let mut leaves = LeafWriter::new(loan, &self.order);
+    fn write(&self, mut loan: WriteLoan<'_>, item: &T) -> Result<(), ReserveError> {
+        let mut leaves = LeafWriter::new(loan.rows_mut(), &self.order);
         item.write_to(&mut leaves);
-        Ok(leaves.finish().commit()?)
+        leaves.finish();
+        Ok(loan.commit()?)
     }
 
     fn read(&self, loan: ReadLoan<'_>, item: &mut T) -> Result<(), PopError> {
         let unread = Unread(Some(loan));
-        let mut leaves = LeafReader::new(unread.loan(), &self.order);
+        let mut leaves = LeafReader::new(unread.loan().rows(), &self.order);
         item.read_from(&mut leaves)?;
         leaves.finish();
         Ok(unread.release().map_err(BorrowError::from)?)

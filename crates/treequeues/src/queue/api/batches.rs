@@ -2,9 +2,9 @@
 
 use super::Queue;
 use crate::error::{BorrowError, ReserveError};
-use crate::loan::{ReadBatch, WriteBatch};
 use crate::queue::attempts::{take, take_now};
 use crate::queue::batch::{BatchSize, Elsewhere, Many};
+use crate::queue::loan::{ReadBatch, WriteBatch};
 use crate::queue::side::{Items, Slots};
 use crate::wait::Wait;
 

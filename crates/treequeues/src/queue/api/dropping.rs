@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::Queue;
 use crate::error::BorrowError;
-use crate::loan::ReadLoan;
 use crate::queue::here::Attached;
+use crate::queue::loan::ReadLoan;
 use crate::queue::ring::Claim;
 
 type Hook = dyn Fn(&ReadLoan<'_>) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync;

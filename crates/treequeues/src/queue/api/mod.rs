@@ -20,12 +20,12 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::{AttachError, BorrowError, ReserveError};
 use crate::item::schema::Schema;
-use crate::loan::{ReadLoan, WriteLoan};
 use crate::memory::fork;
 use crate::memory::segment::SegmentId;
 use crate::presence::attached::Peers;
 use crate::queue::attempts::{One, take_after_sweep, take_slowly};
 use crate::queue::here::Attached;
+use crate::queue::loan::{ReadLoan, WriteLoan};
 use crate::queue::side::{Items, Side, Slots};
 use crate::queue::stats::{Snapshot, Stats};
 use crate::wait::Wait;

@@ -17,13 +17,11 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::ItemInfo;
 use super::batch::{commit, end};
+use super::{Attached, Claim, ItemInfo};
 use crate::error::Corrupted;
 use crate::item::schema::Schema;
 use crate::queue::batch::Elsewhere;
-use crate::queue::here::Attached;
-use crate::queue::ring::Claim;
 
 /// One or several slots, held until they are given up by one of the verbs, or dropped.
 ///

@@ -5,11 +5,9 @@
 
 use std::sync::Arc;
 
-use super::{Hold, ItemInfo, end_of_dropped_read};
+use super::{Attached, Claim, Hold, ItemInfo, end_of_dropped_read};
 use crate::error::Corrupted;
 use crate::item::schema::Schema;
-use crate::queue::here::Attached;
-use crate::queue::ring::Claim;
 
 /// Write access to several slots, from reserve to commit.
 ///
