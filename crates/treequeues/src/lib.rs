@@ -49,6 +49,7 @@
 //! | `presence` | who takes part: `liveness`, `names`, the `sweep`, a `participant`, and a process that is `attached` to a `structure` | yes |
 //! | `loan` | access to the rows of a claimed slot, until it ends once | yes |
 //! | `tree` | Rust types as items | |
+//! | `topic` | the protocol of the `board`: each item for every subscriber, and the newest | |
 //! | `queue` | the protocol of the `ring`; a queue as one process has it, `here`; what it does, `calls`; a `batch`; its loans; the public types, `api` and `typed` | yes |
 //! | `observe` | looks at a queue for people and tools | |
 #![deny(unsafe_code)]
@@ -76,6 +77,8 @@ mod observe;
 mod presence;
 mod queue;
 mod sync;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the protocol, before what calls it"))]
+mod topic;
 #[cfg(not(loom))]
 mod tree;
 #[cfg(not(loom))]

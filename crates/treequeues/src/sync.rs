@@ -33,12 +33,11 @@ pub(crate) fn spin_loop() {
 ///
 /// Of all accesses of a word before a compare-and-swap, loom considers the last one alone for another order. A load here would
 /// hide those of other threads, so there it is a change.
-pub(crate) fn load_to_swap(word: &AtomicU64) -> u64 {
-    // Relaxed: the compare-and-swap has the last word on it.
+pub(crate) fn load_to_swap(word: &AtomicU64, order: Ordering) -> u64 {
     #[cfg(not(loom))]
-    return word.load(Ordering::Relaxed);
+    return word.load(order);
     #[cfg(loom)]
-    return word.fetch_add(0, Ordering::Relaxed);
+    return word.fetch_add(0, order);
 }
 
 /// Pauses of one call between its attempts. They double: of many that want the same word, those that lost leave it to the others,

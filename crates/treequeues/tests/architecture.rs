@@ -32,6 +32,8 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["queue::loan"], false),
     (&["queue::api"], false),
     (&["queue::typed"], false),
+    (&["topic::word"], false),
+    (&["topic::board"], false),
     (&["observe"], false),
 ];
 

@@ -106,6 +106,32 @@ pub enum Damage {
         /// What is there.
         ticket: u64,
     },
+    /// The word that names the newest item of a topic is one that nobody writes.
+    #[error("the word of the newest item is {found:#018x}, which has no meaning")]
+    Newest {
+        /// What is there.
+        found: u64,
+    },
+    /// A slot of a topic that this participant was writing to was taken from it.
+    #[error("slot {slot}, held here with state word {held:#018x}, was taken away: now it has {found:#018x}")]
+    SlotTaken {
+        /// The slot's number.
+        slot: usize,
+        /// The state word that this participant wrote.
+        held: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// A participant's pin on a slot of a topic is not its own, or is gone while it reads there.
+    #[error("the pin of participant {participant} on slot {slot} is {found:#018x}, which is not its own")]
+    Pin {
+        /// The slot's number.
+        slot: usize,
+        /// The number of the participant's place.
+        participant: u32,
+        /// What is there.
+        found: u64,
+    },
     /// A participant is said to publish a batch, although it does not.
     #[error(
         "the entry of participant {participant} says that it publishes the batch {found:#x}, although it publishes none"

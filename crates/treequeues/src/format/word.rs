@@ -68,6 +68,28 @@ impl Owner {
     pub(crate) fn bits(self) -> u64 {
         u64::from(self.0)
     }
+
+    /// What the low bits of a number say.
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self((bits & OWNER_MASK) as u32)
+    }
+}
+
+/// A participant, whole: a word has room for a part of its tenancy alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tenant {
+    /// Its place in the table.
+    pub(crate) place: u32,
+    /// How many had the place before.
+    pub(crate) tenancy: u64,
+    /// What words say of both.
+    pub(crate) owner: Owner,
+}
+
+impl Tenant {
+    pub(crate) fn new(place: u32, tenancy: u64, id_bits: u32) -> Self {
+        Self { place, tenancy, owner: Owner::new(place, tenancy, id_bits) }
+    }
 }
 
 /// One slot's state.

@@ -72,6 +72,11 @@ impl EntryState {
         Self { generation: left.generation.wrapping_add(1 << TENANCIES_BITS) & (u64::MAX >> 1), ..left }
     }
 
+    /// How many tenants the place has had before: those of the last four months of very many, if there were more.
+    pub(crate) fn tenancy(self) -> u64 {
+        self.generation & TENANCIES
+    }
+
     /// How many tenants have died.
     pub(crate) fn deaths(self) -> u64 {
         self.generation >> TENANCIES_BITS

@@ -11,7 +11,7 @@ use std::io;
 
 use crate::clock::realtime_ns;
 use crate::error::{AttachError, Corrupted};
-use crate::format::word::Owner;
+use crate::format::word::{Owner, Tenant};
 use crate::memory::fork;
 use crate::memory::segment::Segment;
 use crate::presence::liveness::{EntryState, Locks};
@@ -54,9 +54,9 @@ impl From<Refusal> for AttachError {
 /// This process's place in one segment. Held by `Attached`, which also deregisters it.
 #[derive(Debug)]
 pub(crate) struct Participant {
-    id: u32,
+    tenant: Tenant,
+    /// Of its entry.
     generation: u64,
-    owner: Owner,
     pid: u32,
     locks: Locks,
     fork_generation: u64,
@@ -67,10 +67,9 @@ impl Participant {
     pub(crate) fn register(segment: &Segment, structure: &dyn Structure) -> Result<Self, Refusal> {
         let locks = Locks::of(segment);
         match Self::claim(segment, structure, &locks) {
-            Ok((id, generation)) => Ok(Self {
-                id,
-                generation,
-                owner: Owner::new(id, generation, segment.layout().id_bits()),
+            Ok((id, state)) => Ok(Self {
+                tenant: Tenant::new(id, state.tenancy(), segment.layout().id_bits()),
+                generation: state.generation,
                 pid: std::process::id(),
                 locks,
                 fork_generation: fork::generation(),
@@ -85,8 +84,12 @@ impl Participant {
         }
     }
 
-    /// Takes the lock and the entry of a free place; returns its id and generation.
-    fn claim(segment: &Segment, structure: &dyn Structure, locks: &Locks) -> Result<(u32, u64), Refusal> {
+    /// Takes the lock and the entry of a free place; returns its id, and what the entry was.
+    fn claim(
+        segment: &Segment,
+        structure: &dyn Structure,
+        locks: &Locks,
+    ) -> Result<(u32, EntryState), Refusal> {
         let all_taken = AttachError::TableFull { limit: segment.layout().participants };
         for _ in 0..MAX_ROUNDS {
             sweep::sweep(segment, structure, locks, None)?;
@@ -108,7 +111,7 @@ impl Participant {
                     // Relaxed: before any claim (`ring::publish` U4), whose compare-and-swap it stays before.
                     entry.publishing.store(0, Ordering::Relaxed);
                     entry.begin_counting();
-                    return Ok((id, free.generation));
+                    return Ok((id, free));
                 }
                 // Somebody was here between the look and the lock: the entry may be a dead one's now (P1).
                 locks.unlock(id).map_err(lock_error)?;
@@ -129,7 +132,11 @@ impl Participant {
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.id
+        self.tenant.place
+    }
+
+    pub(crate) fn tenant(&self) -> &Tenant {
+        &self.tenant
     }
 
     /// Of its place: 0 for the first tenant.
@@ -138,7 +145,7 @@ impl Participant {
     }
 
     pub(crate) fn owner(&self) -> Owner {
-        self.owner
+        self.tenant.owner
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -159,7 +166,7 @@ impl Participant {
     #[cfg(test)]
     pub(crate) fn die(&self) {
         match &self.locks {
-            Locks::Heap(heap) => heap.unlock(self.id),
+            Locks::Heap(heap) => heap.unlock(self.id()),
             Locks::File(_) => self.locks.unlock_all().expect("unlocked"),
         }
     }
@@ -181,16 +188,16 @@ impl Participant {
         if !self.is_this_process() {
             return Ok(());
         }
-        let entry = &segment.entries()[self.id as usize];
+        let entry = &segment.entries()[self.id() as usize];
         let used = EntryState { used: true, generation: self.generation };
         // Nobody else is this participant while it lives, and has its locks.
-        let recovered = structure.recover(self.owner, entry, &|| EntryState::load(entry) == used);
+        let recovered = structure.recover(&self.tenant, entry, &|| EntryState::load(entry) == used);
         if recovered.is_ok() {
             used.swap(entry, used.left());
         }
         if self.locks.are_of(segment).is_ok() {
             // What fails here is done by the unmapping.
-            let _ = self.locks.unlock(self.id);
+            let _ = self.locks.unlock(self.id());
             leave(segment, structure, &self.locks);
         }
         recovered.map(drop)

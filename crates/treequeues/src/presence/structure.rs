@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::Corrupted;
-use crate::format::word::Owner;
+use crate::format::word::Tenant;
 use crate::format::{Entry, Kind};
 use crate::memory::segment::Parts;
 
@@ -28,7 +28,7 @@ pub(crate) unsafe trait Structure: fmt::Debug + Send + Sync + 'static {
     /// half-way. `is_still_theirs` is asked before each change: the entry may have a new tenant. Returns how many slots it moved.
     fn recover(
         &self,
-        dead: Owner,
+        dead: &Tenant,
         entry: &Entry,
         is_still_theirs: &dyn Fn() -> bool,
     ) -> Result<usize, Corrupted>;
@@ -37,7 +37,7 @@ pub(crate) unsafe trait Structure: fmt::Debug + Send + Sync + 'static {
     fn wake_everyone(&self);
 
     /// How many slots this participant holds.
-    fn count_held(&self, by: Owner) -> usize;
+    fn count_held(&self, by: &Tenant) -> usize;
 
     /// How many items would be lost with the segment; also those that are being read, if `and_borrowed`.
     fn count_items(&self, and_borrowed: bool) -> usize;

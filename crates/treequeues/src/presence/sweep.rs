@@ -7,7 +7,7 @@
 //! the death (`EntryState`): once, and whoever dies when.
 
 use crate::error::AttachError;
-use crate::format::word::Owner;
+use crate::format::word::Tenant;
 use crate::memory::segment::Segment;
 use crate::presence::liveness::{EntryState, Locks};
 use crate::presence::structure::Structure;
@@ -50,8 +50,8 @@ pub(crate) fn sweep(
         if alive {
             continue;
         }
-        let owner = Owner::new(id, state.generation, segment.layout().id_bits());
-        swept.slots += structure.recover(owner, entry, &|| EntryState::load(entry) == state)?;
+        let dead = Tenant::new(id, state.tenancy(), segment.layout().id_bits());
+        swept.slots += structure.recover(&dead, entry, &|| EntryState::load(entry) == state)?;
         // If it fails, it was no death: the participant left between the two looks. Or another sweeper has recorded it.
         swept.deaths += usize::from(state.swap(entry, state.died()));
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::ring::{Claim, Holes, Kept, Ring, phase_of};
 use super::stats::Stats;
 use crate::error::{AttachError, Corrupted};
-use crate::format::word::{Owner, Phase};
+use crate::format::word::{Phase, Tenant};
 use crate::format::{Entry, Kind, Slot};
 use crate::long_look::LongLook;
 use crate::memory::segment::Parts;
@@ -56,11 +56,11 @@ unsafe impl Structure for Here {
 
     fn recover(
         &self,
-        dead: Owner,
+        dead: &Tenant,
         entry: &Entry,
         is_still_theirs: &dyn Fn() -> bool,
     ) -> Result<usize, Corrupted> {
-        self.ring().recover(dead, &entry.publishing, is_still_theirs)
+        self.ring().recover(dead.owner, &entry.publishing, is_still_theirs)
     }
 
     fn wake_everyone(&self) {
@@ -68,9 +68,9 @@ unsafe impl Structure for Here {
         self.not_full().notify_all();
     }
 
-    fn count_held(&self, by: Owner) -> usize {
+    fn count_held(&self, by: &Tenant) -> usize {
         let words = self.ring().words();
-        words.filter(|word| word.owner() == by && word.phase().is_some_and(Phase::is_held)).count()
+        words.filter(|word| word.owner() == by.owner && word.phase().is_some_and(Phase::is_held)).count()
     }
 
     fn count_items(&self, and_borrowed: bool) -> usize {

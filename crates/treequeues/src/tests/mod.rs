@@ -18,6 +18,7 @@
 //! | `shutdowns` | who shut a queue down, and who else uses one |
 //! | `hostile` | any bytes in any part of a segment are an error that says where, or work |
 //! | `death` | whole queues: participants that die, and what the others find |
+//! | `boards` | the same kinds of evidence for topics: deaths, an oracle, interleavings |
 //! | `interleave` | all interleavings of two and three threads, under `loom`, abandoned claims included |
 //! | `interleave_batches` | the same of batches, of what is given back, and of shutdowns |
 //!
@@ -27,6 +28,7 @@
 mod batch_oracle;
 #[cfg(not(loom))]
 mod batches;
+mod boards;
 #[cfg(not(loom))]
 mod bytes;
 #[cfg(not(loom))]

@@ -117,7 +117,7 @@ impl<S: Structure> Attached<S> {
 
 impl<S: Structure> AnyAttached for Attached<S> {
     fn count_held(&self) -> usize {
-        self.structure.count_held(self.participant.owner())
+        self.structure.count_held(self.participant.tenant())
     }
 
     fn leave_name(&self) {

@@ -97,7 +97,8 @@ impl<'s> Ring<'s> {
         for height in 0..=self.height() {
             let node = Node::over(slot, height);
             let word = self.node(node);
-            let mut seen = Bits(load_to_swap(word));
+            // Relaxed: the compare-and-swap has the last word on it.
+            let mut seen = Bits(load_to_swap(word, Ordering::Relaxed));
             // Each failure is another participant's progress.
             // Release: what this participant saw of the slot. Acquire: the setting of the word above comes after it.
             while let Err(newer) = word.compare_exchange(

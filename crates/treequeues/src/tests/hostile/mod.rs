@@ -58,6 +58,13 @@ fn assert_says_where(error: &Corrupted) {
         Damage::Publishing { participant, found } => {
             vec![format!("participant {participant}"), format!("{found:#x}")]
         }
+        Damage::Newest { found } => vec![format!("{found:#018x}")],
+        Damage::SlotTaken { slot, held, found } => {
+            vec![format!("slot {slot}"), format!("{held:#018x}"), format!("{found:#018x}")]
+        }
+        Damage::Pin { slot, participant, found } => {
+            vec![format!("slot {slot}"), format!("participant {participant}"), format!("{found:#018x}")]
+        }
         Damage::ShutdownFlag { found } => vec![format!("{found:#010x}")],
     };
     for place in places {
