@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,10 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
     populate: whether each process makes its page tables for all slots when it attaches, instead of
         at their first use.
     max_deliveries: drops an item that has killed so many takers; None for no limit.
-    on_drop: what this process hands such items to: a function of the array and its ItemInfo, or a
-        queue of the same arrays.
+    overflow: what a put does that finds the queue full: it waits ("block"), or drops the oldest
+        item ("drop_oldest").
+    on_drop: what this process hands items to that killed: a function of the array and its ItemInfo,
+        or a queue of the same arrays.
 
     Raises as `TreeQueue` does, and TypeError if the example is a tree or a scalar.
     """
@@ -44,6 +46,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         participants: int = 256,
         populate: bool = False,
         max_deliveries: int | None = None,
+        overflow: Literal["block", "drop_oldest"] = "block",
         on_drop: Callable[[NDArray[ScalarT], ItemInfo], object]
         | TreeQueue[NDArray[ScalarT]]
         | None = None,
@@ -59,6 +62,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         participants: int = 256,
         populate: bool = False,
         max_deliveries: int | None = None,
+        overflow: Literal["block", "drop_oldest"] = "block",
         on_drop: Callable[[NDArray[ScalarT], ItemInfo], object]
         | TreeQueue[NDArray[ScalarT]]
         | None = None,
@@ -73,6 +77,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         participants: int = 256,
         populate: bool = False,
         max_deliveries: int | None = None,
+        overflow: Literal["block", "drop_oldest"] = "block",
         on_drop: Callable[[NDArray[ScalarT], ItemInfo], object]
         | TreeQueue[NDArray[ScalarT]]
         | None = None,
@@ -85,6 +90,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
             participants=participants,
             populate=populate,
             max_deliveries=max_deliveries,
+            overflow=overflow,
             on_drop=on_drop,
         )
 
@@ -121,6 +127,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         participants: int = 256,
         populate: bool = False,
         max_deliveries: int | None = None,
+        overflow: Literal["block", "drop_oldest"] = "block",
         on_drop: Callable[[NDArray[ScalarT], ItemInfo], object]
         | TreeQueue[NDArray[ScalarT]]
         | None = None,
@@ -134,6 +141,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
             participants=participants,
             populate=populate,
             max_deliveries=max_deliveries,
+            overflow=overflow,
             on_drop=on_drop,
         )
 

@@ -65,16 +65,23 @@ class TreeQueue(Generic[T]):
         borrow or in the copy of a get; giving it back is no death. When the taker of a batch dies,
         that counts for each item of the batch. Until somebody comes for it, the item is in the
         queue, and in `qsize`.
-    on_drop: what this object hands the items to that it drops: a function, called with the tree (as
-        `get` gives it) and its ItemInfo, or a queue of the same items, which the tree is put into
-        with `block=False`; if that one is full, the item is dropped with a RuntimeWarning. It is of
-        this object: it travels along when the queue is pickled and is there after a fork, but who
-        attaches by name has one of its own, or none. Until the item is handed over, its slot is
-        held: a function may use the queue, but a `put` that waits may wait for that slot. What it
-        raises comes out of the call that found the item (`queue.Empty`, `queue.Full` and ShutDown
-        as the cause of a RuntimeError), and the item is given back and comes again. If the process
-        dies in it, the item is dropped by the next taker without `on_drop`: it is handed over at
-        most once.
+    overflow: what a put does that finds the queue full: "block" waits for a slot, "drop_oldest"
+        drops the oldest item and takes a slot at once, so that a slow consumer holds up nobody and
+        gets the newest `maxsize` items. Any put does so, `reserve` too; a batch drops as many items
+        as it lacks slots. None drops an item that somebody is reading, so with all slots in
+        somebody's hands it waits, or raises `queue.Full`, as ever. What is dropped is counted
+        (`stats().counters.overwritten`), and not handed to `on_drop`. It is the same for all
+        processes.
+    on_drop: what this object hands the items to that kill and that it drops: a function, called
+        with the tree (as `get` gives it) and its ItemInfo, or a queue of the same items, which the
+        tree is put into with `block=False`; if that one is full, the item is dropped with a
+        RuntimeWarning. It is of this object: it travels along when the queue is pickled and is
+        there after a fork, but who attaches by name has one of its own, or none. Until the item is
+        handed over, its slot is held: a function may use the queue, but a `put` that waits may wait
+        for that slot. What it raises comes out of the call that found the item (`queue.Empty`,
+        `queue.Full` and ShutDown as the cause of a RuntimeError), and the item is given back and
+        comes again. If the process dies in it, the item is dropped by the next taker without
+        `on_drop`: it is handed over at most once.
 
     For type checkers, trees of loans and batches are of the queue's type T, although all their
     leaves are arrays; where that matters, declare scalars as arrays (`np.zeros(())`), or the queue
@@ -101,6 +108,7 @@ class TreeQueue(Generic[T]):
         participants: int = 256,
         populate: bool = False,
         max_deliveries: int | None = None,
+        overflow: Literal["block", "drop_oldest"] = "block",
         on_drop: Callable[[T, ItemInfo], object] | TreeQueue[T] | None = None,
     ) -> None: ...
     @classmethod
@@ -135,12 +143,14 @@ class TreeQueue(Generic[T]):
         participants: int = 256,
         populate: bool = False,
         max_deliveries: int | None = None,
+        overflow: Literal["block", "drop_oldest"] = "block",
         on_drop: Callable[[T, ItemInfo], object] | TreeQueue[T] | None = None,
     ) -> Self:
         """Attach to the queue of this name, or create it if there is none.
 
         Of several processes that open one name at once, one creates and the others attach. `keep`,
-        `participants`, `populate` and `max_deliveries` only count for the one that creates.
+        `participants`, `populate`, `max_deliveries` and `overflow` only count for the one that
+        creates.
 
         Raises SchemaError, with both sides, if the queue that is there has other items or another
         `maxsize`, and else as `attach` and the class do.
@@ -169,6 +179,8 @@ class TreeQueue(Generic[T]):
             elements.
         block, timeout: whether to wait for a free slot, and how many seconds at most (None: for
             ever).
+
+        With `overflow="drop_oldest"` a full queue drops its oldest item for it.
 
         Raises SchemaError if the tree does not fit, `queue.Full` if no slot became free in time,
         ShutDown, and ValueError after `close`. A put that raises leaves the queue as it was.
@@ -329,7 +341,7 @@ class TreeQueue(Generic[T]):
 
     def full(self) -> bool:
         """Whether no slot can be filled: each holds an item, is being written or read, or is kept
-        by views that outlived their loan."""
+        by views that outlived their loan. With `overflow="drop_oldest"` a put makes room then."""
 
     @property
     def maxsize(self) -> int:
@@ -339,6 +351,10 @@ class TreeQueue(Generic[T]):
     def max_deliveries(self) -> int | None:
         """How many takers an item may kill before it is dropped; None for no limit. It is the same
         for all processes."""
+
+    @property
+    def overflow(self) -> Literal["block", "drop_oldest"]:
+        """What a put does that finds the queue full. It is the same for all processes."""
 
     @property
     def on_drop(self) -> Callable[[T, ItemInfo], object] | TreeQueue[T] | None:

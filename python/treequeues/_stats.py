@@ -21,7 +21,7 @@ class QueueCounters:
     got_nbytes: int
     """Bytes of the items taken for good."""
     full: int
-    """Calls that found too few free slots when they came."""
+    """Calls that found too few free slots when they came, and could drop nothing for it."""
     empty: int
     """Calls that found too few items when they came."""
     put_waits: int
@@ -43,6 +43,9 @@ class QueueCounters:
     process, those that it was the first to find."""
     dropped: int
     """Items dropped because they had killed `max_deliveries` takers. They do not count as got."""
+    overwritten: int
+    """Items dropped by puts into a full queue with `overflow="drop_oldest"`. They do not count as
+    got."""
 
 
 @dataclass(frozen=True, slots=True)

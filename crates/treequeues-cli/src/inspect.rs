@@ -113,6 +113,9 @@ fn write_facts(look: &Look, facts: &Facts, schema: &Schema, out: &mut dyn Write)
         let takers = units::plural(limit as usize, "taker");
         writeln!(out, "{INDENT}drops     items that killed {takers}")?;
     }
+    if facts.drops_oldest {
+        writeln!(out, "{INDENT}overflow  a put into the full queue drops the oldest item")?;
+    }
     let leaves = match schema.leaves().len() {
         1 => "1 leaf".to_owned(),
         count => format!("{count} leaves"),
@@ -203,6 +206,7 @@ fn write_counters(facts: &Facts, counters: &Totals, out: &mut dyn Write) -> io::
         ("redelivered", counters.redeliveries, "deliveries after the first one"),
         ("deaths", counters.deaths, "participants that ended without leaving"),
         ("dropped", counters.dropped, "items that killed too many takers"),
+        ("overwritten", counters.overwritten, "items dropped by puts into the full queue"),
     ] {
         if count > 0 {
             rows.push((what, count, String::new(), why.to_owned()));

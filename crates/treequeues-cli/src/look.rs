@@ -55,6 +55,8 @@ pub struct Facts {
     pub max_participants: u32,
     /// How many takers an item may kill before it is dropped; null for no limit.
     pub max_deliveries: Option<u32>,
+    /// Whether a put into the full queue drops the oldest item.
+    pub drops_oldest: bool,
     pub created_at: String,
     pub age_seconds: f64,
     pub creator_pid: u32,
@@ -110,6 +112,8 @@ pub struct Totals {
     pub deaths: u64,
     /// Items that killed too many takers.
     pub dropped: u64,
+    /// Items dropped by puts into the full queue.
+    pub overwritten: u64,
 }
 
 /// An attached process.
@@ -195,6 +199,7 @@ impl Facts {
             item_bytes: observer.schema().item_nbytes(),
             max_participants: observer.max_participants(),
             max_deliveries: observer.max_deliveries().map(NonZeroU32::get),
+            drops_oldest: observer.drops_oldest(),
             created_at: units::moment(observer.created_at()),
             age_seconds: seconds_since(observer.created_at()),
             creator_pid: observer.creator_pid(),
@@ -247,6 +252,7 @@ impl Totals {
             sweeps: counters.sweeps,
             deaths: counters.deaths,
             dropped: counters.dropped,
+            overwritten: counters.overwritten,
         }
     }
 }

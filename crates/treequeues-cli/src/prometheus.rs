@@ -116,7 +116,7 @@ fn slots(looks: &[Look]) -> Vec<Metric> {
 type Count = fn(&Totals) -> f64;
 
 fn counters(looks: &[Look]) -> Vec<Metric> {
-    let table: [(&'static str, &str, Count); 13] = [
+    let table: [(&'static str, &str, Count); 14] = [
         ("puts_total", "Items put.", |totals| totals.puts as f64),
         ("gets_total", "Items taken for good.", |totals| totals.gets as f64),
         ("full_total", "Calls that found too few free slots.", |totals| totals.full as f64),
@@ -130,6 +130,9 @@ fn counters(looks: &[Look]) -> Vec<Metric> {
         ("sweeps_total", "Looks for dead participants.", |totals| totals.sweeps as f64),
         ("deaths_total", "Dead participants found.", |totals| totals.deaths as f64),
         ("dropped_total", "Items that killed too many takers.", |totals| totals.dropped as f64),
+        ("overwritten_total", "Items dropped by puts into the full queue.", |totals| {
+            totals.overwritten as f64
+        }),
     ];
     let one = |(name, help, count): (_, _, Count)| {
         let mut metric = Metric::new(name, Kind::Counter, help);

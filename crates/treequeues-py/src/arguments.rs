@@ -14,6 +14,10 @@ use crate::nouns::describe_type;
 /// What a `maxsize` of 0 means to `multiprocessing.Queue`, and cannot mean here.
 const NOTHING_IS_UNBOUNDED: &str = ": memory is reserved at creation, so nothing is unbounded";
 
+/// What a put does that finds the queue full: it waits, or drops the oldest item.
+pub const BLOCK: &str = "block";
+pub const DROP_OLDEST: &str = "drop_oldest";
+
 /// How long a call may wait.
 #[derive(Clone, Copy)]
 pub enum Timeout {
@@ -159,6 +163,19 @@ pub fn deaths(name: &str, number: Option<&Bound<'_, PyAny>>) -> PyResult<Option<
     let counted = u32::try_from(count(name, number, "")?)
         .map_err(|_| PyValueError::new_err(format!("{name} must be at most {}, got {number}", u32::MAX)))?;
     Ok(NonZeroU32::new(counted))
+}
+
+/// What a put does that finds the queue full: whether it drops the oldest item.
+pub fn drops_oldest(name: &str, overflow: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    let Some(overflow) = overflow else { return Ok(false) };
+    match text(name, "a str", overflow)?.as_str() {
+        BLOCK => Ok(false),
+        DROP_OLDEST => Ok(true),
+        _ => Err(PyValueError::new_err(format!(
+            "{name} must be {BLOCK:?} or {DROP_OLDEST:?}, got {}",
+            overflow.repr()?
+        ))),
+    }
 }
 
 /// How many processes can be attached at a time.

@@ -12,7 +12,7 @@ use crate::error::AttachError;
 use crate::format::layout::Layout;
 use crate::format::name::QueueName;
 use crate::format::word::{Phase, Word};
-use crate::format::{Control, Entry, FLAG_KEEP, Slot};
+use crate::format::{Control, Entry, FLAG_DROP_OLDEST, FLAG_KEEP, Slot};
 use crate::item::schema::Schema;
 use crate::long_look::LongLook;
 use crate::memory::fork::{self, Descriptor};
@@ -108,6 +108,11 @@ impl Observer {
     /// How many takers an item may kill before it is dropped; `None` for no limit.
     pub fn max_deliveries(&self) -> Option<NonZeroU32> {
         NonZeroU32::new(self.preamble.header.max_deliveries)
+    }
+
+    /// Whether a put that finds the queue full drops the oldest item.
+    pub fn drops_oldest(&self) -> bool {
+        self.preamble.header.flags & FLAG_DROP_OLDEST != 0
     }
 
     /// The random name of the segment.

@@ -25,7 +25,7 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["queue::ring"], false),
     (&["queue::stats"], false),
     (&["queue::here"], false),
-    (&["queue::calls", "queue::deliveries", "queue::publishing"], false),
+    (&["queue::calls", "queue::deliveries", "queue::overflow", "queue::publishing"], false),
     (&["queue::side"], false),
     (&["queue::attempts"], false),
     (&["queue::batch"], false),

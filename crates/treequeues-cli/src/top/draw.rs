@@ -181,6 +181,13 @@ fn queue_columns(queues: &[&Queue], has_colors: bool, width: usize) -> Vec<Colum
     rest.push(column("GETS/S", 7, Some(SortBy::Gets), |queue| {
         rated(queue, |rates| units::rate(rates.gets_per_second))
     }));
+    // For those who have such queues.
+    if width >= WIDE && queues.iter().any(|queue| queue.drops_oldest()) {
+        rest.push(column("OVERWR/S", 8, None, |queue| match queue.drops_oldest() {
+            true => rated(queue, |rates| units::rate(rates.overwritten_per_second)),
+            false => "-".to_owned(),
+        }));
+    }
     rest.push(column("BYTES/S", 8, Some(SortBy::Bytes), |queue| {
         rated(queue, |_| units::bytes(queue.bytes_per_second()))
     }));
@@ -265,6 +272,7 @@ fn detail_lines(queue: &Queue, scene: Scene<'_>, width: usize, height: usize) ->
     let Some(content) = &queue.look.content else { return lines };
     lines.push(slots_line(content));
     lines.extend(killers_line(content, queue.look.facts.as_ref().and_then(|facts| facts.max_deliveries)));
+    lines.extend(overflow_line(queue, content));
     lines.push(Line::default());
     let left = height.saturating_sub(lines.len());
     let held_lines = (content.held.len() + 2).min(MIN_HELD_LINES);
@@ -317,6 +325,12 @@ fn killers_line(content: &Content, limit: Option<u32>) -> Option<Line<'static>> 
         parts.push(format!("{} dropped", units::plural(content.counters.dropped as usize, "item")));
     }
     (!parts.is_empty()).then(|| Line::from(format!("killers: {}", parts.join("; "))))
+}
+
+/// What a queue that drops its oldest items has dropped.
+fn overflow_line(queue: &Queue, content: &Content) -> Option<Line<'static>> {
+    let items = units::plural(content.counters.overwritten as usize, "item");
+    queue.drops_oldest().then(|| Line::from(format!("overflow: {items} dropped for newer ones")))
 }
 
 fn held_line(held: &crate::look::Held) -> Line<'static> {

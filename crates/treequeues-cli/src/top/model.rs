@@ -46,6 +46,8 @@ pub struct Queue {
 pub struct Rates {
     pub puts_per_second: f64,
     pub gets_per_second: f64,
+    /// Items dropped by puts into the full queue.
+    pub overwritten_per_second: f64,
     /// Share of the time that producers waited for room: of the queue, the mean of those who put.
     pub put_waiting: f64,
     /// Share of the time that consumers waited for items: of the queue, the mean of those who get.
@@ -262,6 +264,11 @@ impl Queue {
         self.gone_since.is_some()
     }
 
+    /// Whether a put into the full queue drops the oldest item.
+    pub fn drops_oldest(&self) -> bool {
+        self.look.facts.as_ref().is_some_and(|facts| facts.drops_oldest)
+    }
+
     /// What people are told of its state, beside what a name can lead to.
     pub fn state_word(&self) -> &'static str {
         match &self.look.content {
@@ -286,6 +293,7 @@ impl Rates {
         Self {
             puts_per_second: of(before.puts, after.puts),
             gets_per_second: of(before.gets, after.gets),
+            overwritten_per_second: of(before.overwritten, after.overwritten),
             put_waiting: share(before.put_wait_seconds, after.put_wait_seconds),
             get_waiting: share(before.get_wait_seconds, after.get_wait_seconds),
         }

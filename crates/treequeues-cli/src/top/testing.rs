@@ -15,6 +15,7 @@ pub fn look(name: &str, id: u32, items: usize) -> TestLook {
         item_bytes: 1000,
         max_participants: 256,
         max_deliveries: None,
+        drops_oldest: false,
         created_at: "2026-01-02T03:04:05Z".into(),
         age_seconds: 75.0,
         creator_pid: 4000,
@@ -73,6 +74,13 @@ impl TestLook {
         self.look.facts.as_mut().expect("there are some").max_deliveries = Some(limit);
         let content = self.look.content.as_mut().expect("there is one");
         (content.most_deaths, content.counters.dropped) = (most_deaths, dropped);
+        self
+    }
+
+    /// The same, where puts into the full queue drop the oldest item, and have dropped so many.
+    pub fn overwriting(mut self, overwritten: u64) -> Self {
+        self.look.facts.as_mut().expect("there are some").drops_oldest = true;
+        self.look.content.as_mut().expect("there is one").counters.overwritten = overwritten;
         self
     }
 

@@ -56,6 +56,7 @@ fn the_fields_of_a_listing_are_stable() {
         "counters",
         "created_at",
         "creator_pid",
+        "drops_oldest",
         "held",
         "id",
         "item_bytes",
@@ -180,6 +181,7 @@ fn prometheus_reads_all_queues_or_one() {
     assert_eq!(value("treequeues_state", &[("name", "notes"), ("state", "foreign")]), 1.0);
     assert_eq!(value("treequeues_most_deaths", &[("name", "actors")]), 0.0);
     assert_eq!(value("treequeues_dropped_total", &[("name", "actors")]), 0.0);
+    assert_eq!(value("treequeues_overwritten_total", &[("name", "actors")]), 0.0);
     assert_eq!(value("treequeues_participant_alive", &[("name", "crashed")]), 0.0);
     assert_eq!(value("treequeues_participant_slots", &[("name", "actors"), ("for", "reading")]), 1.0);
     let one = exposition::parse(&folder.text(&["inspect", "crashed", "--prometheus"])).expect("valid");

@@ -18,7 +18,7 @@ use super::origin::{self, PickledHandle, Wanted};
 use super::read_loan::ReadLoan;
 use super::write_loan::WriteLoan;
 use super::{refused, stats};
-use crate::arguments::{Block, Flag, Timeout, count, given};
+use crate::arguments::{BLOCK, Block, DROP_OLDEST, Flag, Timeout, count, given};
 use crate::detached::claiming;
 use crate::state::{State, StateCell};
 use crate::{errors, left_behind, outcome};
@@ -41,7 +41,9 @@ const REPR_LEAVES: usize = 4;
 /// participants: how many processes can be attached at a time.
 /// populate: whether each process makes its page tables for all slots when it attaches, instead of at their first use.
 /// max_deliveries: drops an item that has killed so many takers, instead of delivering it once more. None for no limit.
-/// on_drop: what this process hands such items to: a function of the tree and its ItemInfo, or a queue of the same items.
+/// overflow: what a put does that finds the queue full: "block" waits for a slot, "drop_oldest" drops the oldest item.
+/// on_drop: what this process hands such items to that killed: a function of the tree and its ItemInfo, or a queue of the same
+///     items.
 ///
 /// Raises TypeError if a leaf cannot be carried, if an object would not come back whole, or if an argument is of the wrong
 /// type, ValueError if a number is out of range, if there is an on_drop without max_deliveries, or if the name can be none,
@@ -59,7 +61,7 @@ impl TreeQueue {
     #[pyo3(
         signature = (*_args, **_kwargs),
         text_signature = "(nested_array, maxsize, *, name=None, keep=False, participants=256, populate=False, \
-            max_deliveries=None, on_drop=None)"
+            max_deliveries=None, overflow='block', on_drop=None)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self { state: StateCell::fresh() }
@@ -68,7 +70,7 @@ impl TreeQueue {
     #[expect(clippy::too_many_arguments, reason = "keywords of Python's")]
     #[pyo3(signature = (
         nested_array, maxsize, *, name = None, keep = Flag::NO, participants = None, populate = Flag::NO,
-        max_deliveries = None, on_drop = None
+        max_deliveries = None, overflow = None, on_drop = None
     ))]
     fn __init__(
         slf: &Bound<'_, Self>,
@@ -79,9 +81,10 @@ impl TreeQueue {
         participants: Option<&Bound<'_, PyAny>>,
         populate: Flag,
         max_deliveries: Option<&Bound<'_, PyAny>>,
+        overflow: Option<&Bound<'_, PyAny>>,
         on_drop: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let wanted = Wanted { nested_array, maxsize, keep, participants, populate, max_deliveries };
+        let wanted = Wanted { nested_array, maxsize, keep, participants, populate, max_deliveries, overflow };
         let opened = origin::create(slf.py(), name, wanted, given(on_drop).is_some())?;
         Self::begin(slf, with_hook(opened, on_drop)?)
     }
@@ -110,10 +113,10 @@ impl TreeQueue {
     #[pyo3(
         signature = (
             name, nested_array, maxsize, *, keep = Flag::NO, participants = None, populate = Flag::NO,
-            max_deliveries = None, on_drop = None
+            max_deliveries = None, overflow = None, on_drop = None
         ),
         text_signature = "($cls, name, nested_array, maxsize, *, keep=False, participants=256, populate=False, \
-            max_deliveries=None, on_drop=None)"
+            max_deliveries=None, overflow='block', on_drop=None)"
     )]
     fn open<'py>(
         cls: &Bound<'py, PyType>,
@@ -124,9 +127,10 @@ impl TreeQueue {
         participants: Option<&Bound<'py, PyAny>>,
         populate: Flag,
         max_deliveries: Option<&Bound<'py, PyAny>>,
+        overflow: Option<&Bound<'py, PyAny>>,
         on_drop: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let wanted = Wanted { nested_array, maxsize, keep, participants, populate, max_deliveries };
+        let wanted = Wanted { nested_array, maxsize, keep, participants, populate, max_deliveries, overflow };
         Self::new_object(cls, with_hook(origin::open(cls.py(), name, wanted)?, on_drop)?)
     }
 
@@ -203,6 +207,8 @@ impl TreeQueue {
     }
 
     /// Copy a tree into the queue. It is visible to readers when this returns.
+    ///
+    /// With overflow="drop_oldest" a full queue drops its oldest item for it.
     ///
     /// Raises SchemaError if the tree does not fit, queue.Full if no slot became free in time (timeout is in seconds;
     /// None waits for ever), ShutDown, and ValueError after close. A put that raises leaves the queue as it was.
@@ -454,6 +460,12 @@ impl TreeQueue {
     #[getter]
     fn max_deliveries(&self, py: Python<'_>) -> PyResult<Option<u32>> {
         Ok(self.known(py)?.get().queue.max_deliveries().map(NonZeroU32::get))
+    }
+
+    /// What a put does that finds the queue full: "block" or "drop_oldest".
+    #[getter]
+    fn overflow(&self, py: Python<'_>) -> PyResult<&'static str> {
+        Ok(if self.known(py)?.get().queue.drops_oldest() { DROP_OLDEST } else { BLOCK })
     }
 
     /// What this object hands dropped items to; None if nothing.

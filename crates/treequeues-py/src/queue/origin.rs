@@ -10,7 +10,7 @@ use pyo3::types::PyBytes;
 use treequeues::{CreateOptions, Handle, Queue, SegmentId};
 
 use super::opened::Opened;
-use crate::arguments::{Flag, capacity, deaths, given, places, text};
+use crate::arguments::{Flag, capacity, deaths, drops_oldest, given, places, text};
 use crate::attach::attach_passed;
 use crate::outcome;
 use crate::tree::Tree;
@@ -26,6 +26,7 @@ pub struct Wanted<'a, 'py> {
     pub participants: Option<&'a Bound<'py, PyAny>>,
     pub populate: Flag,
     pub max_deliveries: Option<&'a Bound<'py, PyAny>>,
+    pub overflow: Option<&'a Bound<'py, PyAny>>,
 }
 
 impl Wanted<'_, '_> {
@@ -34,7 +35,8 @@ impl Wanted<'_, '_> {
         let capacity = capacity(self.maxsize)?;
         let max_deliveries = deaths("max_deliveries", self.max_deliveries)?;
         let participants = places(self.participants)?;
-        Ok((capacity, CreateOptions { participants, populate, keep, max_deliveries }))
+        let drop_oldest = drops_oldest("overflow", self.overflow)?;
+        Ok((capacity, CreateOptions { participants, populate, keep, max_deliveries, drop_oldest }))
     }
 }
 

@@ -82,5 +82,6 @@ fn counters<'py>(
     fields.set_item("sweeps", counters.sweeps)?;
     fields.set_item("deaths", counters.deaths)?;
     fields.set_item("dropped", counters.dropped)?;
+    fields.set_item("overwritten", counters.overwritten)?;
     classes.getattr("QueueCounters")?.call((), Some(&fields))
 }

@@ -105,6 +105,8 @@ pub(crate) const FLAG_POPULATE: u32 = 1;
 pub(crate) const FLAG_NAMED: u32 = 2;
 /// The name outlives all participants.
 pub(crate) const FLAG_KEEP: u32 = 4;
+/// A put into the full queue drops the oldest item: see `queue::overflow`.
+pub(crate) const FLAG_DROP_OLDEST: u32 = 8;
 
 /// A cache line of its own.
 #[derive(Debug)]

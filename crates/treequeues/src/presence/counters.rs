@@ -47,7 +47,7 @@ pub struct Counters {
     pub puts: u64,
     /// Items taken for good: slots released.
     pub gets: u64,
-    /// Calls that found too few free slots when they came.
+    /// Calls that found too few free slots when they came, and could make none.
     pub full: u64,
     /// Calls that found too few items when they came.
     pub empty: u64,

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use super::overflow::MAX_ROUNDS;
 use super::ring::Claim;
 use super::side::Side;
 use crate::presence::attached::CountedWait;
@@ -41,6 +42,11 @@ pub(super) fn take_after_sweep<S: Side, A: Attempt<Error = S::Error>>(
     mut attempt: A,
     mut wait: Wait<'_>,
 ) -> Result<A::Got, S::Error> {
+    if side.makes_room()
+        && let Some(got) = attempt.attempt(&mut wait, None)?
+    {
+        return Ok(got);
+    }
     let [in_vain, ..] = S::COUNTERS;
     side.attached().count(in_vain, 1);
     let got = if side.attached().sweep_for_failing()? { attempt.attempt(&mut wait, None)? } else { None };
@@ -55,6 +61,11 @@ pub(super) fn take_slowly<S: Side, A: Attempt<Error = S::Error>>(
     mut attempt: A,
     mut wait: Wait<'_>,
 ) -> Result<A::Got, S::Error> {
+    if side.makes_room()
+        && let Some(got) = attempt.attempt(&mut wait, None)?
+    {
+        return Ok(got);
+    }
     let counted = CountedWait::begin(side.attached(), &wait, S::COUNTERS);
     attempt.begin_waiting();
     let before_sleep = |attempt: &mut A| match counted.sweep_before_sleep()? {
@@ -77,7 +88,13 @@ impl<S: Side> Attempt for One<S> {
 
     #[inline(always)] // As for `Ring::reserve`.
     fn attempt(&mut self, _: &mut Wait<'_>, _: Option<Seen>) -> Result<Option<Claim>, S::Error> {
-        self.0.claim()
+        for _ in 0..MAX_ROUNDS {
+            let got = self.0.claim()?;
+            if got.is_some() || !self.0.make_room(1)? {
+                return Ok(got);
+            }
+        }
+        Ok(None)
     }
 
     fn is_plenty(&self) -> bool {

@@ -173,6 +173,7 @@ impl Attached {
         self.hold_ends(self.slot(&claim));
         self.ring().give_back(claim)?;
         self.not_empty().notify_one();
+        self.item_may_be_dropped();
         Ok(())
     }
 
@@ -200,7 +201,7 @@ impl Attached {
     }
 
     /// A drain may be waiting for a slot's item to be done.
-    fn wake_drains(&self) {
+    pub(super) fn wake_drains(&self) {
         if self.is_shut_down() {
             self.not_empty().notify_all();
         }

@@ -81,6 +81,21 @@ impl Attached {
         Ok(())
     }
 
+    /// The end of an item that is dropped by a put into the full queue (`overflow`). It is no delivery, and nobody is to have died of it
+    /// if this process is killed here: so the give-back is said first, and the delivery because the next item of the slot needs it
+    /// (`ring::publish` U3).
+    pub(super) fn overwrite(&self, claim: Claim) -> Result<(), Corrupted> {
+        let slot = self.slot(&claim);
+        for count in [&slot.give_backs, &slot.delivery_count] {
+            // Release: in this order, for whoever finds the item after a death. Only the slot's holder writes them (K1).
+            count.store(count.load(Ordering::Relaxed).saturating_add(1), Ordering::Release);
+        }
+        self.hold_ends(slot);
+        self.ring().release(claim)?;
+        self.count(Counter::Overwritten, 1);
+        Ok(())
+    }
+
     pub(crate) fn give_back(&self, claim: Claim) -> Result<(), Corrupted> {
         // Before the item can be another's. A process that is killed in between has given it back as far as the counts know.
         let give_backs = &self.slot(&claim).give_backs;

@@ -8,6 +8,7 @@
 //! | `calls` | what the threads of a process do: reserve and borrow, wait, end what they began |
 //! | `deliveries` | how often an item was taken, who died with it, and the end of one that killed too many |
 //! | `publishing` | commits, one or several as one |
+//! | `overflow` | puts into the full queue that drop its oldest items |
 //! | `side` | the sides of producers and of consumers, for what is done at both |
 //! | `attempts` | to take what is there now, or to wait for it |
 //! | `batch` | several slots for one call, all or none |
@@ -18,7 +19,7 @@
 #[cfg(not(loom))]
 pub(crate) mod api;
 #[cfg(not(loom))]
-mod attempts;
+pub(crate) mod attempts;
 #[cfg(not(loom))]
 pub(crate) mod batch;
 #[cfg(not(loom))]
@@ -31,6 +32,8 @@ pub(crate) mod here;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 pub(crate) mod loan;
+#[cfg(not(loom))]
+mod overflow;
 #[cfg(not(loom))]
 mod publishing;
 pub(crate) mod ring;

@@ -57,5 +57,6 @@ impl Attached {
     fn has_put(&self) {
         self.count_one(Counter::Puts);
         self.not_empty().notify_one();
+        self.item_may_be_dropped();
     }
 }

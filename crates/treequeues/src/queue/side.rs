@@ -48,11 +48,20 @@ pub(crate) trait Side: Copy {
     /// Counts a claim as delivered, which is not to be dropped.
     fn deliver(&self, claim: &Claim);
 
+    /// Whether a claim in vain may make room for itself.
+    fn makes_room(&self) -> bool;
+
+    /// After a claim of so many in vain: makes room for it. False if that is not to be.
+    fn make_room(&self, wanted: usize) -> Result<bool, Self::Error>;
+
     /// Fails if the queue is shut down and `wanted` cannot come any more.
     fn refuse_if_over(&self, wanted: usize) -> Result<(), Self::Error>;
 
     /// How many there are, at most `wanted`. If that is more than a few, a number below it is an upper bound.
     fn count_towards(&self, wanted: usize) -> Result<usize, Corrupted>;
+
+    /// The same, and what room there may be made for.
+    fn count_with_room(&self, wanted: usize) -> Result<usize, Corrupted>;
 
     /// Whether there is any; damage is for the attempt to report.
     fn is_any(&self) -> bool;
@@ -129,6 +138,16 @@ impl Side for Slots<'_> {
 
     fn deliver(&self, _: &Claim) {}
 
+    #[inline]
+    fn makes_room(&self) -> bool {
+        self.0.segment().drops_oldest()
+    }
+
+    #[inline]
+    fn make_room(&self, wanted: usize) -> Result<bool, ReserveError> {
+        if self.makes_room() { Ok(self.0.drop_oldest(wanted)?) } else { Ok(false) }
+    }
+
     fn refuse_if_over(&self, _: usize) -> Result<(), ReserveError> {
         // Only for what it has to say about a queue that is shut down.
         self.0.try_reserve_where(|_| false).map(drop)
@@ -145,23 +164,30 @@ impl Side for Slots<'_> {
         ring.count_free(wanted)
     }
 
+    fn count_with_room(&self, wanted: usize) -> Result<usize, Corrupted> {
+        let free = self.count_towards(wanted)?;
+        let to_drop =
+            if self.makes_room() && free < wanted { self.0.count_items(wanted - free)? } else { 0 };
+        Ok(free + to_drop)
+    }
+
     fn is_any(&self) -> bool {
-        self.0.ring().any_free()
+        self.0.ring().any_free() || (self.makes_room() && self.0.any_item())
     }
 
     fn may_claim(&self) -> bool {
-        self.0.ring().may_reserve()
+        self.0.ring().may_reserve() || (self.makes_room() && self.0.may_borrow())
     }
 
     fn may_claim_many(&self, count: usize) -> bool {
-        self.0.ring().may_reserve_many(count)
+        self.0.ring().may_reserve_many(count) || (self.makes_room() && self.0.may_borrow())
     }
 
     /// A producer that takes each slot as it becomes free fights with its consumer over the slots' cache lines. Half the queue, so
     /// that the consumer never finds it empty.
     fn may_claim_plenty(&self) -> bool {
         let a_few = (self.0.segment().layout().capacity / 2).clamp(1, MAX_FEW);
-        self.0.ring().may_reserve_many(a_few)
+        self.0.ring().may_reserve_many(a_few) || (self.makes_room() && self.0.may_borrow())
     }
 
     fn in_vain() -> ReserveError {
@@ -223,6 +249,14 @@ impl<D: Fn(Claim) -> Result<(), BorrowError> + Copy> Side for Items<'_, D> {
         self.attached.count_delivery(claim);
     }
 
+    fn makes_room(&self) -> bool {
+        false
+    }
+
+    fn make_room(&self, _: usize) -> Result<bool, BorrowError> {
+        Ok(false)
+    }
+
     fn refuse_if_over(&self, wanted: usize) -> Result<(), BorrowError> {
         self.attached.refuse_if_drained(wanted)
     }
@@ -235,6 +269,10 @@ impl<D: Fn(Claim) -> Result<(), BorrowError> + Copy> Side for Items<'_, D> {
             Some(at_most) if at_most < wanted => Ok(at_most),
             _ => self.attached.items_towards(wanted),
         }
+    }
+
+    fn count_with_room(&self, wanted: usize) -> Result<usize, Corrupted> {
+        self.count_towards(wanted)
     }
 
     fn is_any(&self) -> bool {

@@ -15,6 +15,7 @@
 //! | `holds` | loans without a lifetime: states, drops, drains that wait for them |
 //! | `damage` | words and cursors that contradict each other are errors |
 //! | `dropping` | items that kill their takers: counted, handed over, dropped; and deaths between any two accesses of that |
+//! | `overflow` | puts that drop the oldest items: which, how many, when not; and deaths between any two accesses of that |
 //! | `shutdowns` | who shut a queue down, and who else uses one |
 //! | `hostile` | any bytes in any part of a segment are an error that says where, or work |
 //! | `death` | whole queues: participants that die, and what the others find |
@@ -55,6 +56,8 @@ mod laps;
 mod narrow;
 #[cfg(not(loom))]
 mod oracle;
+#[cfg(not(loom))]
+mod overflow;
 #[cfg(not(loom))]
 mod publishing;
 #[cfg(not(loom))]

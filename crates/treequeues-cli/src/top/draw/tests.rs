@@ -129,6 +129,30 @@ fn details_tell_of_items_that_kill() {
 }
 
 #[test]
+fn a_queue_that_drops_its_oldest_items_says_how_many() {
+    let mut model = Model::new(true);
+    model.update(Duration::ZERO, vec![look("a", 1, 1).overwriting(10).look, look("b", 2, 1).look]);
+    model.update(Duration::from_secs(2), vec![look("a", 1, 1).overwriting(1010).look, look("b", 2, 1).look]);
+    let text = text(&model, LARGE);
+    assert!(text.contains("overflow: 1010 items dropped for newer ones"), "{text}");
+    let heading = text.lines().nth(1).expect("headings");
+    let end = heading.find("OVERWR/S").expect("a column") + "OVERWR/S".len();
+    let cell = |name: &str| {
+        let row = text.lines().find(|line| line.starts_with(name)).expect("a row");
+        // Characters, for the history is drawn in wide ones.
+        let shown: String = row.chars().take(heading[..end].chars().count()).collect();
+        shown.split_whitespace().last().map(str::to_owned)
+    };
+    assert_eq!((cell("a ").as_deref(), cell("b ").as_deref()), (Some("500"), Some("-")));
+    let without = {
+        let mut model = Model::new(true);
+        model.update(Duration::ZERO, vec![look("b", 2, 1).look]);
+        super::tests::text(&model, LARGE)
+    };
+    assert!(!without.contains("OVERWR/S") && !without.contains("overflow"));
+}
+
+#[test]
 fn screen_with_help() {
     let mut model = scene();
     model.has_help = true;

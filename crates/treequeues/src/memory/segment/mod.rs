@@ -30,7 +30,8 @@ use crate::error::{AttachError, CreateError};
 use crate::format::layout::{DEFAULT_PARTICIPANTS, Layout, LayoutError};
 use crate::format::name::QueueName;
 use crate::format::{
-    Control, Entry, FLAG_KEEP, FLAG_NAMED, FLAG_POPULATE, Header, Kind, MAGIC, NAME_NBYTES, Slot, VERSION,
+    Control, Entry, FLAG_DROP_OLDEST, FLAG_KEEP, FLAG_NAMED, FLAG_POPULATE, Header, Kind, MAGIC, NAME_NBYTES,
+    Slot, VERSION,
 };
 use crate::item::schema::Schema;
 use crate::memory::fork::{Descriptor, FileIdentity, Mapping, NoFork};
@@ -97,6 +98,14 @@ pub struct CreateOptions {
     ///
     /// The limit holds for all participants. [`Queue::on_drop`](crate::Queue::on_drop) hands the items over.
     pub max_deliveries: Option<NonZeroU32>,
+    /// Whether a put that finds the queue full drops the oldest item and takes a slot, instead of waiting for one. It never drops an
+    /// item that is being read; where there is no other, it waits. What is dropped so is counted ([`Counters::overwritten`]), and not
+    /// handed to [`Queue::on_drop`].
+    ///
+    /// It holds for all participants.
+    ///
+    /// [`Counters::overwritten`]: crate::Counters::overwritten
+    pub drop_oldest: bool,
 }
 
 impl Default for CreateOptions {
@@ -106,6 +115,7 @@ impl Default for CreateOptions {
             populate: false,
             keep: false,
             max_deliveries: None,
+            drop_oldest: false,
         }
     }
 }
@@ -314,6 +324,12 @@ impl Segment {
         self.facts.max_deliveries
     }
 
+    /// Whether a put into the full queue drops the oldest item.
+    #[inline]
+    pub(crate) fn drops_oldest(&self) -> bool {
+        self.facts.flags & FLAG_DROP_OLDEST != 0
+    }
+
     /// The descriptor that others come by; none on the heap. It may have been closed: see `has_descriptors`.
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.backing {
@@ -431,7 +447,7 @@ impl Segment {
         name: Option<QueueName>,
         reserve: impl FnOnce(&Layout, usize) -> Result<Backing, CreateError>,
     ) -> Result<Self, CreateError> {
-        let CreateOptions { participants, populate, keep, max_deliveries } = options;
+        let CreateOptions { participants, populate, keep, max_deliveries, drop_oldest } = options;
         let max_deliveries = max_deliveries.map_or(0, NonZeroU32::get);
         let json = schema.to_json();
         let item_nbytes = schema.item_nbytes();
@@ -445,9 +461,14 @@ impl Segment {
         let id = random_id()?;
         let backing = reserve(&layout, item_nbytes)?;
         let base = backing.base();
-        let flags = [(populate, FLAG_POPULATE), (name.is_some(), FLAG_NAMED), (keep, FLAG_KEEP)]
-            .iter()
-            .fold(0, |flags, (is_set, flag)| if *is_set { flags | flag } else { flags });
+        let flags = [
+            (populate, FLAG_POPULATE),
+            (name.is_some(), FLAG_NAMED),
+            (keep, FLAG_KEEP),
+            (drop_oldest, FLAG_DROP_OLDEST),
+        ]
+        .iter()
+        .fold(0, |flags, (is_set, flag)| if *is_set { flags | flag } else { flags });
         let header = Header {
             magic: MAGIC,
             version: VERSION,

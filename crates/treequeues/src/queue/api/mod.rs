@@ -318,6 +318,12 @@ impl Queue {
         NonZeroU32::new(self.attached.segment().max_deliveries())
     }
 
+    /// Whether a put that finds the queue full drops the oldest item. See
+    /// [`CreateOptions::drop_oldest`](crate::CreateOptions::drop_oldest).
+    pub fn drops_oldest(&self) -> bool {
+        self.attached.segment().drops_oldest()
+    }
+
     /// Bytes of the whole segment.
     pub fn nbytes(&self) -> usize {
         self.attached.segment().layout().total_nbytes

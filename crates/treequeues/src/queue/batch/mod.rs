@@ -21,6 +21,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::here::Attached;
+use super::overflow::MAX_ROUNDS;
 use super::ring::{Claim, Ring};
 use super::side::Side;
 use crate::error::Corrupted;
@@ -119,11 +120,18 @@ pub(crate) fn claim_many<S: Side>(
     mut is_interrupted: impl FnMut() -> bool,
 ) -> Result<Option<Vec<Claim>>, S::Error> {
     let mut at_most = FIRST_STINT;
+    let mut rounds_left = MAX_ROUNDS;
     loop {
         match claim_in_one_go(side, size, at_most)? {
             Claimed::Enough(claims) => {
                 claims.iter().for_each(|claim| side.deliver(claim));
                 return Ok(Some(claims));
+            }
+            // What it made room by was taken by others.
+            Claimed::TooFew
+                if side.makes_room() && rounds_left > 0 && side.count_with_room(size.min)? >= size.min =>
+            {
+                rounds_left -= 1;
             }
             Claimed::TooFew => return Ok(None),
             Claimed::TooLong => {
@@ -140,7 +148,7 @@ pub(crate) fn claim_many<S: Side>(
 
 fn claim_in_one_go<S: Side>(side: S, size: BatchSize, at_most: Duration) -> Result<Claimed, S::Error> {
     let _turn = Turn::take(side.turn(), side.attached().holder(), size.min);
-    if side.count_towards(size.min)? < size.min {
+    if side.count_towards(size.min)? < size.min && !side.make_room(size.min)? {
         side.refuse_if_over(size.min)?;
         return Ok(Claimed::TooFew);
     }
@@ -202,7 +210,7 @@ impl<S: Side, H: FnMut() -> Result<ControlFlow<()>, S::Error>> Many<S, H> {
 
     /// For the pace alone: damage is reported by the attempt that comes next.
     fn count(&self) -> usize {
-        self.side.count_towards(self.size.min).unwrap_or(0)
+        self.side.count_with_room(self.size.min).unwrap_or(0)
     }
 
     /// A count of more takes longer than a spin.
@@ -314,7 +322,7 @@ impl Rest {
         if self.stands.is_some_and(|(word, until)| Some(word) == seen && began < until) {
             return Ok(true);
         }
-        let count = side.count_towards(size.min)?;
+        let count = side.count_with_room(size.min)?;
         self.count = Some(count).filter(|count| *count < size.min && !side.attached().is_shut_down());
         let until = began + KEPT_FOR_LOOKS * began.elapsed();
         self.stands = self.count.and(seen).map(|seen| (seen, until));
