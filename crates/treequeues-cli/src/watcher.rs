@@ -37,6 +37,9 @@ impl Watcher {
                 match Observer::open(name) {
                     Ok(observer) => self.open.insert(name.clone(), observer),
                     Err(AttachError::NotFound { .. }) => return Ok(None),
+                    Err(error @ AttachError::OtherKind { .. }) => {
+                        return Ok(Some(unusable(name, State::Foreign, &error)));
+                    }
                     Err(error @ (AttachError::System { .. } | AttachError::Folder(_))) => {
                         return Err(error.into());
                     }

@@ -13,6 +13,7 @@ use crate::errors;
 pub fn create_error(error: CreateError) -> PyErr {
     match error {
         CreateError::Capacity { .. }
+        | CreateError::TopicCapacity { .. }
         | CreateError::Participants { .. }
         | CreateError::Name(_)
         | CreateError::SchemaTooLong { .. }

@@ -27,6 +27,12 @@ pub enum CreateError {
         /// What was asked for.
         got: u64,
     },
+    /// The newest item of a topic keeps its slot while the next one is written, and tickets need the bits that more slots would take.
+    #[error("maxsize of a topic must be between 2 and {max}, got {got}: the newest item keeps its slot while the next one is written", max = crate::format::layout::MAX_TOPIC_CAPACITY)]
+    TopicCapacity {
+        /// What was asked for.
+        got: u64,
+    },
     /// The table of participants has a bounded size.
     #[error("participants must be between 1 and {max}, got {got}", max = crate::format::layout::MAX_PARTICIPANTS)]
     Participants {
@@ -326,4 +332,74 @@ pub enum BorrowError {
     /// This process was forked, and could not join the queue as itself.
     #[error(transparent)]
     Attach(#[from] AttachError),
+}
+
+/// Why nothing was put into a topic.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// No slot could be had in time: what each is used for.
+    #[error("the topic is full: {0}")]
+    Full(Used),
+    /// The topic was shut down: by whom, and when.
+    #[error("{0}; nothing more can be put")]
+    ShutDown(Shutdown),
+    /// The caller's own check ended the wait.
+    #[error("the wait was interrupted")]
+    Interrupted,
+    /// A state word makes no sense.
+    #[error(transparent)]
+    Corrupted(#[from] Corrupted),
+    /// This process was forked, and could not join the topic as itself.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+}
+
+/// Why no item of a topic was read.
+#[derive(Debug, thiserror::Error)]
+pub enum SubscribeError {
+    /// No item came in time.
+    #[error("nothing new has come")]
+    Empty,
+    /// The topic was shut down, by whom and when, and nothing is left for this call.
+    #[error("{0}; nothing more comes")]
+    ShutDown(Shutdown),
+    /// The caller's own check ended the wait.
+    #[error("the wait was interrupted")]
+    Interrupted,
+    /// A state word makes no sense.
+    #[error(transparent)]
+    Corrupted(#[from] Corrupted),
+    /// This process was forked, and could not join the topic as itself.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+}
+
+/// What the slots of a full topic are used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Used {
+    /// How many slots the topic has.
+    pub slots: usize,
+    /// By process, as that one sees its own number: the tickets of the items that it reads, lowest first.
+    pub readers: Vec<(u32, Vec<u64>)>,
+    /// The processes that write to a slot, once for each.
+    pub writers: Vec<u32>,
+}
+
+impl std::fmt::Display for Used {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "of its {} slots one has the newest item", self.slots)?;
+        for (pid, tickets) in &self.readers {
+            let tickets: Vec<_> = tickets.iter().map(u64::to_string).collect();
+            let items = if tickets.len() == 1 { "item" } else { "items" };
+            write!(f, ", process {pid} reads {items} {}", tickets.join(", "))?;
+        }
+        for pid in &self.writers {
+            write!(f, ", process {pid} writes to one")?;
+        }
+        write!(
+            f,
+            "; a slot for each item that is read at a time, one for each writer and one more are enough"
+        )
+    }
 }

@@ -49,8 +49,8 @@
 //! | `presence` | who takes part: `liveness`, `names`, the `sweep`, a `participant`, and a process that is `attached` to a `structure` | yes |
 //! | `loan` | access to the rows of a claimed slot, until it ends once | yes |
 //! | `tree` | Rust types as items | |
-//! | `topic` | the protocol of the `board`: each item for every subscriber, and the newest | |
 //! | `queue` | the protocol of the `ring`; a queue as one process has it, `here`; what it does, `calls`; a `batch`; its loans; the public types, `api` and `typed` | yes |
+//! | `topic` | each item for every subscriber, and the newest: the protocol of the `board`, `here`, `calls`, loans, `api` | yes |
 //! | `observe` | looks at a queue for people and tools | |
 #![deny(unsafe_code)]
 // Loom sees the ring alone; what stands above it is left out there.
@@ -77,7 +77,6 @@ mod observe;
 mod presence;
 mod queue;
 mod sync;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the protocol, before what calls it"))]
 mod topic;
 #[cfg(not(loom))]
 mod tree;
@@ -88,9 +87,10 @@ mod wait;
 mod tests;
 
 pub use error::{
-    AttachError, BorrowError, Corrupted, CreateError, Damage, FolderError, OpenError, ReserveError, Shutdown,
+    AttachError, BorrowError, Corrupted, CreateError, Damage, FolderError, OpenError, PublishError,
+    ReserveError, Shutdown, SubscribeError, Used,
 };
-pub use format::layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS};
+pub use format::layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS, MAX_TOPIC_CAPACITY};
 pub use format::name::{BadName, QueueName};
 pub use item::dtype::{self, Dtype, Element};
 #[cfg(not(loom))]
@@ -106,11 +106,13 @@ pub use observe::{Observer, PeekedItem};
 pub use presence::attached::Peers;
 pub use presence::counters::Counters;
 #[cfg(not(loom))]
+pub use presence::door::Handle;
+#[cfg(not(loom))]
 pub use presence::names::{
     LeftBehind, NameState, name_state, names, names_folder, remove_name, take_left_behind,
 };
 #[cfg(not(loom))]
-pub use queue::api::{Handle, Queue};
+pub use queue::api::Queue;
 #[cfg(not(loom))]
 pub use queue::batch::{BatchSize, Elsewhere};
 #[cfg(not(loom))]
@@ -119,6 +121,12 @@ pub use queue::loan::{Hold, ItemInfo, ReadBatch, ReadLoan, WriteBatch, WriteLoan
 pub use queue::stats::{HeldSlot, ParticipantStats, Snapshot, Stats, WhatFor};
 #[cfg(not(loom))]
 pub use queue::typed::{OtherItems, PopError, TypedQueue};
+#[cfg(not(loom))]
+pub use topic::api::{Subscriber, Topic, TopicOptions};
+#[cfg(not(loom))]
+pub use topic::board::Start;
+#[cfg(not(loom))]
+pub use topic::loan::{TopicItemInfo, TopicReadLoan, TopicWriteLoan};
 #[cfg(not(loom))]
 pub use tree::{LeafReader, LeafType, LeafWriter, Tree};
 #[cfg(feature = "derive")]

@@ -12,7 +12,7 @@ use crate::error::AttachError;
 use crate::format::layout::Layout;
 use crate::format::name::QueueName;
 use crate::format::word::{Phase, Word};
-use crate::format::{Control, Entry, FLAG_DROP_OLDEST, FLAG_KEEP, Slot};
+use crate::format::{Control, Entry, FLAG_DROP_OLDEST, FLAG_KEEP, Kind, Slot};
 use crate::item::schema::Schema;
 use crate::long_look::LongLook;
 use crate::memory::fork::{self, Descriptor};
@@ -72,9 +72,12 @@ impl Observer {
     /// Opens the queue of this name, live or not.
     ///
     /// # Errors
-    /// `NotFound`, or `At` if what is there is no sound queue of this version.
+    /// `NotFound`, `OtherKind` if it is a topic, or `At` if what is there is no sound queue of this version.
     pub fn open(name: &QueueName) -> Result<Self, AttachError> {
         let (file, preamble) = names::look_at(name)?;
+        if preamble.kind != Kind::Queue {
+            return Err(AttachError::OtherKind { found: preamble.kind.name(), wanted: Kind::Queue.name() });
+        }
         file.leave_to_children(&mut fork::hold_off());
         let schema = Arc::new(preamble.schema.clone());
         Ok(Self { name: name.clone(), file, preamble, schema, slots_seen: LongLook::default() })

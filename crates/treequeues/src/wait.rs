@@ -27,6 +27,9 @@
 //! E9. A call whose long look came to less than it waits for need not look again while the word is the one that it set the bit in before
 //!     that look: nobody was woken since, so nothing has come that anybody was told of. It rests so for a bounded time (E3), and no longer
 //!     than until somebody dead is found.
+//! E10. Where all are woken each time, nobody sleeps beside a clear bit, nobody passes anything on, and no wake-up is left to a spinner:
+//!     its mark only says that enough spin. A call gives up only if the word has not moved since it set the bit and looked, for what it looks
+//!     for may move about; or after so many looks that the others have all the progress.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -42,6 +45,10 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering, fence, futex_word, local, spin
 pub(crate) const MAX_SLEEP: Duration = Duration::from_millis(100);
 /// The longest one while nobody does (E3): nothing can come back, and hundreds of threads that wait cost next to nothing.
 pub(crate) const MAX_IDLE_SLEEP: Duration = Duration::from_millis(500);
+/// The most that the kernel takes: it reads the number as signed.
+const EVERYBODY: u32 = i32::MAX as u32;
+/// Looks of a call whose time is over, while others make progress (E10).
+pub(crate) const MAX_LATE_LOOKS: u32 = 64;
 const WAITERS: u32 = 1;
 const SEQUENCE: u32 = 2;
 
@@ -70,6 +77,16 @@ const SHORT_SLEEP: Duration = Duration::from_micros(150);
 pub(crate) struct Event<'s> {
     pub(crate) word: &'s AtomicU32,
     pub(crate) marks: &'s Marks,
+    pub(crate) wakes: Wakes,
+}
+
+/// Whom a notification wakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wakes {
+    /// One, because one of them can have what has come (E2, E6).
+    One,
+    /// All that sleep, because what has come may be for each of them (E10).
+    All,
 }
 
 /// A mark that this call has taken.
@@ -150,14 +167,20 @@ impl<'w> Wait<'w> {
 }
 
 impl<'s> Event<'s> {
-    /// Wakes one sleeper, if there is any.
+    /// Wakes one sleeper, or all, if there is any.
     #[inline]
-    pub(crate) fn notify_one(self) {
+    pub(crate) fn notify(self) {
         // SeqCst: E1, pairs with `set_waiters`.
         let seen = self.word.load(Ordering::SeqCst);
         if seen & WAITERS != 0 {
-            self.wake_one_of(seen);
+            self.wake_some_of(seen);
         }
+    }
+
+    /// Whether anybody was woken since the bit was set.
+    pub(crate) fn has_moved(self, seen: u32) -> bool {
+        // SeqCst: E10, behind the look.
+        self.word.load(Ordering::SeqCst) != seen
     }
 
     /// Whether anybody may sleep.
@@ -173,18 +196,21 @@ impl<'s> Event<'s> {
         while let Err(newer) = self.move_on(seen) {
             seen = newer;
         }
-        // The most that the kernel takes: it reads the number as signed.
-        self.wake(i32::MAX as u32);
+        self.wake(EVERYBODY);
     }
 
     #[cold]
-    fn wake_one_of(self, seen: u32) {
+    fn wake_some_of(self, seen: u32) {
         if self.is_left_to_a_spinner() {
             return;
         }
-        // If it fails, another waker has moved the sequence since, and wakes one.
+        let count = match self.wakes {
+            Wakes::One => 1,
+            Wakes::All => EVERYBODY,
+        };
+        // If it fails, another waker has moved the sequence since, and wakes as many.
         if self.move_on(seen).is_ok() {
-            self.wake(1);
+            self.wake(count);
         }
     }
 
@@ -197,6 +223,9 @@ impl<'s> Event<'s> {
 
     /// Whether somebody spins who will pass the wake-up on (E6).
     fn is_left_to_a_spinner(self) -> bool {
+        if self.wakes == Wakes::All {
+            return false;
+        }
         // SeqCst: E6, pairs with the clearing.
         let marks = self.marks.each_ref().map(|mark| mark.load(Ordering::SeqCst));
         if marks == [0; _] {
@@ -225,7 +254,7 @@ impl<'s> Event<'s> {
     }
 
     /// Tells wakers that somebody may sleep, and returns the word to sleep on.
-    fn set_waiters(self) -> u32 {
+    pub(crate) fn set_waiters(self) -> u32 {
         // SeqCst: E1, pairs with the load in `notify`.
         let seen = self.word.fetch_or(WAITERS, Ordering::SeqCst) | WAITERS;
         // SeqCst: E1: the looks that follow are not older than the bit.
@@ -398,10 +427,10 @@ pub(crate) fn wait_for<A: Attempt>(
         mark.clear();
         if let Some(outcome) = outcome.map(|got| got.map(Waited::Got)).transpose() {
             // E6. Nobody who may sleep: nobody whose wake-up was left to this call.
-            if event.has_waiters() {
+            if event.wakes == Wakes::One && event.has_waiters() {
                 fence(Ordering::SeqCst);
                 if attempt.is_available() {
-                    event.notify_one();
+                    event.notify();
                 }
             }
             return outcome;
@@ -409,6 +438,7 @@ pub(crate) fn wait_for<A: Attempt>(
     }
     // Or as good as: it owes what others left to it while it had the mark (E6).
     let mut was_woken = has_spun;
+    let mut late_looks = 0;
     let mut woken_in_vain = false;
     let mut asked = Instant::now();
     let mut has_found_dead = false;
@@ -436,12 +466,16 @@ pub(crate) fn wait_for<A: Attempt>(
         let longest = if is_short { MAX_SLEEP } else { MAX_IDLE_SLEEP };
         let left = wait.left().unwrap_or(longest).min(longest);
         if left.is_zero() {
+            if event.wakes == Wakes::All && event.has_moved(seen) && late_looks < MAX_LATE_LOOKS {
+                late_looks += 1;
+                continue;
+            }
             break Ok(Waited::TimedOut);
         }
         let slept_well = match attempt.next(was_woken) {
             Next::PassOn(pause) => {
                 was_woken = false;
-                event.notify_one();
+                event.notify();
                 match pause {
                     None => continue,
                     Some(time) => nap(time.min(left)),
@@ -469,11 +503,11 @@ pub(crate) fn wait_for<A: Attempt>(
             }
         }
     };
-    if was_woken {
+    if was_woken && event.wakes == Wakes::One {
         // E2. The wake-up may have been meant for what is still there, whatever this call comes back with.
         event.set_waiters();
         if attempt.is_available() {
-            event.notify_one();
+            event.notify();
         }
     }
     outcome

@@ -3,13 +3,17 @@
 //! L1. All offsets are within `total_nbytes`, which is at most `isize::MAX`.
 //! L2. No two parts overlap, and each part's offset is a multiple of its alignment.
 
+use std::ops::RangeInclusive;
+
 use crate::format::word::OWNER_BITS;
 use crate::format::{Control, Entry, Header, Kind, Slot, topic_words, words_below_root};
 use crate::item::schema::{LeafSpec, Schema};
 use crate::sync::AtomicU64;
 
-/// The largest number of slots of one queue or topic.
+/// The largest number of slots of one queue.
 pub const MAX_CAPACITY: u64 = 1 << 24;
+/// The largest number of slots of one topic: more leave its tickets too few bits.
+pub const MAX_TOPIC_CAPACITY: u64 = 1 << 16;
 /// The largest number of processes that can share one queue or topic. It leaves 9 bits of an owner word for generations.
 pub const MAX_PARTICIPANTS: u32 = 1 << 12;
 /// How many processes can share a queue unless its creator says otherwise.
@@ -71,7 +75,7 @@ impl Layout {
         capacity: u64,
         participants: u64,
     ) -> Result<Self, LayoutError> {
-        if !(1..=MAX_CAPACITY).contains(&capacity) {
+        if !capacities(kind).contains(&capacity) {
             return Err(LayoutError::Capacity);
         }
         if !(1..=u64::from(MAX_PARTICIPANTS)).contains(&participants) {
@@ -136,6 +140,15 @@ impl Layout {
         let bits = u32::BITS - (self.participants - 1).leading_zeros();
         debug_assert!(bits < OWNER_BITS);
         bits
+    }
+}
+
+/// How many slots there can be.
+pub(crate) fn capacities(kind: Kind) -> RangeInclusive<u64> {
+    match kind {
+        Kind::Queue => 1..=MAX_CAPACITY,
+        // The newest item stays while the next one is written.
+        Kind::Topic => 2..=MAX_TOPIC_CAPACITY,
     }
 }
 
@@ -209,7 +222,7 @@ mod tests {
         fn parts_are_apart_aligned_and_inside(
             kind in kinds(),
             leaves in prop::collection::vec(0_usize..200_000, 0..20),
-            capacity in 1_u64..200,
+            capacity in 2_u64..200,
             participants in 1_u64..300,
         ) {
             let schema = schema(&leaves);

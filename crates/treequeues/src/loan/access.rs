@@ -2,13 +2,13 @@
 //!
 //! The rows themselves are never handed out: whoever had those of two loans could exchange them, and write to a slot after its commit.
 
-/// The access of a loan that has `rows_mut`, and a guard as its only field.
+/// The access of a loan that has `rows_mut`, and a guard in this field.
 macro_rules! write_access {
-    ($loan:ident) => {
+    ($loan:ident, $guard:tt) => {
         impl $loan<'_> {
             /// The schema of the items.
             pub fn schema(&self) -> &$crate::Schema {
-                self.0.attached().schema()
+                self.$guard.attached().schema()
             }
 
             /// The row of one leaf, by its number in the schema: its bytes in C order, aligned for its dtype.
@@ -97,13 +97,13 @@ macro_rules! write_access {
     };
 }
 
-/// The access of a loan that has `rows`.
+/// The access of a loan that has `rows`, and a guard in this field.
 macro_rules! read_access {
-    ($loan:ident) => {
+    ($loan:ident, $guard:tt) => {
         impl $loan<'_> {
             /// The schema of the items.
             pub fn schema(&self) -> &$crate::Schema {
-                self.0.attached().schema()
+                self.$guard.attached().schema()
             }
 
             /// The row of one leaf, by its number in the schema: its bytes in C order, aligned for its dtype.

@@ -9,11 +9,14 @@
 //! | `sweep` | returning what the dead held |
 //! | `participant` | who this process is |
 //! | `attached` | one process at one segment: its threads, its forks, its end |
+//! | `door` | an object's way to it, and what other processes come by |
 
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 pub(crate) mod attached;
 pub(crate) mod counters;
+#[cfg(not(loom))]
+pub(crate) mod door;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 pub(crate) mod liveness;

@@ -1,12 +1,10 @@
 //! Attempts: to take what is there now, or to wait for it.
 
-use std::ops::ControlFlow;
-
 use super::overflow::MAX_ROUNDS;
 use super::ring::Claim;
 use super::side::Side;
-use crate::presence::attached::CountedWait;
-use crate::wait::{Attempt, Seen, Wait, Waited, wait_for};
+use crate::presence::attached::wait_counted;
+use crate::wait::{Attempt, Seen, Wait};
 
 /// Takes it if it is there now, or if a sweep returns it.
 pub(crate) fn take_now<S: Side, A: Attempt<Error = S::Error>>(
@@ -50,7 +48,7 @@ pub(super) fn take_after_sweep<S: Side, A: Attempt<Error = S::Error>>(
     let [in_vain, ..] = S::COUNTERS;
     side.attached().count(in_vain, 1);
     let got = if side.attached().sweep_for_failing()? { attempt.attempt(&mut wait, None)? } else { None };
-    got.ok_or_else(S::in_vain)
+    got.ok_or_else(|| side.in_vain())
 }
 
 /// Waits, after an attempt in vain.
@@ -66,17 +64,7 @@ pub(super) fn take_slowly<S: Side, A: Attempt<Error = S::Error>>(
     {
         return Ok(got);
     }
-    let counted = CountedWait::begin(side.attached(), &wait, S::COUNTERS);
-    attempt.begin_waiting();
-    let before_sleep = |attempt: &mut A| match counted.sweep_before_sleep()? {
-        ControlFlow::Continue(()) => attempt.has_hope(),
-        again => Ok(again),
-    };
-    match wait_for(side.event(), side.patience(), &mut wait, &mut attempt, before_sleep)? {
-        Waited::Got(got) => Ok(got),
-        Waited::TimedOut => Err(S::in_vain()),
-        Waited::Interrupted => Err(S::interrupted()),
-    }
+    wait_counted(side, attempt, wait)
 }
 
 /// One slot, or one item.

@@ -172,7 +172,7 @@ impl Attached {
     pub(crate) fn put_back(&self, claim: Claim) -> Result<(), Corrupted> {
         self.hold_ends(self.slot(&claim));
         self.ring().give_back(claim)?;
-        self.not_empty().notify_one();
+        self.not_empty().notify();
         self.item_may_be_dropped();
         Ok(())
     }
@@ -191,12 +191,12 @@ impl Attached {
     /// The last view of a lingering slot has died.
     pub(crate) fn let_go(&self, claim: Claim) -> Result<(), Corrupted> {
         self.ring().let_go(claim)?;
-        self.not_full().notify_one();
+        self.not_full().notify();
         Ok(())
     }
 
     pub(super) fn slot_became_free(&self) {
-        self.not_full().notify_one();
+        self.not_full().notify();
         self.wake_drains();
     }
 

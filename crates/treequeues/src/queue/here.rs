@@ -12,7 +12,7 @@ use crate::memory::segment::Parts;
 use crate::presence::attached;
 use crate::presence::structure::Structure;
 use crate::sync::local;
-use crate::wait::{Event, Patience};
+use crate::wait::{Event, Patience, Wakes};
 
 /// This process's attachment to a queue.
 pub(crate) type Attached = attached::Attached<Here>;
@@ -93,12 +93,12 @@ impl Here {
 
     fn not_empty(&self) -> Event<'_> {
         let control = self.ring().control();
-        Event { word: &control.not_empty, marks: &control.spinning_consumers }
+        Event { word: &control.not_empty, marks: &control.spinning_consumers, wakes: Wakes::One }
     }
 
     fn not_full(&self) -> Event<'_> {
         let control = self.ring().control();
-        Event { word: &control.not_full, marks: &control.spinning_producers }
+        Event { word: &control.not_full, marks: &control.spinning_producers, wakes: Wakes::One }
     }
 }
 

@@ -38,7 +38,7 @@ impl Attached {
             }
             let is_done = self.drop_so_many(lacking);
             if wanted > 1 {
-                self.not_full().notify_one();
+                self.not_full().notify();
             }
             if is_done? {
                 return Ok(true);
@@ -79,7 +79,7 @@ impl Attached {
     #[inline]
     pub(super) fn item_may_be_dropped(&self) {
         if self.segment().drops_oldest() {
-            self.not_full().notify_one();
+            self.not_full().notify();
         }
     }
 }

@@ -56,7 +56,7 @@ impl Attached {
     #[inline]
     fn has_put(&self) {
         self.count_one(Counter::Puts);
-        self.not_empty().notify_one();
+        self.not_empty().notify();
         self.item_may_be_dropped();
     }
 }

@@ -1,8 +1,9 @@
 //! The two sides of a queue: free slots for producers, items for consumers. What is done at both is written once, for a `Side`.
 
-use super::here::Attached;
+use super::here::{Attached, Here};
 use super::ring::Claim;
-use crate::error::{AttachError, BorrowError, Corrupted, ReserveError};
+use crate::error::{BorrowError, Corrupted, ReserveError};
+use crate::presence::attached::Waiter;
 use crate::presence::counters::Counter;
 use crate::sync::AtomicU64;
 use crate::wait::{Event, Patience};
@@ -13,20 +14,7 @@ const FEW_TO_COUNT: usize = 16;
 const MAX_FEW: usize = 8;
 
 /// One side of a queue, and a call that claims there.
-pub(crate) trait Side: Copy {
-    type Error: From<Corrupted> + From<AttachError>;
-
-    /// Calls that found nothing, calls that waited, and how long.
-    const COUNTERS: [Counter; 3];
-
-    fn attached(&self) -> &Attached;
-
-    /// What is signalled when there may be more.
-    fn event(&self) -> Event<'_>;
-
-    /// For those who wait for that.
-    fn patience(&self) -> &Patience;
-
+pub(crate) trait Side: Waiter<Structure = Here, Error: From<Corrupted>> {
     /// Whose turn it is to claim several (`batch` T4).
     fn turn(&self) -> &AtomicU64;
 
@@ -74,11 +62,6 @@ pub(crate) trait Side: Copy {
 
     /// What a single claim waits for at first, busily.
     fn may_claim_plenty(&self) -> bool;
-
-    /// There was nothing, or not in time.
-    fn in_vain() -> Self::Error;
-
-    fn interrupted() -> Self::Error;
 }
 
 /// The side of producers.
@@ -92,7 +75,8 @@ pub(crate) struct Items<'a, D> {
     pub(crate) drop_item: D,
 }
 
-impl Side for Slots<'_> {
+impl Waiter for Slots<'_> {
+    type Structure = Here;
     type Error = ReserveError;
 
     const COUNTERS: [Counter; 3] = [Counter::Full, Counter::PutWaits, Counter::PutWaitNs];
@@ -110,6 +94,16 @@ impl Side for Slots<'_> {
         self.0.producers()
     }
 
+    fn in_vain(&self) -> ReserveError {
+        ReserveError::Full
+    }
+
+    fn interrupted() -> ReserveError {
+        ReserveError::Interrupted
+    }
+}
+
+impl Side for Slots<'_> {
     fn turn(&self) -> &AtomicU64 {
         &self.0.segment().control().batch_of_slots
     }
@@ -189,17 +183,10 @@ impl Side for Slots<'_> {
         let a_few = (self.0.segment().layout().capacity / 2).clamp(1, MAX_FEW);
         self.0.ring().may_reserve_many(a_few) || (self.makes_room() && self.0.may_borrow())
     }
-
-    fn in_vain() -> ReserveError {
-        ReserveError::Full
-    }
-
-    fn interrupted() -> ReserveError {
-        ReserveError::Interrupted
-    }
 }
 
-impl<D: Fn(Claim) -> Result<(), BorrowError> + Copy> Side for Items<'_, D> {
+impl<D: Fn(Claim) -> Result<(), BorrowError> + Copy> Waiter for Items<'_, D> {
+    type Structure = Here;
     type Error = BorrowError;
 
     const COUNTERS: [Counter; 3] = [Counter::Empty, Counter::GetWaits, Counter::GetWaitNs];
@@ -217,6 +204,16 @@ impl<D: Fn(Claim) -> Result<(), BorrowError> + Copy> Side for Items<'_, D> {
         self.attached.consumers()
     }
 
+    fn in_vain(&self) -> BorrowError {
+        BorrowError::Empty
+    }
+
+    fn interrupted() -> BorrowError {
+        BorrowError::Interrupted
+    }
+}
+
+impl<D: Fn(Claim) -> Result<(), BorrowError> + Copy> Side for Items<'_, D> {
     fn turn(&self) -> &AtomicU64 {
         &self.attached.segment().control().batch_of_items
     }
@@ -289,13 +286,5 @@ impl<D: Fn(Claim) -> Result<(), BorrowError> + Copy> Side for Items<'_, D> {
 
     fn may_claim_plenty(&self) -> bool {
         self.attached.may_borrow()
-    }
-
-    fn in_vain() -> BorrowError {
-        BorrowError::Empty
-    }
-
-    fn interrupted() -> BorrowError {
-        BorrowError::Interrupted
     }
 }

@@ -20,6 +20,7 @@
 //! | `hostile` | any bytes in any part of a segment are an error that says where, or work |
 //! | `death` | whole queues: participants that die, and what the others find |
 //! | `boards` | the same kinds of evidence for topics: deaths, an oracle, interleavings |
+//! | `topics` | whole topics: who gets what, waits, ends, and participants that die |
 //! | `interleave` | all interleavings of two and three threads, under `loom`, abandoned claims included |
 //! | `interleave_batches` | the same of batches, of what is given back, and of shutdowns |
 //!
@@ -66,6 +67,8 @@ mod returns;
 mod shutdowns;
 #[cfg(not(loom))]
 mod steps;
+#[cfg(not(loom))]
+mod topics;
 
 use std::sync::Arc;
 

@@ -4,6 +4,25 @@
 //! |---|---|
 //! | `word` | what the words of a topic say: a slot's state, the newest item, a pin |
 //! | `board` | the protocol: who may write to which slot, and who reads there |
+//! | `subscriptions` | records of subscriptions, for people |
+//! | `here` | a topic as one process has it |
+//! | `used` | what the slots of a full one are used for |
+//! | `calls` | what the threads of a process do: put, latest, next |
+//! | `loan` | access to what was claimed or pinned, until it ends |
+//! | `api` | the public types |
 
+#[cfg(not(loom))]
+pub(crate) mod api;
 pub(crate) mod board;
+#[cfg(not(loom))]
+mod calls;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+pub(crate) mod here;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+pub(crate) mod loan;
+pub(crate) mod subscriptions;
+#[cfg(not(loom))]
+mod used;
 pub(crate) mod word;

@@ -19,6 +19,7 @@
 //!
 //! Fresh memory, all zero, is a topic without items: FREE(0), no newest, no pins.
 
+use crate::format::layout::MAX_TOPIC_CAPACITY;
 use crate::format::word::Owner;
 
 const PHASE_BITS: u32 = 3;
@@ -30,9 +31,7 @@ const LOW_SHIFT: u32 = 24;
 const LOW_BITS: u32 = u64::BITS - LOW_SHIFT;
 
 /// Bits of a slot's number in the word of the newest item.
-const SLOT_BITS: u32 = 16;
-/// The largest number of slots of one topic.
-pub(crate) const MAX_SLOTS: u64 = 1 << SLOT_BITS;
+const SLOT_BITS: u32 = MAX_TOPIC_CAPACITY.ilog2();
 /// One more than the largest ticket: a million puts a second come to it after eight years.
 const TICKETS: u64 = 1 << (u64::BITS - SLOT_BITS);
 
@@ -109,7 +108,7 @@ pub(crate) struct Newest {
 
 impl Newest {
     pub(crate) fn unpack(word: u64) -> Self {
-        Self { ticket: word >> SLOT_BITS, slot: (word & (MAX_SLOTS - 1)) as usize }
+        Self { ticket: word >> SLOT_BITS, slot: (word & (MAX_TOPIC_CAPACITY - 1)) as usize }
     }
 
     pub(crate) fn pack(self) -> u64 {

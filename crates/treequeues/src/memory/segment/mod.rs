@@ -64,6 +64,8 @@ pub(crate) struct Parts<'m> {
     pub(crate) slots: &'m [Slot],
     /// Of the structure, beside the slots: see `format`.
     pub(crate) words: &'m [AtomicU64],
+    /// How many there may be.
+    pub(crate) participants: u32,
 }
 
 /// What is the same in every mapping of a segment that this process makes.
@@ -250,7 +252,12 @@ impl Segment {
         let first = at(layout.words_offset).cast::<AtomicU64>();
         // SAFETY: as above, for as many consecutive words as the layout has placed.
         let words: &'static [AtomicU64] = unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.words) };
-        Self { parts: Parts { control, slots, words }, base, facts, backing }
+        Self {
+            parts: Parts { control, slots, words, participants: layout.participants },
+            base,
+            facts,
+            backing,
+        }
     }
 
     /// From now on a forked child has what it needs to attach as itself, and a private mapping in place of this one.
@@ -453,7 +460,10 @@ impl Segment {
         let item_nbytes = schema.item_nbytes();
         let layout =
             Layout::new(kind, &schema, json.len(), capacity, participants).map_err(|error| match error {
-                LayoutError::Capacity => CreateError::Capacity { got: capacity },
+                LayoutError::Capacity => match kind {
+                    Kind::Queue => CreateError::Capacity { got: capacity },
+                    Kind::Topic => CreateError::TopicCapacity { got: capacity },
+                },
                 LayoutError::Participants => CreateError::Participants { got: participants },
                 LayoutError::SchemaTooLong => CreateError::SchemaTooLong { nbytes: json.len() },
                 LayoutError::TooLarge => CreateError::TooLarge { capacity, item_nbytes },

@@ -7,7 +7,7 @@ use rustix::fs::FileType;
 
 use super::{file, memfd, named};
 use crate::error::{AttachError, Corrupted, Damage};
-use crate::format::layout::{Layout, MAX_CAPACITY, MAX_PARTICIPANTS, MAX_SCHEMA_NBYTES};
+use crate::format::layout::{Layout, MAX_PARTICIPANTS, MAX_SCHEMA_NBYTES, capacities};
 use crate::format::name::QueueName;
 use crate::format::{FLAG_NAMED, Header, Kind, MAGIC, VERSION};
 use crate::item::schema::{Schema, SchemaError};
@@ -112,8 +112,10 @@ impl Header {
     /// The numbers that say where the schema is, each by itself and all against the file. Returns where it is.
     fn check_numbers(&self, kind: Kind, file_nbytes: usize) -> Result<usize, AttachError> {
         let Self { capacity, participants, schema_nbytes, .. } = *self;
-        if !(1..=MAX_CAPACITY).contains(&capacity) {
-            return Err(damaged!(capacity, capacity, format!("from 1 to {MAX_CAPACITY}")));
+        let capacities = capacities(kind);
+        if !capacities.contains(&capacity) {
+            let (least, most) = (capacities.start(), capacities.end());
+            return Err(damaged!(capacity, capacity, format!("from {least} to {most}")));
         }
         if !(1..=MAX_PARTICIPANTS).contains(&participants) {
             return Err(damaged!(participants, participants, format!("from 1 to {MAX_PARTICIPANTS}")));

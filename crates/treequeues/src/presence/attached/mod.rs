@@ -8,6 +8,7 @@
 //! | `threads` | who began a hold, and what is counted |
 //! | `peers` | who else uses the segment |
 //! | `sweeping` | when to look for the dead, and waits that are counted |
+//! | `waiting` | waits at an event of the structure |
 //! | `shutdown` | the end for everybody |
 //!
 //! A1. A process attaches to a segment once: all queues on it share one `Attached`, so its threads are one
@@ -27,6 +28,7 @@ mod peers;
 mod shutdown;
 mod sweeping;
 mod threads;
+mod waiting;
 
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex};
@@ -45,6 +47,7 @@ use peers::Threads;
 pub(crate) use shutdown::{How, shut_down_how};
 pub(crate) use sweeping::CountedWait;
 use threads::FirstThread;
+pub(crate) use waiting::{Waiter, wait_counted};
 
 /// One process's attachment to a segment and the structure in it.
 #[derive(Debug)]

@@ -1,29 +1,17 @@
 //! Creating queues, and ways to come to one: by its name, its descriptor, or a handle.
 
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::Queue;
 use crate::error::{AttachError, CreateError, OpenError};
 use crate::format::Kind;
 use crate::format::name::QueueName;
 use crate::item::schema::{Schema, SchemaDifference};
-use crate::memory::fork::Descriptor;
-use crate::memory::segment::{CreateOptions, Preamble, Segment, SegmentId, open_anew, open_through};
+use crate::memory::segment::{CreateOptions, Segment, SegmentId};
 use crate::presence::attached::leave_names;
+use crate::presence::door::{Door, Handle};
 use crate::queue::here::Attached;
-
-/// What another process needs to attach to an anonymous queue, while the process that it names lives and has it open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Handle {
-    /// The process that made this handle.
-    pub pid: u32,
-    /// That process's descriptor of the segment.
-    pub fd: RawFd,
-    /// What the receiver checks the segment against.
-    pub id: SegmentId,
-}
 
 impl Queue {
     /// Creates an anonymous queue of `capacity` slots, all its memory reserved.
@@ -128,12 +116,12 @@ impl Queue {
     /// The folder that the queue's name was in when this process came to it, as an absolute path: where other processes find it,
     /// whatever their environment says. None of an anonymous queue.
     pub fn folder(&self) -> Option<&Path> {
-        self.attached.segment().folder()
+        self.door.segment().folder()
     }
 
     /// The name that the queue was created with, whether it still has it or not.
     pub fn name(&self) -> Option<&QueueName> {
-        self.attached.segment().name()
+        self.door.segment().name()
     }
 
     /// Creates a queue in this process's own memory, for its threads alone: no descriptor, no other participants.
@@ -150,19 +138,7 @@ impl Queue {
     /// # Errors
     /// If the descriptor leads to no sound segment, or to another one, or if its table of participants is full.
     pub fn attach_fd(fd: OwnedFd, id: Option<SegmentId>) -> Result<Self, AttachError> {
-        let shared = open_anew(&fd)?;
-        drop(fd);
-        Self::attach_descriptor(shared, id)
-    }
-
-    fn attach_descriptor(shared: Descriptor, id: Option<SegmentId>) -> Result<Self, AttachError> {
-        let shared = Arc::new(shared);
-        let found = Preamble::read(&*shared)?.header.id;
-        if id.is_some_and(|id| id != found) {
-            return Err(AttachError::OtherSegment);
-        }
-        let attached = Attached::find(found, || Segment::attach(Arc::clone(&shared)).map(Some))?;
-        Ok(Self::new(attached.expect("there is a segment to attach to")))
+        Door::attach_fd(fd, id).map(Self::through)
     }
 
     /// The queue on segment `id`, if this process is attached to it already, or inherited it.
@@ -170,7 +146,7 @@ impl Queue {
     /// # Errors
     /// In a forked child that could not join the queue.
     pub fn find(id: SegmentId) -> Result<Option<Self>, AttachError> {
-        Ok(Attached::find(id, || Ok(None))?.map(Self::new))
+        Ok(Door::find(id)?.map(Self::through))
     }
 
     /// Attaches through a handle: to this process's own attachment, else through the descriptor of the process that
@@ -179,10 +155,7 @@ impl Queue {
     /// # Errors
     /// If that process is gone, has closed the queue, is another user's, or lives in another pid namespace.
     pub fn attach_handle(handle: Handle) -> Result<Self, AttachError> {
-        if let Some(queue) = Self::find(handle.id)? {
-            return Ok(queue);
-        }
-        Self::attach_descriptor(open_through(handle.pid, handle.fd)?, Some(handle.id))
+        Door::attach_handle(handle).map(Self::through)
     }
 
     /// What another process can attach by: see `Handle`.
@@ -190,9 +163,7 @@ impl Queue {
     /// # Errors
     /// For a local queue, for one whose descriptors were closed, and in a forked child that could not join the queue.
     pub fn handle(&self) -> Result<Handle, AttachError> {
-        let attached = self.attached()?;
-        let fd = attached.segment().shared_number()?;
-        Ok(Handle { pid: attached.participant().pid(), fd, id: self.id() })
+        self.door.handle()
     }
 
     /// For a process that is about to end while threads of it still wait, or views live: takes the names of its queues that

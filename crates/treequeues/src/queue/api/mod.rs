@@ -16,21 +16,20 @@ mod dropping;
 mod stand_ins;
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::error::{AttachError, BorrowError, ReserveError};
 use crate::item::schema::Schema;
-use crate::memory::fork;
 use crate::memory::segment::SegmentId;
 use crate::presence::attached::Peers;
+use crate::presence::door::Door;
 use crate::queue::attempts::{One, take_after_sweep, take_slowly};
-use crate::queue::here::Attached;
+use crate::queue::here::{Attached, Here};
 use crate::queue::loan::{ReadLoan, WriteLoan};
 use crate::queue::side::{Items, Side, Slots};
 use crate::queue::stats::{Snapshot, Stats};
 use crate::wait::Wait;
 
-pub use attaching::Handle;
 use dropping::OnDrop;
 
 /// A queue of trees of arrays, shared by processes.
@@ -55,9 +54,7 @@ use dropping::OnDrop;
 /// ```
 #[derive(Debug)]
 pub struct Queue {
-    attached: Arc<Attached>,
-    /// What `attached` is replaced by in a forked child (`attached` A2).
-    after_fork: OnceLock<Box<Queue>>,
+    door: Door<Here>,
     /// Of this object and its clones, in forked children too.
     on_drop: Option<OnDrop>,
 }
@@ -216,11 +213,7 @@ impl Queue {
     /// Wakes all who wait at the queue, in any process: those that find nothing ask what they were told to ask
     /// ([`Wait::or_until`](crate::Wait::or_until)), and wait on. Does nothing in a forked child that has not used the queue.
     pub fn wake_all(&self) {
-        if self.attached.is_this_process() {
-            self.attached.wake_everyone();
-        } else if let Some(own) = self.after_fork.get() {
-            own.wake_all();
-        }
+        self.door.wake_all();
     }
 
     /// How many items can be taken. With up to 1024 slots, all are looked at. With more, it takes about as long, and slots that are
@@ -304,48 +297,47 @@ impl Queue {
 
     /// The queue's schema.
     pub fn schema(&self) -> &Arc<Schema> {
-        self.attached.segment().schema()
+        self.door.segment().schema()
     }
 
     /// How many items fit in.
     pub fn capacity(&self) -> usize {
-        self.attached.segment().layout().capacity
+        self.door.segment().layout().capacity
     }
 
     /// How many takers an item may kill before it is dropped; `None` for no limit. See
     /// [`CreateOptions::max_deliveries`](crate::CreateOptions::max_deliveries).
     pub fn max_deliveries(&self) -> Option<NonZeroU32> {
-        NonZeroU32::new(self.attached.segment().max_deliveries())
+        NonZeroU32::new(self.door.segment().max_deliveries())
     }
 
     /// Whether a put that finds the queue full drops the oldest item. See
     /// [`CreateOptions::drop_oldest`](crate::CreateOptions::drop_oldest).
     pub fn drops_oldest(&self) -> bool {
-        self.attached.segment().drops_oldest()
+        self.door.segment().drops_oldest()
     }
 
     /// Bytes of the whole segment.
     pub fn nbytes(&self) -> usize {
-        self.attached.segment().layout().total_nbytes
+        self.door.segment().layout().total_nbytes
     }
 
     /// The random name of the segment.
     pub fn id(&self) -> SegmentId {
-        self.attached.segment().id()
+        self.door.segment().id()
     }
 
     /// Whether nothing else of this process uses the queue: its drop then leaves the queue, and unmaps its memory, which takes
     /// time. Other threads may change that at any moment.
     pub fn is_last_here(&self) -> bool {
-        Arc::strong_count(&self.attached) == 1
-            || self.after_fork.get().is_some_and(|queue| queue.is_last_here())
+        self.door.is_last_here()
     }
 
     /// Whether this process is attached. A forked child is not: it attaches at its first call, which may take time, or by
     /// `attach_after_fork`.
     #[inline]
     pub fn is_attached_here(&self) -> bool {
-        self.attached.is_this_process() || self.after_fork.get().is_some_and(|queue| queue.is_attached_here())
+        self.door.is_attached_here()
     }
 
     /// Attaches a forked child, if it is not attached yet.
@@ -357,40 +349,22 @@ impl Queue {
     }
 
     fn new(attached: Arc<Attached>) -> Self {
-        Self { attached, after_fork: OnceLock::new(), on_drop: None }
+        Self::through(Door::new(attached))
+    }
+
+    fn through(door: Door<Here>) -> Self {
+        Self { door, on_drop: None }
     }
 
     /// This process's attachment: in a forked child, one of its own.
     #[inline]
     pub(crate) fn attached(&self) -> Result<&Arc<Attached>, AttachError> {
-        if self.attached.is_this_process() { Ok(&self.attached) } else { self.attached_after_fork() }
-    }
-
-    #[cold]
-    fn attached_after_fork(&self) -> Result<&Arc<Attached>, AttachError> {
-        if self.after_fork.get().is_none() {
-            if self.attached.segment().fd().is_none() {
-                return Err(AttachError::Local);
-            }
-            let parent = self.attached.participant().pid();
-            let attached =
-                Attached::find(self.id(), || self.attached.segment().find_again(parent).map(Some))?;
-            let queue = Box::new(Self::new(attached.expect("there is a segment to attach to")));
-            // Set with forks held off, so that no grandchild inherits a half-set cell. Another thread may have been first;
-            // then what is dropped is not the last reference to the attachment, which both found.
-            let no_fork = fork::hold_off();
-            let late = self.after_fork.set(queue);
-            drop(no_fork);
-            drop(late);
-        }
-        self.after_fork.get().expect("set above").attached()
+        self.door.attached()
     }
 }
 
 impl Clone for Queue {
     fn clone(&self) -> Self {
-        let newest = self.after_fork.get().filter(|_| !self.attached.is_this_process());
-        let clone = newest.map_or_else(|| Self::new(Arc::clone(&self.attached)), |queue| Self::clone(queue));
-        Self { on_drop: self.on_drop.clone(), ..clone }
+        Self { door: self.door.clone(), on_drop: self.on_drop.clone() }
     }
 }

@@ -24,7 +24,7 @@ impl Queue {
 
     /// Another participant of the same segment.
     pub(crate) fn join(&self) -> Result<Self, AttachError> {
-        Self::on(self.attached.segment().map_again()?)
+        Self::on(self.door.segment().map_again()?)
     }
 
     /// A participant of a segment that was mapped.
@@ -34,16 +34,16 @@ impl Queue {
 
     /// What a daemonizing library does that closes all descriptors and opens others.
     pub(crate) fn put_another_file_in_the_place_of_its_locks(&self) {
-        self.attached.participant().locks().replace_by(&std::fs::File::open("/dev/null").expect("there"));
+        self.attachment().participant().locks().replace_by(&std::fs::File::open("/dev/null").expect("there"));
     }
 
     /// The attachment, for calls that are to be killed half-way.
     pub(crate) fn attachment(&self) -> &Arc<Attached> {
-        &self.attached
+        self.attached().expect("of this process")
     }
 
     /// What a SIGKILL of this participant leaves.
     pub(crate) fn die(self) {
-        self.attached.die();
+        Arc::clone(self.attachment()).die();
     }
 }

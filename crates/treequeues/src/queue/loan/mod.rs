@@ -71,8 +71,8 @@ pub struct WriteLoan<'q>(Guard<'q, Writing>);
 #[must_use = "dropped, a loan releases its item"]
 pub struct ReadLoan<'q>(Guard<'q, Reading>);
 
-write_access!(WriteLoan);
-read_access!(ReadLoan);
+write_access!(WriteLoan, 0);
+read_access!(ReadLoan, 0);
 
 /// A slot of a producer's.
 #[derive(Debug)]

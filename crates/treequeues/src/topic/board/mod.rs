@@ -43,7 +43,8 @@ use crate::error::{Corrupted, Damage};
 use crate::format::{Control, Slot};
 use crate::sync::{AtomicU64, Ordering, load_to_swap};
 pub(crate) use publish::Claim;
-pub(crate) use read::{Found, Pinned, Start};
+pub use read::Start;
+pub(crate) use read::{Found, Pinned};
 
 /// One segment's board: safe code over references to atomics.
 pub(crate) struct Board<'s> {
@@ -63,6 +64,20 @@ impl<'s> Board<'s> {
     pub(crate) fn new(control: &'s Control, slots: &'s [Slot], pins: &'s [AtomicU64]) -> Self {
         debug_assert!(!slots.is_empty() && pins.len().is_multiple_of(slots.len()));
         Self { control, slots, pins }
+    }
+
+    pub(crate) fn control(&self) -> &'s Control {
+        self.control
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// How often the tenant of a place reads in a slot.
+    pub(crate) fn pin_of(&self, slot: usize, place: u32) -> Option<Pin> {
+        // Relaxed: one more look among many.
+        Pin::unpack(self.pins_of(slot)[place as usize].load(Ordering::Relaxed))
     }
 
     /// The ticket of the newest item; 0 while there is none.
