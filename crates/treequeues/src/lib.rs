@@ -88,7 +88,8 @@ mod wait;
 mod tests;
 
 pub use error::{
-    AttachError, BorrowError, Corrupted, CreateError, Damage, FolderError, OpenError, ReserveError, Shutdown,
+    AttachError, BorrowError, Corrupted, CreateError, Damage, EndedStream, FolderError, OpenError,
+    ProducingError, ReserveError, Shutdown,
 };
 pub use format::layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS};
 pub use format::name::{BadName, QueueName};
@@ -110,13 +111,15 @@ pub use presence::names::{
     LeftBehind, NameState, name_state, names, names_folder, remove_name, take_left_behind,
 };
 #[cfg(not(loom))]
-pub use queue::api::{Handle, Queue};
+pub use queue::api::{Batches, Handle, Queue};
 #[cfg(not(loom))]
 pub use queue::batch::{BatchSize, Elsewhere};
 #[cfg(not(loom))]
 pub use queue::loan::{Hold, ItemInfo, ReadBatch, ReadLoan, WriteBatch, WriteLoan};
 #[cfg(not(loom))]
-pub use queue::stats::{HeldSlot, ParticipantStats, Snapshot, Stats, WhatFor};
+pub use queue::producing::Producing;
+#[cfg(not(loom))]
+pub use queue::stats::{HeldSlot, ParticipantStats, ProducerStats, Snapshot, Stats, WhatFor};
 #[cfg(not(loom))]
 pub use queue::typed::{OtherItems, PopError, TypedQueue};
 #[cfg(not(loom))]

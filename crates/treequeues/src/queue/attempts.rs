@@ -49,7 +49,10 @@ pub(super) fn take_after_sweep<S: Side, A: Attempt<Error = S::Error>>(
     }
     let [in_vain, ..] = S::COUNTERS;
     side.attached().count(in_vain, 1);
-    let got = if side.attached().sweep_for_failing()? { attempt.attempt(&mut wait, None)? } else { None };
+    let has_found_some = side.attached().sweep_for_failing()?;
+    // After the sweep, which may have found the last producer dead.
+    let may_have_ended = side.attached().end_if_all_have_left();
+    let got = if has_found_some || may_have_ended { attempt.attempt(&mut wait, None)? } else { None };
     got.ok_or_else(S::in_vain)
 }
 
@@ -69,6 +72,7 @@ pub(super) fn take_slowly<S: Side, A: Attempt<Error = S::Error>>(
     let counted = CountedWait::begin(side.attached(), &wait, S::COUNTERS);
     attempt.begin_waiting();
     let before_sleep = |attempt: &mut A| match counted.sweep_before_sleep()? {
+        ControlFlow::Continue(()) if side.attached().end_if_all_have_left() => Ok(ControlFlow::Break(())),
         ControlFlow::Continue(()) => attempt.has_hope(),
         again => Ok(again),
     };
@@ -110,6 +114,7 @@ impl<S: Side> Attempt for One<S> {
     }
 
     fn is_held(&self) -> bool {
-        self.0.attached().ring().may_be_held()
+        let attached = self.0.attached();
+        attached.ring().may_be_held() || attached.awaits_producers()
     }
 }

@@ -77,6 +77,8 @@ struct Facts {
     flags: u32,
     /// 0 for no limit.
     max_deliveries: u32,
+    /// 0 if that was not said.
+    producers: u32,
     name: Option<QueueName>,
     /// The folder of a named one, as it was when this process came to it.
     folder: Option<PathBuf>,
@@ -106,6 +108,10 @@ pub struct CreateOptions {
     ///
     /// [`Counters::overwritten`]: crate::Counters::overwritten
     pub drop_oldest: bool,
+    /// How many producers there will be: each works inside a block that [`Queue::producing`] begins. When so many blocks have begun, or
+    /// more, and none is left, by their ends or by the deaths of their processes, the queue is shut down for draining. `None` if nobody
+    /// counts them.
+    pub producers: Option<NonZeroU32>,
 }
 
 impl Default for CreateOptions {
@@ -116,6 +122,7 @@ impl Default for CreateOptions {
             keep: false,
             max_deliveries: None,
             drop_oldest: false,
+            producers: None,
         }
     }
 }
@@ -200,9 +207,19 @@ impl Segment {
     pub(crate) fn attach(shared: Arc<Descriptor>) -> Result<Self, AttachError> {
         let Preamble { header, kind, schema, layout, name } = Preamble::read(&*shared)?;
         let folder = name.as_ref().and_then(|_| named::folder_of(shared.as_fd()));
-        let Header { id, flags, max_deliveries, .. } = header;
+        let Header { id, flags, max_deliveries, producers, .. } = header;
         let backing = map(shared, &layout, flags & FLAG_POPULATE != 0)?;
-        let facts = Facts { kind, layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder };
+        let facts = Facts {
+            kind,
+            layout,
+            schema: Arc::new(schema),
+            id,
+            flags,
+            max_deliveries,
+            producers,
+            name,
+            folder,
+        };
         Ok(Self::new(backing, facts))
     }
 
@@ -322,6 +339,12 @@ impl Segment {
     #[inline]
     pub(crate) fn max_deliveries(&self) -> u32 {
         self.facts.max_deliveries
+    }
+
+    /// How many producers there will be; 0 if that was not said.
+    #[inline]
+    pub(crate) fn producers(&self) -> u32 {
+        self.facts.producers
     }
 
     /// Whether a put into the full queue drops the oldest item.
@@ -447,7 +470,8 @@ impl Segment {
         name: Option<QueueName>,
         reserve: impl FnOnce(&Layout, usize) -> Result<Backing, CreateError>,
     ) -> Result<Self, CreateError> {
-        let CreateOptions { participants, populate, keep, max_deliveries, drop_oldest } = options;
+        let CreateOptions { participants, populate, keep, max_deliveries, drop_oldest, producers } = options;
+        let producers = producers.map_or(0, NonZeroU32::get);
         let max_deliveries = max_deliveries.map_or(0, NonZeroU32::get);
         let json = schema.to_json();
         let item_nbytes = schema.item_nbytes();
@@ -485,7 +509,8 @@ impl Segment {
             max_deliveries,
             name: name.as_ref().map_or([0; NAME_NBYTES], QueueName::padded),
             kind: kind as u32,
-            reserved: [0; 52],
+            producers,
+            reserved: [0; 48],
             checksum: 0,
         }
         .with_checksum();
@@ -498,7 +523,17 @@ impl Segment {
             Backing::File(file) if name.is_some() => named::folder_of(file.shared.as_fd()),
             Backing::File(_) | Backing::Heap(_) => None,
         };
-        let facts = Facts { kind, layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder };
+        let facts = Facts {
+            kind,
+            layout,
+            schema: Arc::new(schema),
+            id,
+            flags,
+            max_deliveries,
+            producers,
+            name,
+            folder,
+        };
         Ok(Self::new(backing, facts))
     }
 }
