@@ -102,7 +102,7 @@ kill-points: ## A process killed before each instruction of each operation, and 
 
 soak: kill-points fuzz ## The long part: all kill points, KILLS kills, the big models, ROUNDS rounds of hostile segments, kills and forks.
 	@$(READY) --package test
-	cargo test --release --package treequeues --test model --test names --test topic --test wake -- --ignored --nocapture --test-threads 1
+	cargo test --release --package treequeues --test model --test names --test producers --test topic --test wake -- --ignored --nocapture --test-threads 1
 	cargo test --release --package treequeues --lib laps::soak_ -- --ignored --nocapture
 	LOOM_MAX_PREEMPTIONS=8 LOOM_MAX_DURATION=$(LOOM_SECONDS) $(LOOM) --release interleave
 	TREEQUEUES_BATCH_KILLS=1000 $(BIN)/python -m pytest tests/processes/test_whole_batches.py

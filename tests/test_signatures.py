@@ -20,7 +20,7 @@ LOANS = ("WriteLoan", "ReadLoan")
 def test_the_signature_of_a_queue_is_that_of_its_constructor():
     assert str(inspect.signature(TreeQueue)) == (
         "(nested_array, maxsize, *, name=None, keep=False, participants=256, populate=False, "
-        "max_deliveries=None, overflow='block', on_drop=None)"
+        "max_deliveries=None, overflow='block', producers=None, on_drop=None)"
     )
 
 

@@ -22,6 +22,7 @@ from treequeues import _door, _exit  # The first refuses what cannot work, befor
 from treequeues._array_queue import ArrayQueue
 from treequeues._core import (
     CorruptedError,
+    Producing,
     ReadLoan,
     SchemaError,
     ShutDown,
@@ -32,7 +33,7 @@ from treequeues._core import (
 from treequeues._loans import HeldViewWarning, ItemInfo
 from treequeues._registry import register_node
 from treequeues._sharing import UnsharedQueueWarning
-from treequeues._stats import ParticipantStats, QueueCounters, QueueStats
+from treequeues._stats import ParticipantStats, ProducerStats, QueueCounters, QueueStats
 
 _door.refuse_a_disabled_lock()
 # Before the program's own handlers, which thus run earlier and may still use its queues.
@@ -47,6 +48,8 @@ __all__ = [
     "HeldViewWarning",
     "ItemInfo",
     "ParticipantStats",
+    "ProducerStats",
+    "Producing",
     "QueueCounters",
     "QueueStats",
     "ReadLoan",

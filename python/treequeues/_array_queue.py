@@ -29,6 +29,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
     max_deliveries: drops an item that has killed so many takers; None for no limit.
     overflow: what a put does that finds the queue full: it waits ("block"), or drops the oldest
         item ("drop_oldest").
+    producers: how many producers there will be, each in a block of `producing`.
     on_drop: what this process hands items to that killed: a function of the array and its ItemInfo,
         or a queue of the same arrays.
 
@@ -47,6 +48,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         populate: bool = False,
         max_deliveries: int | None = None,
         overflow: Literal["block", "drop_oldest"] = "block",
+        producers: int | None = None,
         on_drop: Callable[[NDArray[ScalarT], ItemInfo], object]
         | TreeQueue[NDArray[ScalarT]]
         | None = None,
@@ -63,6 +65,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         populate: bool = False,
         max_deliveries: int | None = None,
         overflow: Literal["block", "drop_oldest"] = "block",
+        producers: int | None = None,
         on_drop: Callable[[NDArray[ScalarT], ItemInfo], object]
         | TreeQueue[NDArray[ScalarT]]
         | None = None,
@@ -78,6 +81,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         populate: bool = False,
         max_deliveries: int | None = None,
         overflow: Literal["block", "drop_oldest"] = "block",
+        producers: int | None = None,
         on_drop: Callable[[NDArray[ScalarT], ItemInfo], object]
         | TreeQueue[NDArray[ScalarT]]
         | None = None,
@@ -91,6 +95,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
             populate=populate,
             max_deliveries=max_deliveries,
             overflow=overflow,
+            producers=producers,
             on_drop=on_drop,
         )
 
@@ -128,6 +133,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         populate: bool = False,
         max_deliveries: int | None = None,
         overflow: Literal["block", "drop_oldest"] = "block",
+        producers: int | None = None,
         on_drop: Callable[[NDArray[ScalarT], ItemInfo], object]
         | TreeQueue[NDArray[ScalarT]]
         | None = None,
@@ -142,6 +148,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
             populate=populate,
             max_deliveries=max_deliveries,
             overflow=overflow,
+            producers=producers,
             on_drop=on_drop,
         )
 

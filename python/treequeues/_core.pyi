@@ -32,6 +32,24 @@ class ShutDown(Exception):
     """The queue was shut down: the message says by which process, and when. From Python 3.13 on
     this is `queue.ShutDown`."""
 
+@final
+class Producing:
+    """The block of a producer: what `TreeQueue.producing` returns, for a `with` block.
+
+    Its begin is counted as a producer that comes, its end as one that leaves, whether by an
+    exception or not. It may be used for several blocks, and cannot be pickled.
+    """
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def _end(self) -> None: ...
+
 @disjoint_base
 class TreeQueue(Generic[T]):
     """A queue of trees of arrays, shared by processes.
@@ -72,6 +90,10 @@ class TreeQueue(Generic[T]):
         somebody's hands it waits, or raises `queue.Full`, as ever. What is dropped is counted
         (`stats().counters.overwritten`), and not handed to `on_drop`. It is the same for all
         processes.
+    producers: how many producers there will be, each of which works inside a block, `with
+        queue.producing():`. When so many blocks have begun, or more, and none is left, by their
+        ends or by the deaths of their processes, the queue is shut down for draining: consumers
+        take what is there, and then get ShutDown. None if nobody counts them.
     on_drop: what this object hands the items to that kill and that it drops: a function, called
         with the tree (as `get` gives it) and its ItemInfo, or a queue of the same items, which the
         tree is put into with `block=False`; if that one is full, the item is dropped with a
@@ -109,6 +131,7 @@ class TreeQueue(Generic[T]):
         populate: bool = False,
         max_deliveries: int | None = None,
         overflow: Literal["block", "drop_oldest"] = "block",
+        producers: int | None = None,
         on_drop: Callable[[T, ItemInfo], object] | TreeQueue[T] | None = None,
     ) -> None: ...
     @classmethod
@@ -144,13 +167,14 @@ class TreeQueue(Generic[T]):
         populate: bool = False,
         max_deliveries: int | None = None,
         overflow: Literal["block", "drop_oldest"] = "block",
+        producers: int | None = None,
         on_drop: Callable[[T, ItemInfo], object] | TreeQueue[T] | None = None,
     ) -> Self:
         """Attach to the queue of this name, or create it if there is none.
 
         Of several processes that open one name at once, one creates and the others attach. `keep`,
-        `participants`, `populate`, `max_deliveries` and `overflow` only count for the one that
-        creates.
+        `participants`, `populate`, `max_deliveries`, `overflow` and `producers` only count for the
+        one that creates.
 
         Raises SchemaError, with both sides, if the queue that is there has other items or another
         `maxsize`, and else as `attach` and the class do.
@@ -331,6 +355,37 @@ class TreeQueue(Generic[T]):
         Raises ValueError if `max_items` is below 1, and else as `get` does.
         """
 
+    def producing(self) -> Producing:
+        """The block of a producer, in a queue that was made with `producers=`.
+
+            with queue.producing():
+                for step in range(1000):
+                    queue.put(make(step))
+
+        When as many blocks have begun as were said, or more, and none is left, the queue is shut
+        down for draining. Blocks are counted, not processes: a process, or a thread, may have
+        several, one after the other or at once, and a forked child has none of its parent's. A
+        block is left by its end, by an exception, by `close` and by the end of the process. One
+        whose process is killed has died, and is found within a fifth of a second by whoever waits.
+
+        Raises ValueError if the queue was made without `producers=`, or after `close`, and
+        ShutDown, at its begin, if the stream has ended or the queue was shut down.
+        """
+
+    def batches(self, n: int, drop_last: bool = False, timeout: float | None = None) -> Iterator[T]:
+        """Takes stacked batches of n items, as `get_batch` does, until the queue is shut down and
+        drained:
+
+            for batch in queue.batches(32):
+                learn(batch)
+
+        The last one is what is left, and may be shorter; with `drop_last=True` it stays in the
+        queue. `timeout` is for each batch, in seconds; None waits for ever.
+
+        Raises ValueError if n is not between 1 and `maxsize`, or after `close`, and `queue.Empty`
+        if a batch did not come in time.
+        """
+
     def qsize(self) -> int:
         """How many items can be taken. In a queue of more than 1024 slots, those that are being
         written or read may be counted, too.
@@ -355,6 +410,11 @@ class TreeQueue(Generic[T]):
     @property
     def overflow(self) -> Literal["block", "drop_oldest"]:
         """What a put does that finds the queue full. It is the same for all processes."""
+
+    @property
+    def producers(self) -> int | None:
+        """How many producers there will be; None if that was not said. It is the same for all
+        processes."""
 
     @property
     def on_drop(self) -> Callable[[T, ItemInfo], object] | TreeQueue[T] | None:

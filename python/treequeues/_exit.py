@@ -4,6 +4,9 @@ The file of a named queue goes with its last participant. A process that ends le
 closing them; one that is killed cannot, and its file stays until somebody replaces or cleans it.
 Anonymous queues need none of this.
 
+The block of a producer that is still open then ends too: only a process that is killed has died in
+it.
+
 The interpreter does not drop all objects when it ends, and a process of `multiprocessing` ends
 without even trying. So the queues are closed by hand: after the program's own exit handlers, which
 may still use them, and after `multiprocessing` has ended its daemonic processes. They are killed,
@@ -18,10 +21,13 @@ from multiprocessing import util
 from typing import Any
 from weakref import WeakValueDictionary
 
-from treequeues._core import TreeQueue
+from treequeues._core import Producing, TreeQueue
 
 # By identity: a subclass's objects may have an equality of their own.
 _NAMED: WeakValueDictionary[int, TreeQueue[Any]] = WeakValueDictionary()
+
+# Blocks of producers: a process that ends by itself has left them.
+_BLOCKS: WeakValueDictionary[int, Producing] = WeakValueDictionary()
 
 # After all finalizers that somebody gives a priority to.
 _LAST = -(2**31)
@@ -32,7 +38,14 @@ def close_at_exit(queue: TreeQueue[Any]) -> None:
     _NAMED[id(queue)] = queue
 
 
+def end_at_exit(block: Producing) -> None:
+    """End the blocks of a producer when the process ends, if they are still open then."""
+    _BLOCKS[id(block)] = block
+
+
 def _close_all() -> None:
+    for block in list(_BLOCKS.values()):
+        block._end()
     for queue in list(_NAMED.values()):
         TreeQueue._close_at_exit(queue)
     # Daemon threads that wait, and views, keep a queue although it is closed.

@@ -73,6 +73,20 @@ class ParticipantStats:
 
 
 @dataclass(frozen=True, slots=True)
+class ProducerStats:
+    """The producers of a queue that was made with `producers=`: their blocks, counted."""
+
+    said: int
+    """How many there will be, as it was said."""
+    came: int
+    """How many have come."""
+    left: int
+    """How many of these have left, an exception or the end of their process included."""
+    died: int
+    """How many were killed, as far as they were found."""
+
+
+@dataclass(frozen=True, slots=True)
 class QueueStats:
     """What was in a queue at one moment, what was done to it, and by whom.
 
@@ -103,12 +117,15 @@ class QueueStats:
     """How many takers died with that item, of all in the queue or being read, with which most have
     died."""
     is_shut_down: bool
-    """Whether `shutdown` was called, in any process."""
+    """Whether `shutdown` was called, in any process, or all producers have left."""
     shut_down_by: int | None
-    """The process that called it first, as it sees its own number; None if nobody has."""
+    """The process that called it first, as it sees its own number; None if nobody has, as at the
+    end of a stream, when all producers have left."""
     shut_down_at: float | None
     """When that was: seconds since the Unix epoch."""
     counters: QueueCounters
     """What all processes have done since the queue was created, those that are gone included."""
+    producers: ProducerStats | None
+    """The producers of a queue that was made with `producers=`."""
     by_participant: tuple[ParticipantStats, ...]
     """The processes that are attached, by their places."""

@@ -172,6 +172,9 @@ fn write_slots(facts: &Facts, content: &Content, out: &mut dyn Write) -> io::Res
         let takers = units::plural(content.most_deaths as usize, "taker");
         writeln!(out, "{INDENT}{takers} died with the worst item")?;
     }
+    if let Some(producers) = content.producers {
+        writeln!(out, "{INDENT}{}", producers.text())?;
+    }
     let counted = slots.free + slots.writing + slots.ready + slots.returned + slots.reading + slots.lingering;
     if content.shut_down && counted < facts.capacity {
         writeln!(out, "{INDENT}{} out of reach: the queue was shut down at once", facts.capacity - counted)?;

@@ -77,9 +77,22 @@ pub struct Content {
     pub most_deaths: u32,
     pub slots: Slots,
     pub counters: Totals,
+    /// Those of a queue that was told how many there will be.
+    pub producers: Option<Producers>,
     pub participants: Vec<Participant>,
     /// Held longest first.
     pub held: Vec<Held>,
+}
+
+/// Blocks of producers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Producers {
+    /// How many there will be.
+    pub said: u32,
+    pub came: u64,
+    pub left: u64,
+    /// As far as they were found.
+    pub died: u64,
 }
 
 /// Slots by their state. Their sum is the capacity, until an immediate shutdown puts items out of reach.
@@ -230,6 +243,12 @@ impl Content {
                 lingering: snapshot.lingering,
             },
             counters: Totals::of(&stats.counters),
+            producers: stats.producers.map(|stats| Producers {
+                said: stats.said.get(),
+                came: stats.came,
+                left: stats.left,
+                died: stats.died,
+            }),
             participants: stats.participants.iter().map(Participant::of).collect(),
             held,
         }
@@ -254,6 +273,15 @@ impl Totals {
             dropped: counters.dropped,
             overwritten: counters.overwritten,
         }
+    }
+}
+
+impl Producers {
+    /// `producers: 2 of 3 came, 1 left, 1 died`.
+    pub fn text(self) -> String {
+        let Self { said, came, left, died } = self;
+        let died = if died > 0 { format!(", {died} died") } else { String::new() };
+        format!("producers: {came} of {said} came, {left} left{died}")
     }
 }
 

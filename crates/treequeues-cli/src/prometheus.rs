@@ -92,6 +92,8 @@ fn slots(looks: &[Look]) -> Vec<Metric> {
         Metric::new("participants", Kind::Gauge, "Processes attached, dead ones not yet found included.");
     let mut shut_down = Metric::new("shut_down", Kind::Gauge, "1 if the queue is shut down.");
     let mut most_deaths = Metric::new("most_deaths", Kind::Gauge, "Takers that died with the worst item.");
+    let mut producers =
+        Metric::new("producers", Kind::Gauge, "Producers of a queue that was told how many there will be.");
     for look in looks {
         let Some(content) = &look.content else { continue };
         let name = ("name", look.name.as_str());
@@ -99,6 +101,12 @@ fn slots(looks: &[Look]) -> Vec<Metric> {
         attached.add(&[name], content.participants.len() as f64);
         shut_down.add(&[name], f64::from(u8::from(content.shut_down)));
         most_deaths.add(&[name], f64::from(content.most_deaths));
+        if let Some(of) = content.producers {
+            let counts = [("said", of.said.into()), ("came", of.came), ("left", of.left), ("died", of.died)];
+            for (what, count) in counts {
+                producers.add(&[name, ("count", what)], count as f64);
+            }
+        }
         for (state, count) in [
             ("free", content.slots.free),
             ("writing", content.slots.writing),
@@ -110,7 +118,7 @@ fn slots(looks: &[Look]) -> Vec<Metric> {
             slots.add(&[name, ("state", state)], count as f64);
         }
     }
-    vec![items, slots, attached, shut_down, most_deaths]
+    vec![items, slots, attached, shut_down, most_deaths, producers]
 }
 
 type Count = fn(&Totals) -> f64;

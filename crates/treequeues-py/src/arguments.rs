@@ -157,8 +157,8 @@ pub fn capacity(maxsize: &Bound<'_, PyAny>) -> PyResult<u64> {
     count_to("maxsize", maxsize, MAX_CAPACITY, NOTHING_IS_UNBOUNDED, why_not_more)
 }
 
-/// A number of deaths: at least one.
-pub fn deaths(name: &str, number: Option<&Bound<'_, PyAny>>) -> PyResult<Option<NonZeroU32>> {
+/// A number that may be left out: at least one.
+pub fn at_least_one(name: &str, number: Option<&Bound<'_, PyAny>>) -> PyResult<Option<NonZeroU32>> {
     let Some(number) = given(number) else { return Ok(None) };
     let counted = u32::try_from(count(name, number, "")?)
         .map_err(|_| PyValueError::new_err(format!("{name} must be at most {}, got {number}", u32::MAX)))?;

@@ -22,7 +22,7 @@
 //! | `unshared` | queues that nobody else uses, and the warnings about them | |
 //! | `tree` | Python trees to leaves and back | yes |
 //! | `hold` | what keeps the slots of a loan: the base of its arrays | yes |
-//! | `queue` | the classes `TreeQueue`, `WriteLoan` and `ReadLoan` | |
+//! | `queue` | the classes `TreeQueue`, `WriteLoan`, `ReadLoan` and `Producing` | |
 //! | `command` | the command `treequeues` | |
 #![deny(unsafe_code)]
 
@@ -57,6 +57,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::TreeQueue>()?;
     module.add_class::<queue::WriteLoan>()?;
     module.add_class::<queue::ReadLoan>()?;
+    module.add_class::<queue::Producing>()?;
     // PyO3's list of all that was added, private names too: what is public, the package says.
     module.delattr("__all__")
 }

@@ -56,7 +56,7 @@ impl Closed {
         let _ = self.0.set(());
     }
 
-    fn is_set(&self) -> bool {
+    pub fn is_set(&self) -> bool {
         self.0.get().is_some()
     }
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub use corrupted::{Corrupted, Damage};
 pub(crate) use folder::FOLDER_VARIABLE;
 pub use folder::FolderError;
-pub use shutdown::Shutdown;
+pub use shutdown::{EndedStream, Shutdown};
 pub(crate) use system::SystemReason;
 
 use crate::format::name::{BadName, QueueName};
@@ -307,6 +307,20 @@ pub enum ReserveError {
     #[error(transparent)]
     Corrupted(#[from] Corrupted),
     /// This process was forked, and could not join the queue as itself.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+}
+
+/// Why a producer's block did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum ProducingError {
+    /// The queue was made without a number of producers, so their leaving would end nothing.
+    #[error("the queue was made without `producers=`, so nobody counts its producers")]
+    NotCounted,
+    /// The stream has ended, or the queue was shut down.
+    #[error("{0}; no producer can come any more")]
+    ShutDown(Shutdown),
+    /// A participant could not be looked at, or this process was forked, and could not join the queue as itself.
     #[error(transparent)]
     Attach(#[from] AttachError),
 }

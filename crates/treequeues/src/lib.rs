@@ -87,8 +87,8 @@ mod wait;
 mod tests;
 
 pub use error::{
-    AttachError, BorrowError, Corrupted, CreateError, Damage, FolderError, OpenError, PublishError,
-    ReserveError, Shutdown, SubscribeError, Used,
+    AttachError, BorrowError, Corrupted, CreateError, Damage, EndedStream, FolderError, OpenError,
+    ProducingError, PublishError, ReserveError, Shutdown, SubscribeError, Used,
 };
 pub use format::layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS, MAX_TOPIC_CAPACITY};
 pub use format::name::{BadName, QueueName};
@@ -112,13 +112,15 @@ pub use presence::names::{
     LeftBehind, NameState, name_state, names, names_folder, remove_name, take_left_behind,
 };
 #[cfg(not(loom))]
-pub use queue::api::Queue;
+pub use queue::api::{Batches, Queue};
 #[cfg(not(loom))]
 pub use queue::batch::{BatchSize, Elsewhere};
 #[cfg(not(loom))]
 pub use queue::loan::{Hold, ItemInfo, ReadBatch, ReadLoan, WriteBatch, WriteLoan};
 #[cfg(not(loom))]
-pub use queue::stats::{HeldSlot, ParticipantStats, Snapshot, Stats, WhatFor};
+pub use queue::producing::Producing;
+#[cfg(not(loom))]
+pub use queue::stats::{HeldSlot, ParticipantStats, ProducerStats, Snapshot, Stats, WhatFor};
 #[cfg(not(loom))]
 pub use queue::typed::{OtherItems, PopError, TypedQueue};
 #[cfg(not(loom))]

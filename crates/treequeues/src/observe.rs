@@ -113,6 +113,11 @@ impl Observer {
         NonZeroU32::new(self.preamble.header.max_deliveries)
     }
 
+    /// How many producers there will be; `None` if that was not said.
+    pub fn producers(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.preamble.header.producers)
+    }
+
     /// Whether a put that finds the queue full drops the oldest item.
     pub fn drops_oldest(&self) -> bool {
         self.preamble.header.flags & FLAG_DROP_OLDEST != 0
@@ -173,6 +178,7 @@ impl Observer {
             }
             Ok(())
         })
+        .map(|stats| stats.with_producers(self.preamble.header.producers, &entries))
     }
 
     /// The oldest item, as it is now: it stays in the queue. `None` if there is none, or if others were faster each time.

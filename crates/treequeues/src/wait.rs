@@ -9,7 +9,7 @@
 //! E2. A waker that sees the bit clears it, moves the sequence, and wakes one. Whoever was woken sets the bit again for the
 //!     others, and passes the wake-up on if there is more to take, or if it cannot use what there is. If the kernel then
 //!     wakes it for the same again, it passes that on too, and stays off the event for a nap, so that others are found.
-//! E3. No sleep that begins while any slot is held, or somebody spins (E6), is longer than `MAX_SLEEP`, nor is any other longer
+//! E3. No sleep that begins while any slot is held, somebody spins (E6), or producers are counted whose deaths end the stream, is longer than `MAX_SLEEP`, nor is any other longer
 //!     than `MAX_IDLE_SLEEP`: a lost wake-up and a peer that died after its commit and before its wake cost that much at most. A
 //!     signal ends a sleep.
 //! E4. Nobody waiting: no system call and no store, but for one waker after each wait: the bit stays set behind it.
@@ -376,7 +376,7 @@ pub(crate) trait Attempt {
     /// A look at everything, for those who are waited for by nobody but this one.
     fn is_available(&self) -> bool;
 
-    /// Whether a slot is held that may come back by a death (E3).
+    /// Whether a slot is held that may come back by a death, or a producer is awaited that may have died (E3).
     fn is_held(&self) -> bool;
 
     /// Fails if it would wait in vain. `Break` if there is reason to attempt it once more first.

@@ -273,6 +273,7 @@ fn detail_lines(queue: &Queue, scene: Scene<'_>, width: usize, height: usize) ->
     lines.push(slots_line(content));
     lines.extend(killers_line(content, queue.look.facts.as_ref().and_then(|facts| facts.max_deliveries)));
     lines.extend(overflow_line(queue, content));
+    lines.extend(content.producers.map(|producers| Line::from(producers.text())));
     lines.push(Line::default());
     let left = height.saturating_sub(lines.len());
     let held_lines = (content.held.len() + 2).min(MIN_HELD_LINES);

@@ -29,6 +29,7 @@ pub fn look(name: &str, id: u32, items: usize) -> TestLook {
         most_deaths: 0,
         slots: Slots { free: 64 - items, ready: items, ..Slots::default() },
         counters: Totals::default(),
+        producers: None,
         participants: Vec::new(),
         held: Vec::new(),
     };

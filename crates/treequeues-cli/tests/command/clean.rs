@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::folder::{Folder, Order};
 
-const KEPT: Order = Order { items: 2, keep: true, borrow: false, shut_down: false };
+const KEPT: Order = Order { items: 2, keep: true, borrow: false, shut_down: false, is_stream: false };
 
 /// A queue in each state. The live one lives as long as what is returned.
 fn one_of_each() -> (Folder, crate::folder::Holder) {

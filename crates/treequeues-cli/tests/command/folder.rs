@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -44,6 +45,8 @@ pub struct Order {
     pub keep: bool,
     pub borrow: bool,
     pub shut_down: bool,
+    /// Drops its oldest items, and has been told of two producers, of which one has come.
+    pub is_stream: bool,
 }
 
 /// A command that goes on, and its lines.
@@ -104,11 +107,11 @@ impl Folder {
 
     /// Starts a process that makes a queue of this name, and waits until it has.
     pub fn hold(&self, name: &str, order: Order) -> Holder {
-        let Order { items, keep, borrow, shut_down } = order;
+        let Order { items, keep, borrow, shut_down, is_stream } = order;
         let mut child = Command::new(std::env::current_exe().expect("this test"))
             .args(["--exact", "process_that_holds_a_queue", "--ignored", "--nocapture"])
             .env(VARIABLE, self.path())
-            .env(ORDER, format!("{name} {items} {keep} {borrow} {shut_down}"))
+            .env(ORDER, format!("{name} {items} {keep} {borrow} {shut_down} {is_stream}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -213,8 +216,11 @@ pub fn hold_a_queue() {
     // Whoever runs all ignored tests gives no order.
     let Ok(order) = std::env::var(ORDER) else { return };
     let words: Vec<&str> = order.split(' ').collect();
-    let [name, items, keep, borrow, shut_down] = words[..] else { panic!("{order}") };
-    let options = CreateOptions { keep: keep == "true", ..CreateOptions::default() };
+    let [name, items, keep, borrow, shut_down, is_stream] = words[..] else { panic!("{order}") };
+    let is_stream = is_stream == "true";
+    let producers = NonZeroU32::new(2).filter(|_| is_stream);
+    let options =
+        CreateOptions { keep: keep == "true", drop_oldest: is_stream, producers, ..CreateOptions::default() };
     let queue = Queue::create_named(name, schema(), CAPACITY, options).expect("created");
     for number in 0..items.parse::<u8>().expect("a number") {
         let mut loan = queue.reserve().expect("free");
@@ -223,6 +229,7 @@ pub fn hold_a_queue() {
         loan.leaf_bytes_mut(2).copy_from_slice(b"hi\0\0");
         loan.commit().expect("sound");
     }
+    let _producing = is_stream.then(|| queue.producing().expect("open"));
     let _held = (borrow == "true").then(|| queue.borrow().expect("an item"));
     if shut_down == "true" {
         queue.shutdown(false).expect("attached");

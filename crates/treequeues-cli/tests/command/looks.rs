@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::exposition;
 use crate::folder::{CAPACITY, Folder, Order};
 
-const THREE_ITEMS: Order = Order { items: 3, keep: false, borrow: false, shut_down: false };
-const KEPT: Order = Order { items: 3, keep: true, borrow: false, shut_down: false };
+const THREE_ITEMS: Order = Order { items: 3, keep: false, borrow: false, shut_down: false, is_stream: false };
+const KEPT: Order = Order { items: 3, keep: true, borrow: false, shut_down: false, is_stream: false };
 
 #[test]
 fn an_empty_folder_says_so_and_where_it_is() {
@@ -67,6 +67,7 @@ fn the_fields_of_a_listing_are_stable() {
         "most_deaths",
         "name",
         "participants",
+        "producers",
         "shut_down",
         "shut_down_at",
         "shut_down_by",
@@ -138,6 +139,30 @@ fn inspect_tells_who_is_there_and_what_they_hold() {
     {
         assert!(text.contains(part), "{part} in {text}");
     }
+}
+
+#[test]
+fn a_stream_tells_of_its_producers_and_of_what_it_dropped() {
+    let folder = Folder::new();
+    let order = Order { items: CAPACITY as usize + 2, is_stream: true, ..THREE_ITEMS };
+    let _holder = folder.hold("stream", order);
+    let report = folder.json(&["inspect", "stream", "--json"]);
+    assert_eq!(report["producers"], json!({"said": 2, "came": 1, "left": 0, "died": 0}));
+    assert_eq!((&report["drops_oldest"], &report["counters"]["overwritten"]), (&json!(true), &json!(2)));
+    let text = folder.text(&["inspect", "stream"]);
+    for part in ["producers: 1 of 2 came, 0 left", "drops the oldest item", "overwritten"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let metrics = folder.text(&["inspect", "stream", "--prometheus"]);
+    for line in [
+        "treequeues_producers{name=\"stream\",count=\"came\"} 1",
+        "treequeues_overwritten_total{name=\"stream\"} 2",
+    ] {
+        assert!(metrics.lines().any(|it| it == line), "{line} in {metrics}");
+    }
+    let plain = folder.hold("plain", THREE_ITEMS);
+    assert_eq!(folder.json(&["inspect", "plain", "--json"])["producers"], json!(null));
+    drop(plain);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use treequeues::{Peers, Queue};
 use super::on_drop::OnDrop;
 use super::opened::Opened;
 use super::origin::{self, PickledHandle, Wanted};
+use super::producing::Producing;
 use super::read_loan::ReadLoan;
 use super::write_loan::WriteLoan;
 use super::{refused, stats};
@@ -42,6 +43,7 @@ const REPR_LEAVES: usize = 4;
 /// populate: whether each process makes its page tables for all slots when it attaches, instead of at their first use.
 /// max_deliveries: drops an item that has killed so many takers, instead of delivering it once more. None for no limit.
 /// overflow: what a put does that finds the queue full: "block" waits for a slot, "drop_oldest" drops the oldest item.
+/// producers: how many producers there will be, each in a block of `producing`: when all have left, the queue is shut down.
 /// on_drop: what this process hands such items to that killed: a function of the tree and its ItemInfo, or a queue of the same
 ///     items.
 ///
@@ -61,7 +63,7 @@ impl TreeQueue {
     #[pyo3(
         signature = (*_args, **_kwargs),
         text_signature = "(nested_array, maxsize, *, name=None, keep=False, participants=256, populate=False, \
-            max_deliveries=None, overflow='block', on_drop=None)"
+            max_deliveries=None, overflow='block', producers=None, on_drop=None)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self { state: StateCell::fresh() }
@@ -70,7 +72,7 @@ impl TreeQueue {
     #[expect(clippy::too_many_arguments, reason = "keywords of Python's")]
     #[pyo3(signature = (
         nested_array, maxsize, *, name = None, keep = Flag::NO, participants = None, populate = Flag::NO,
-        max_deliveries = None, overflow = None, on_drop = None
+        max_deliveries = None, overflow = None, producers = None, on_drop = None
     ))]
     fn __init__(
         slf: &Bound<'_, Self>,
@@ -82,9 +84,19 @@ impl TreeQueue {
         populate: Flag,
         max_deliveries: Option<&Bound<'_, PyAny>>,
         overflow: Option<&Bound<'_, PyAny>>,
+        producers: Option<&Bound<'_, PyAny>>,
         on_drop: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let wanted = Wanted { nested_array, maxsize, keep, participants, populate, max_deliveries, overflow };
+        let wanted = Wanted {
+            nested_array,
+            maxsize,
+            keep,
+            participants,
+            populate,
+            max_deliveries,
+            overflow,
+            producers,
+        };
         let opened = origin::create(slf.py(), name, wanted, given(on_drop).is_some())?;
         Self::begin(slf, with_hook(opened, on_drop)?)
     }
@@ -113,10 +125,10 @@ impl TreeQueue {
     #[pyo3(
         signature = (
             name, nested_array, maxsize, *, keep = Flag::NO, participants = None, populate = Flag::NO,
-            max_deliveries = None, overflow = None, on_drop = None
+            max_deliveries = None, overflow = None, producers = None, on_drop = None
         ),
         text_signature = "($cls, name, nested_array, maxsize, *, keep=False, participants=256, populate=False, \
-            max_deliveries=None, overflow='block', on_drop=None)"
+            max_deliveries=None, overflow='block', producers=None, on_drop=None)"
     )]
     fn open<'py>(
         cls: &Bound<'py, PyType>,
@@ -128,9 +140,19 @@ impl TreeQueue {
         populate: Flag,
         max_deliveries: Option<&Bound<'py, PyAny>>,
         overflow: Option<&Bound<'py, PyAny>>,
+        producers: Option<&Bound<'py, PyAny>>,
         on_drop: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let wanted = Wanted { nested_array, maxsize, keep, participants, populate, max_deliveries, overflow };
+        let wanted = Wanted {
+            nested_array,
+            maxsize,
+            keep,
+            participants,
+            populate,
+            max_deliveries,
+            overflow,
+            producers,
+        };
         Self::new_object(cls, with_hook(origin::open(cls.py(), name, wanted)?, on_drop)?)
     }
 
@@ -429,6 +451,35 @@ impl TreeQueue {
         opened.get().get_many(py, max_items, Timeout::from_arguments(block, timeout)?)
     }
 
+    /// The block of a producer, for a with block, in a queue that was made with producers=. When so many blocks have begun, or more,
+    /// and none is left, the queue is shut down for draining. A process that is killed in a block counts as one that has left it.
+    ///
+    /// Raises ValueError if the queue was made without producers=, or after close, and ShutDown, at its begin, if the stream has ended.
+    fn producing(&self, py: Python<'_>) -> PyResult<Producing> {
+        Producing::new(py, self.opened(py)?)
+    }
+
+    /// `for batch in queue.batches(n)` takes stacked batches of n items, as get_batch does, until the queue is shut down and drained. The
+    /// last one is what is left, and shorter, or with drop_last=True stays in the queue.
+    ///
+    /// Raises ValueError if n is not between 1 and maxsize, or after close, and queue.Empty if a batch did not come in time.
+    #[pyo3(signature = (n, drop_last = Flag::NO, timeout = None), text_signature = "($self, n, drop_last=False, timeout=None)")]
+    fn batches<'py>(
+        slf: &Bound<'py, Self>,
+        n: &Bound<'py, PyAny>,
+        drop_last: Flag,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let drop_last = drop_last.named("drop_last")?;
+        let opened = slf.get().opened(py)?;
+        opened.get().tree.check_stackable()?;
+        opened.get().batch_size(n, None)?;
+        Timeout::from_arguments(Block::YES, timeout)?;
+        let batches = py.import(intern!(py, "treequeues._batches"))?;
+        batches.call_method1(intern!(py, "batches"), (slf, n, drop_last, timeout))
+    }
+
     /// How many items can be taken. In a queue of more than 1024 slots, those that are being written or read may be counted, too.
     fn qsize(&self, py: Python<'_>) -> PyResult<usize> {
         let opened = self.opened(py)?;
@@ -466,6 +517,12 @@ impl TreeQueue {
     #[getter]
     fn overflow(&self, py: Python<'_>) -> PyResult<&'static str> {
         Ok(if self.known(py)?.get().queue.drops_oldest() { DROP_OLDEST } else { BLOCK })
+    }
+
+    /// How many producers there will be; None if that was not said.
+    #[getter]
+    fn producers(&self, py: Python<'_>) -> PyResult<Option<u32>> {
+        Ok(self.known(py)?.get().queue.producers().map(NonZeroU32::get))
     }
 
     /// What this object hands dropped items to; None if nothing.

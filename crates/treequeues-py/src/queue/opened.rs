@@ -10,6 +10,7 @@ use treequeues::{
     Wait, WriteBatch, WriteLoan,
 };
 
+use super::blocks::Blocks;
 use super::on_drop::OnDrop;
 use super::refused;
 use crate::arguments::{Timeout, count, given};
@@ -31,6 +32,8 @@ pub struct Opened {
     pub on_drop: Option<Arc<OnDrop>>,
     pub kept: Arc<Kept>,
     pub unshared: Unshared,
+    /// Of producers, that began with this object.
+    pub blocks: Blocks,
     /// Set once the queue object is closed: calls that wait end then.
     closed: Closed,
     _warns: WarnsAtItsEnd,
@@ -47,6 +50,7 @@ impl Opened {
             on_drop: None,
             kept: Arc::default(),
             unshared: Unshared::new(py)?,
+            blocks: Blocks::default(),
             closed: Closed::default(),
             _warns: WarnsAtItsEnd,
         })
@@ -60,6 +64,7 @@ impl Opened {
             on_drop: Some(on_drop),
             kept: Arc::default(),
             unshared: self.unshared.clone(),
+            blocks: Blocks::default(),
             closed: Closed::default(),
             _warns: WarnsAtItsEnd,
         }
@@ -68,8 +73,13 @@ impl Opened {
     /// Ends calls that wait, and keeps no idle memory from now on: loans, and views of their arrays, may keep the rest.
     pub fn close(&self) {
         self.closed.set();
+        self.blocks.end_all();
         self.queue.wake_all();
         self.tree.retire();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.is_set()
     }
 
     #[inline(always)]

@@ -10,7 +10,7 @@ use pyo3::types::PyBytes;
 use treequeues::{CreateOptions, Handle, Queue, SegmentId};
 
 use super::opened::Opened;
-use crate::arguments::{Flag, capacity, deaths, drops_oldest, given, places, text};
+use crate::arguments::{Flag, at_least_one, capacity, drops_oldest, given, places, text};
 use crate::attach::attach_passed;
 use crate::outcome;
 use crate::tree::Tree;
@@ -27,16 +27,18 @@ pub struct Wanted<'a, 'py> {
     pub populate: Flag,
     pub max_deliveries: Option<&'a Bound<'py, PyAny>>,
     pub overflow: Option<&'a Bound<'py, PyAny>>,
+    pub producers: Option<&'a Bound<'py, PyAny>>,
 }
 
 impl Wanted<'_, '_> {
     fn read(self) -> PyResult<(u64, CreateOptions)> {
         let (keep, populate) = (self.keep.named("keep")?, self.populate.named("populate")?);
         let capacity = capacity(self.maxsize)?;
-        let max_deliveries = deaths("max_deliveries", self.max_deliveries)?;
+        let max_deliveries = at_least_one("max_deliveries", self.max_deliveries)?;
         let participants = places(self.participants)?;
         let drop_oldest = drops_oldest("overflow", self.overflow)?;
-        Ok((capacity, CreateOptions { participants, populate, keep, max_deliveries, drop_oldest }))
+        let producers = at_least_one("producers", self.producers)?;
+        Ok((capacity, CreateOptions { participants, populate, keep, max_deliveries, drop_oldest, producers }))
     }
 }
 

@@ -106,8 +106,9 @@ pub fn closed() -> PyErr {
     PyValueError::new_err("the queue is closed")
 }
 
-/// `the queue "actors" was shut down by process 4711 (another process) at 2026-11-27 12:01:02, 3.2 s ago`.
-fn who_and_when(py: Python<'_>, queue: &Queue, shutdown: Shutdown) -> String {
+/// For the end of a stream: `the queue "actors" was shut down at 2026-11-27 12:01:02, 3.2 s ago: all 3 producers have left`. Else `the queue
+/// "actors" was shut down by process 4711 (another process) at 2026-11-27 12:01:02, 3.2 s ago`.
+pub fn who_and_when(py: Python<'_>, queue: &Queue, shutdown: Shutdown) -> String {
     let name = queue.name().map_or_else(String::new, |name| format!(" {:?}", name.as_str()));
     let kind = if shutdown.is_immediate() { " with immediate=True" } else { "" };
     let who = shutdown.pid().map_or_else(String::new, |pid| {
@@ -121,7 +122,8 @@ fn who_and_when(py: Python<'_>, queue: &Queue, shutdown: Shutdown) -> String {
         let at = local_time(py, at).map_or_else(|_| String::new(), |at| format!(" at {at}"));
         format!("{at}, {} ago", span(ago))
     });
-    format!("the queue{name} was shut down{kind}{who}{when}")
+    let ended = shutdown.ended().map_or_else(String::new, |ended| format!(": {ended}"));
+    format!("the queue{name} was shut down{kind}{who}{when}{ended}")
 }
 
 /// `2026-11-27 12:01:02`, as the clock on the wall shows it.

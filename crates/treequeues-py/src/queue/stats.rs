@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use treequeues::{Counters, ParticipantStats, Queue};
+use treequeues::{Counters, ParticipantStats, ProducerStats, Queue};
 
 use crate::detached::{claiming, is_long};
 use crate::outcome;
@@ -31,6 +31,7 @@ pub fn to_python<'py>(py: Python<'py>, queue: &Queue) -> PyResult<Bound<'py, PyA
     fields.set_item("nbytes", queue.nbytes())?;
     fields.set_item("most_deaths", stats.most_deaths)?;
     fields.set_item("is_shut_down", stats.snapshot.is_shut_down)?;
+    fields.set_item("producers", stats.producers.map(|stats| producers(&classes, &stats)).transpose()?)?;
     let shut_down_at = stats.shutdown.and_then(|shutdown| shutdown.at());
     let shut_down_at = shut_down_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     fields.set_item("shut_down_by", stats.shutdown.and_then(|shutdown| shutdown.pid()))?;
@@ -57,6 +58,15 @@ fn participant<'py>(
     fields.set_item("longest_hold_seconds", stats.longest_hold.map(|hold| hold.as_secs_f64()))?;
     fields.set_item("counters", counters(classes, &stats.counters, item_nbytes)?)?;
     classes.getattr("ParticipantStats")?.call((), Some(&fields))
+}
+
+fn producers<'py>(classes: &Bound<'py, PyModule>, stats: &ProducerStats) -> PyResult<Bound<'py, PyAny>> {
+    let fields = PyDict::new(classes.py());
+    fields.set_item("said", stats.said.get())?;
+    fields.set_item("came", stats.came)?;
+    fields.set_item("left", stats.left)?;
+    fields.set_item("died", stats.died)?;
+    classes.getattr("ProducerStats")?.call((), Some(&fields))
 }
 
 fn counters<'py>(

@@ -69,7 +69,9 @@ pub(crate) struct Header {
     pub(crate) name: [u8; NAME_NBYTES],
     /// `Kind`.
     pub(crate) kind: u32,
-    pub(crate) reserved: [u8; 52],
+    /// How many producers there will be; 0 if that was not said.
+    pub(crate) producers: u32,
+    pub(crate) reserved: [u8; 48],
     pub(crate) checksum: u64,
 }
 
@@ -177,6 +179,8 @@ pub(crate) struct ShutdownLine {
     pub(crate) flag: AtomicU32,
     pub(crate) reserved: AtomicU32,
     pub(crate) notes: ShutdownNotes,
+    /// What the end of a stream says of its producers: those that died above 32 bits for those that came; 0 for none.
+    pub(crate) producers: AtomicU64,
 }
 
 /// Who shut the queue down, and when: a `ShutdownNote` each, for people.
@@ -199,6 +203,8 @@ pub(crate) struct ShutdownNote(pub(crate) u64);
 
 /// Linux numbers processes below 2^22.
 const PID_BITS: u32 = 22;
+/// Whose note the end of a stream leaves: nobody's.
+pub(crate) const NOBODY: u32 = 0;
 
 impl ShutdownNote {
     pub(crate) fn new(pid: u32, at_ns: u64) -> Self {
@@ -243,6 +249,17 @@ pub(crate) struct Entry {
     pub(crate) counts_before: [AtomicU64; COUNTERS],
     /// The batch that the tenant is publishing, as its slots say it in `batch`; 0 for none. A sweep completes it (`ring::publish`).
     pub(crate) publishing: AtomicU64,
+    /// Blocks of producers, of all tenants together: see `queue::producers`.
+    pub(crate) blocks: Blocks,
+}
+
+/// How many blocks of producers came, left, and died with their process.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Blocks {
+    pub(crate) came: AtomicU64,
+    pub(crate) left: AtomicU64,
+    pub(crate) died: AtomicU64,
 }
 
 /// Counters of an entry.
@@ -340,6 +357,7 @@ impl Control {
                 flag: AtomicU32::new(SHUTDOWN_NONE),
                 reserved: AtomicU32::new(0),
                 notes: ShutdownNotes { first: AtomicU64::new(0), immediate: AtomicU64::new(0) },
+                producers: AtomicU64::new(0),
             }),
         }
     }

@@ -47,7 +47,10 @@ pub(super) fn take_after_sweep<S: Side, A: Attempt<Error = S::Error>>(
     }
     let [in_vain, ..] = S::COUNTERS;
     side.attached().count(in_vain, 1);
-    let got = if side.attached().sweep_for_failing()? { attempt.attempt(&mut wait, None)? } else { None };
+    let has_found_some = side.attached().sweep_for_failing()?;
+    // After the sweep, which may have found the last producer dead.
+    let may_have_ended = side.attached().end_if_all_have_left();
+    let got = if has_found_some || may_have_ended { attempt.attempt(&mut wait, None)? } else { None };
     got.ok_or_else(|| side.in_vain())
 }
 
@@ -98,6 +101,7 @@ impl<S: Side> Attempt for One<S> {
     }
 
     fn is_held(&self) -> bool {
-        self.0.attached().ring().may_be_held()
+        let attached = self.0.attached();
+        attached.ring().may_be_held() || attached.awaits_producers()
     }
 }

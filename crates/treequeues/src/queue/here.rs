@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::producers::end_blocks_of_the_dead;
 use super::ring::{Claim, Holes, Kept, Ring, phase_of};
 use super::stats::Stats;
 use crate::error::{AttachError, Corrupted};
@@ -60,6 +61,7 @@ unsafe impl Structure for Here {
         entry: &Entry,
         is_still_theirs: &dyn Fn() -> bool,
     ) -> Result<usize, Corrupted> {
+        end_blocks_of_the_dead(&entry.blocks, is_still_theirs);
         self.ring().recover(dead.owner, &entry.publishing, is_still_theirs)
     }
 

@@ -94,6 +94,11 @@ impl Waiter for Slots<'_> {
         self.0.producers()
     }
 
+    /// The sweep may have found the last producer dead.
+    fn has_changed(&self) -> bool {
+        self.0.end_if_all_have_left()
+    }
+
     fn in_vain(&self) -> ReserveError {
         ReserveError::Full
     }
@@ -202,6 +207,11 @@ impl<D: Fn(Claim) -> Result<(), BorrowError> + Copy> Waiter for Items<'_, D> {
 
     fn patience(&self) -> &Patience {
         self.attached.consumers()
+    }
+
+    /// As for producers.
+    fn has_changed(&self) -> bool {
+        self.attached.end_if_all_have_left()
     }
 
     fn in_vain(&self) -> BorrowError {

@@ -16,6 +16,7 @@
 //! | `damage` | words and cursors that contradict each other are errors |
 //! | `dropping` | items that kill their takers: counted, handed over, dropped; and deaths between any two accesses of that |
 //! | `overflow` | puts that drop the oldest items: which, how many, when not; and deaths between any two accesses of that |
+//! | `producers` | the end of a stream: producers that come, leave and die, also between any two accesses |
 //! | `shutdowns` | who shut a queue down, and who else uses one |
 //! | `hostile` | any bytes in any part of a segment are an error that says where, or work |
 //! | `death` | whole queues: participants that die, and what the others find |
@@ -59,6 +60,8 @@ mod narrow;
 mod oracle;
 #[cfg(not(loom))]
 mod overflow;
+#[cfg(not(loom))]
+mod producers;
 #[cfg(not(loom))]
 mod publishing;
 #[cfg(not(loom))]

@@ -79,6 +79,8 @@ struct Facts {
     flags: u32,
     /// 0 for no limit.
     max_deliveries: u32,
+    /// 0 if that was not said.
+    producers: u32,
     name: Option<QueueName>,
     /// The folder of a named one, as it was when this process came to it.
     folder: Option<PathBuf>,
@@ -108,6 +110,10 @@ pub struct CreateOptions {
     ///
     /// [`Counters::overwritten`]: crate::Counters::overwritten
     pub drop_oldest: bool,
+    /// How many producers there will be: each works inside a block that [`Queue::producing`] begins. When so many blocks have begun, or
+    /// more, and none is left, by their ends or by the deaths of their processes, the queue is shut down for draining. `None` if nobody
+    /// counts them.
+    pub producers: Option<NonZeroU32>,
 }
 
 impl Default for CreateOptions {
@@ -118,6 +124,7 @@ impl Default for CreateOptions {
             keep: false,
             max_deliveries: None,
             drop_oldest: false,
+            producers: None,
         }
     }
 }
@@ -202,9 +209,19 @@ impl Segment {
     pub(crate) fn attach(shared: Arc<Descriptor>) -> Result<Self, AttachError> {
         let Preamble { header, kind, schema, layout, name } = Preamble::read(&*shared)?;
         let folder = name.as_ref().and_then(|_| named::folder_of(shared.as_fd()));
-        let Header { id, flags, max_deliveries, .. } = header;
+        let Header { id, flags, max_deliveries, producers, .. } = header;
         let backing = map(shared, &layout, flags & FLAG_POPULATE != 0)?;
-        let facts = Facts { kind, layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder };
+        let facts = Facts {
+            kind,
+            layout,
+            schema: Arc::new(schema),
+            id,
+            flags,
+            max_deliveries,
+            producers,
+            name,
+            folder,
+        };
         Ok(Self::new(backing, facts))
     }
 
@@ -331,6 +348,12 @@ impl Segment {
         self.facts.max_deliveries
     }
 
+    /// How many producers there will be; 0 if that was not said.
+    #[inline]
+    pub(crate) fn producers(&self) -> u32 {
+        self.facts.producers
+    }
+
     /// Whether a put into the full queue drops the oldest item.
     #[inline]
     pub(crate) fn drops_oldest(&self) -> bool {
@@ -454,7 +477,8 @@ impl Segment {
         name: Option<QueueName>,
         reserve: impl FnOnce(&Layout, usize) -> Result<Backing, CreateError>,
     ) -> Result<Self, CreateError> {
-        let CreateOptions { participants, populate, keep, max_deliveries, drop_oldest } = options;
+        let CreateOptions { participants, populate, keep, max_deliveries, drop_oldest, producers } = options;
+        let producers = producers.map_or(0, NonZeroU32::get);
         let max_deliveries = max_deliveries.map_or(0, NonZeroU32::get);
         let json = schema.to_json();
         let item_nbytes = schema.item_nbytes();
@@ -495,7 +519,8 @@ impl Segment {
             max_deliveries,
             name: name.as_ref().map_or([0; NAME_NBYTES], QueueName::padded),
             kind: kind as u32,
-            reserved: [0; 52],
+            producers,
+            reserved: [0; 48],
             checksum: 0,
         }
         .with_checksum();
@@ -508,7 +533,17 @@ impl Segment {
             Backing::File(file) if name.is_some() => named::folder_of(file.shared.as_fd()),
             Backing::File(_) | Backing::Heap(_) => None,
         };
-        let facts = Facts { kind, layout, schema: Arc::new(schema), id, flags, max_deliveries, name, folder };
+        let facts = Facts {
+            kind,
+            layout,
+            schema: Arc::new(schema),
+            id,
+            flags,
+            max_deliveries,
+            producers,
+            name,
+            folder,
+        };
         Ok(Self::new(backing, facts))
     }
 }

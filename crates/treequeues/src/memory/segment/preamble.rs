@@ -191,6 +191,7 @@ impl Header {
             .chain(self.max_deliveries.to_le_bytes())
             .chain(self.name)
             .chain(self.kind.to_le_bytes())
+            .chain(self.producers.to_le_bytes())
             .chain(self.reserved)
             .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

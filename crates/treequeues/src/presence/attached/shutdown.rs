@@ -3,7 +3,7 @@
 use super::Attached;
 use crate::clock::realtime_ns;
 use crate::error::{Corrupted, Damage, Shutdown};
-use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE, ShutdownNote};
+use crate::format::{NOBODY, SHUTDOWN_DRAIN, SHUTDOWN_IMMEDIATE, SHUTDOWN_NONE, ShutdownNote};
 use crate::presence::structure::Structure;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -29,6 +29,22 @@ impl<S: Structure> Attached<S> {
         if immediate {
             self.sign_shutdown(&notes.immediate, SHUTDOWN_IMMEDIATE, mine);
         }
+        self.set_shutdown_flag(flag);
+    }
+
+    /// Shuts the queue down for draining because its producers have left: so many came, and so many of them died.
+    pub(crate) fn shutdown_by_producers(&self, came: u64, died: u64) {
+        let line = &self.segment.control().shutdown;
+        if !self.is_shut_down() {
+            let [came, died] = [came, died].map(|count| count.min(u64::from(u32::MAX)));
+            // Relaxed: the note and the flag that follow publish it. Others that find the same end write as much.
+            line.producers.store(died << 32 | came, Ordering::Relaxed);
+        }
+        self.sign_shutdown(&line.notes.first, SHUTDOWN_DRAIN, ShutdownNote::new(NOBODY, realtime_ns()));
+        self.set_shutdown_flag(SHUTDOWN_DRAIN);
+    }
+
+    fn set_shutdown_flag(&self, flag: u32) {
         // SeqCst: pairs with the second look in `try_reserve`: a reserve sees the flag, or its slot is seen by a drain.
         self.segment.control().shutdown.flag.fetch_or(flag, Ordering::SeqCst);
         self.wake_everyone();
@@ -52,10 +68,11 @@ impl<S: Structure> Attached<S> {
     /// Who shut the queue down first. It was: the flag was seen.
     #[cold]
     pub(crate) fn first_shutdown(&self) -> Shutdown {
-        let notes = &self.segment.control().shutdown.notes;
+        let line = &self.segment.control().shutdown;
         // Relaxed, and below: written before the flag, which the caller has seen.
-        let [first, immediate] = [&notes.first, &notes.immediate].map(|note| note.load(Ordering::Relaxed));
-        Shutdown::first(self.shutdown_flag(), first, immediate)
+        let [first, immediate, producers] = [&line.notes.first, &line.notes.immediate, &line.producers]
+            .map(|note| note.load(Ordering::Relaxed));
+        Shutdown::first(self.shutdown_flag(), first, immediate, producers)
     }
 
     /// Who shut the queue down immediately.

@@ -24,6 +24,11 @@ pub(crate) trait Waiter: Copy {
     /// For those who wait for that.
     fn patience(&self) -> &Patience;
 
+    /// Before each sleep, after the sweep: whether there is reason to attempt it once more, whoever is asleep.
+    fn has_changed(&self) -> bool {
+        false
+    }
+
     /// There was nothing, or not in time.
     fn in_vain(&self) -> Self::Error;
 
@@ -40,6 +45,7 @@ pub(crate) fn wait_counted<W: Waiter, A: Attempt<Error = W::Error>>(
     let counted = CountedWait::begin(waiter.attached(), &wait, W::COUNTERS);
     attempt.begin_waiting();
     let before_sleep = |attempt: &mut A| match counted.sweep_before_sleep()? {
+        ControlFlow::Continue(()) if waiter.has_changed() => Ok(ControlFlow::Break(())),
         ControlFlow::Continue(()) => attempt.has_hope(),
         again => Ok(again),
     };

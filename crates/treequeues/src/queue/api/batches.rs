@@ -139,9 +139,72 @@ impl Queue {
         Ok(ReadBatch::new(attached, claims))
     }
 
+    /// Takes batches of `n` items until the queue is shut down and drained; the last one is what is left, and may be smaller.
+    ///
+    /// ```
+    /// # use treequeues::{Queue, Schema};
+    /// let queue = Queue::create(Schema::array::<f32>([2])?, 8)?;
+    /// for _ in 0..5 {
+    ///     queue.reserve()?.commit()?;
+    /// }
+    /// queue.shutdown(false)?;
+    /// let mut sizes = Vec::new();
+    /// for batch in queue.batches(2) {
+    ///     let batch = batch?;
+    ///     sizes.push(batch.len());
+    ///     batch.release()?;
+    /// }
+    /// assert_eq!(sizes, [2, 2, 1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If there are no batches of that size: of none, or of more than the queue's capacity.
+    pub fn batches(&self, n: usize) -> Batches<'_> {
+        let size = BatchSize::exactly(n);
+        self.check(size);
+        Batches { queue: self, size, takes_the_rest: true }
+    }
+
     /// A batch that can never be had would be waited for in vain.
     fn check(&self, size: BatchSize) {
         let capacity = self.capacity();
         assert!(size.max() <= capacity, "a batch of {} from a queue of {capacity} slots", size.max());
+    }
+}
+
+/// The batches of a queue until its end: see [`Queue::batches`].
+#[derive(Clone, Debug)]
+pub struct Batches<'q> {
+    queue: &'q Queue,
+    size: BatchSize,
+    takes_the_rest: bool,
+}
+
+impl Batches<'_> {
+    /// Without what is left at the end, if that is no whole batch: it stays in the queue.
+    #[must_use]
+    pub fn drop_last(self) -> Self {
+        Self { takes_the_rest: false, ..self }
+    }
+}
+
+impl<'q> Iterator for Batches<'q> {
+    type Item = Result<ReadBatch<'q>, BorrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.queue.borrow_batch_with(self.size, Wait::forever()) {
+            Err(BorrowError::ShutDown(_)) => {}
+            taken => return Some(taken),
+        }
+        if !self.takes_the_rest {
+            return None;
+        }
+        // Other consumers may take the rest too, or give more of it back.
+        let rest = BatchSize::between(1, self.size.max());
+        match self.queue.borrow_batch_with(rest, Wait::forever()) {
+            Err(BorrowError::ShutDown(_)) => None,
+            taken => Some(taken),
+        }
     }
 }

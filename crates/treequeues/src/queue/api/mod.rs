@@ -18,7 +18,7 @@ mod stand_ins;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use crate::error::{AttachError, BorrowError, ReserveError};
+use crate::error::{AttachError, BorrowError, ProducingError, ReserveError};
 use crate::item::schema::Schema;
 use crate::memory::segment::SegmentId;
 use crate::presence::attached::Peers;
@@ -26,10 +26,12 @@ use crate::presence::door::Door;
 use crate::queue::attempts::{One, take_after_sweep, take_slowly};
 use crate::queue::here::{Attached, Here};
 use crate::queue::loan::{ReadLoan, WriteLoan};
+use crate::queue::producing::Producing;
 use crate::queue::side::{Items, Side, Slots};
 use crate::queue::stats::{Snapshot, Stats};
 use crate::wait::Wait;
 
+pub use batches::Batches;
 use dropping::OnDrop;
 
 /// A queue of trees of arrays, shared by processes.
@@ -309,6 +311,44 @@ impl Queue {
     /// [`CreateOptions::max_deliveries`](crate::CreateOptions::max_deliveries).
     pub fn max_deliveries(&self) -> Option<NonZeroU32> {
         NonZeroU32::new(self.door.segment().max_deliveries())
+    }
+
+    /// How many producers there will be; `None` if that was not said. See
+    /// [`CreateOptions::producers`](crate::CreateOptions::producers).
+    pub fn producers(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.door.segment().producers())
+    }
+
+    /// Begins the block of a producer, in a queue that was made with a number of producers
+    /// ([`CreateOptions::producers`](crate::CreateOptions::producers)). It ends when the guard is dropped, in a panic too, or with this
+    /// process. When so many blocks have begun, or more, and none is left, the queue is shut down for draining: consumers take what is
+    /// there, and then get `ShutDown`.
+    ///
+    /// Blocks are counted, not processes: a process, or a thread, may have several, one after the other or at once. A forked child has
+    /// none of its parent's.
+    ///
+    /// ```
+    /// use std::num::NonZeroU32;
+    /// use treequeues::{BorrowError, CreateOptions, Queue, Schema};
+    ///
+    /// let options = CreateOptions { producers: NonZeroU32::new(2), ..CreateOptions::default() };
+    /// let queue = Queue::create_with(Schema::array::<f32>([2])?, 8, options)?;
+    /// for _ in 0..2 {
+    ///     let producing = queue.producing()?;
+    ///     queue.reserve()?.commit()?;
+    ///     producing.end();
+    /// }
+    /// queue.borrow()?.release()?;
+    /// queue.borrow()?.release()?;
+    /// let Err(BorrowError::ShutDown(end)) = queue.borrow() else { unreachable!() };
+    /// assert_eq!(end.ended().map(|ended| (ended.came, ended.died)), Some((2, 0)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `NotCounted` if the queue was made without a number of producers, `ShutDown` if the stream has ended or the queue was shut down.
+    pub fn producing(&self) -> Result<Producing, ProducingError> {
+        Producing::begin(self.attached()?)
     }
 
     /// Whether a put that finds the queue full drops the oldest item. See

@@ -249,7 +249,8 @@ impl<S: Side, H: FnMut() -> Result<ControlFlow<()>, S::Error>> Attempt for Many<
     }
 
     fn is_held(&self) -> bool {
-        self.side.attached().ring().may_be_held()
+        let attached = self.side.attached();
+        attached.ring().may_be_held() || attached.awaits_producers()
     }
 
     fn has_hope(&mut self) -> Result<ControlFlow<()>, S::Error> {

@@ -12,6 +12,7 @@ mod snapshot;
 pub(crate) mod values;
 
 use std::io;
+use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
 
 use crate::clock::monotonic_coarse_ns;
@@ -23,6 +24,7 @@ use crate::long_look::LongLook;
 use crate::memory::segment::Segment;
 use crate::presence::counters::Counters;
 use crate::presence::liveness::{EntryState, Locks};
+use crate::queue::producers::BlockCounts;
 pub use snapshot::Snapshot;
 use values::{EntryValues, ShutdownValues, SlotValues};
 
@@ -47,6 +49,22 @@ pub struct Stats {
     pub most_deaths: u32,
     /// Who shut the queue down first; `None` if nobody has.
     pub shutdown: Option<Shutdown>,
+    /// The producers' blocks, of a queue that was made with a number of producers.
+    pub producers: Option<ProducerStats>,
+}
+
+/// The blocks of producers: see [`CreateOptions::producers`](crate::CreateOptions::producers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProducerStats {
+    /// How many there will be, as it was said.
+    pub said: NonZeroU32,
+    /// How many have come.
+    pub came: u64,
+    /// How many of these have left.
+    pub left: u64,
+    /// How many have died, as far as sweeps have found them.
+    pub died: u64,
 }
 
 /// One participant.
@@ -116,6 +134,16 @@ impl Stats {
         Self::of(segment.layout(), &entries, is_alive, shutdown, slots_seen, |tally| {
             Ok(segment.slots().iter().try_for_each(|slot| tally.count(&SlotValues::load(slot)))?)
         })
+        .map(|stats| stats.with_producers(segment.producers(), &entries))
+    }
+
+    /// The same with what its entries say of producers, if so many were said.
+    pub(crate) fn with_producers(self, said: u32, entries: &[EntryValues]) -> Self {
+        let producers = NonZeroU32::new(said).map(|said| {
+            let BlockCounts { came, left, died } = entries.iter().map(|entry| entry.blocks).sum();
+            ProducerStats { said, came, left, died }
+        });
+        Self { producers, ..self }
     }
 
     /// Whether what is said of slots may be of an earlier look.
@@ -203,8 +231,15 @@ impl Tally {
         }
         let snapshot = Snapshot { participants: participants.len(), ..Snapshot::default() };
         let counters = Counters { deaths, ..Counters::from_array(totals) };
-        let stats =
-            Stats { snapshot, counters, participants, held: Vec::new(), most_deaths: 0, shutdown: None };
+        let stats = Stats {
+            snapshot,
+            counters,
+            participants,
+            held: Vec::new(),
+            most_deaths: 0,
+            shutdown: None,
+            producers: None,
+        };
         Ok(Self { stats, id_bits, places, next_slot: 0, now_ns: monotonic_coarse_ns() })
     }
 

@@ -7,8 +7,9 @@ use std::mem::offset_of;
 
 use crate::error::Shutdown;
 use crate::format::{
-    COUNTERS, COUNTERS_OF_THREADS, Control, Entry, SHUTDOWN_NONE, ShutdownLine, ShutdownNotes, Slot,
+    Blocks, COUNTERS, COUNTERS_OF_THREADS, Control, Entry, SHUTDOWN_NONE, ShutdownLine, ShutdownNotes, Slot,
 };
+use crate::queue::producers::BlockCounts;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// An entry of the table of participants.
@@ -20,6 +21,7 @@ pub(crate) struct EntryValues {
     pub(crate) own: [u64; COUNTERS_OF_THREADS],
     pub(crate) counts: [u64; COUNTERS],
     pub(crate) counts_before: [u64; COUNTERS],
+    pub(crate) blocks: BlockCounts,
 }
 
 /// A slot's state and metadata.
@@ -44,6 +46,7 @@ impl EntryValues {
             own: entry.own.each_ref().map(load),
             counts: entry.counts.each_ref().map(load),
             counts_before: entry.counts_before.each_ref().map(load),
+            blocks: BlockCounts::load(&entry.blocks),
         }
     }
 
@@ -57,6 +60,11 @@ impl EntryValues {
             own: std::array::from_fn(counters(offset_of!(Entry, own))),
             counts: std::array::from_fn(counters(offset_of!(Entry, counts))),
             counts_before: std::array::from_fn(counters(offset_of!(Entry, counts_before))),
+            blocks: BlockCounts {
+                came: u64_at(bytes, offset_of!(Entry, blocks) + offset_of!(Blocks, came)),
+                left: u64_at(bytes, offset_of!(Entry, blocks) + offset_of!(Blocks, left)),
+                died: u64_at(bytes, offset_of!(Entry, blocks) + offset_of!(Blocks, died)),
+            },
         }
     }
 }
@@ -95,6 +103,7 @@ pub(crate) struct ShutdownValues {
     pub(crate) flag: u32,
     first: u64,
     immediate: u64,
+    producers: u64,
 }
 
 impl ShutdownValues {
@@ -104,6 +113,7 @@ impl ShutdownValues {
             flag: control.shutdown.flag.load(Ordering::Acquire),
             first: load(&control.shutdown.notes.first),
             immediate: load(&control.shutdown.notes.immediate),
+            producers: load(&control.shutdown.producers),
         }
     }
 
@@ -116,12 +126,14 @@ impl ShutdownValues {
             flag: u32_at(control, line + offset_of!(ShutdownLine, flag)),
             first: note(offset_of!(ShutdownNotes, first)),
             immediate: note(offset_of!(ShutdownNotes, immediate)),
+            producers: u64_at(control, line + offset_of!(ShutdownLine, producers)),
         }
     }
 
     /// The first shutdown, if there was any.
     pub(crate) fn first(self) -> Option<Shutdown> {
-        (self.flag != SHUTDOWN_NONE).then(|| Shutdown::first(self.flag, self.first, self.immediate))
+        let Self { flag, first, immediate, producers } = self;
+        (flag != SHUTDOWN_NONE).then(|| Shutdown::first(flag, first, immediate, producers))
     }
 }
 
