@@ -62,7 +62,7 @@ impl<'l> ReadRows<'l> {
     /// The row of one leaf: its bytes in C order.
     #[inline]
     pub(crate) fn leaf_bytes(&self, leaf: usize) -> &'l [u8] {
-        let (row, nbytes) = self.segment.row(leaf, self.slot);
+        let (row, nbytes) = self.segment.row_to_read(leaf, self.slot);
         // SAFETY: the row is mapped, since the segment is borrowed, and nobody writes to it (`of`).
         unsafe { std::slice::from_raw_parts(row.as_ptr(), nbytes) }
     }

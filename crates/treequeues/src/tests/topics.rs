@@ -302,3 +302,33 @@ fn one_slot_is_too_few_and_too_many_are_too_many() {
     let topic = Topic::create(Schema::array::<u8>([1]).expect("one leaf"), 1 << 16).expect("80 MB");
     assert_eq!(topic.reserve().expect("free").commit().expect("sound"), 1);
 }
+
+/// What this process may do at an address, as the kernel says it: `rw-s` and the like.
+fn access_to(address: *const u8) -> String {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux");
+    let line = maps.lines().find(|line| {
+        let (range, _) = line.split_once(' ').expect("a range comes first");
+        let (first, end) = range.split_once('-').expect("from, to");
+        let number = |text| usize::from_str_radix(text, 16).expect("hexadecimal");
+        (number(first)..number(end)).contains(&(address as usize))
+    });
+    line.and_then(|line| line.split(' ').nth(1)).expect("it is mapped").to_owned()
+}
+
+#[test]
+fn what_readers_share_cannot_be_written_to() {
+    let topic = Topic::create(schema(), 2).expect("small");
+    let mut loan = topic.reserve().expect("free");
+    assert_eq!(access_to(loan.leaf_bytes_mut(0).as_ptr()), "rw-s");
+    loan.leaf_mut::<u64>("values").expect("of that type").fill(7);
+    loan.commit().expect("sound");
+    let item = topic.borrow_latest().expect("an item");
+    assert_eq!(access_to(item.leaf_bytes(0).as_ptr()), "r--s");
+    assert!(item.leaf::<u64>("values").expect("of that type").iter().all(|value| *value == 7));
+    // Another way to the same segment has the same attachment, and a queue's rows have one reader each.
+    let same = Topic::attach_handle(topic.handle().expect("open")).expect("attached here");
+    assert_eq!(same.borrow_latest().expect("an item").leaf_bytes(0).as_ptr(), item.leaf_bytes(0).as_ptr());
+    let queue = Queue::create(schema(), 2).expect("small");
+    queue.reserve().expect("free").commit().expect("sound");
+    assert_eq!(access_to(queue.borrow().expect("an item").leaf_bytes(0).as_ptr()), "rw-s");
+}

@@ -21,11 +21,29 @@ const DUMP_VARIABLE: &str = "TREEQUEUES_DUMP";
 /// Unmapped at a time: while pages are unmapped, no other thread of the process gets or returns memory.
 const UNMAPPED_NBYTES: usize = 64 << 20;
 
+/// What this process may do with the bytes of a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    ReadWrite,
+    /// A write is this process's SIGSEGV, and changes nobody's data.
+    ReadOnly,
+}
+
+impl Access {
+    fn protection(self) -> ProtFlags {
+        match self {
+            Self::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
+            Self::ReadOnly => ProtFlags::READ,
+        }
+    }
+}
+
 /// A shared mapping of a whole file, unmapped when dropped.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     base: NonNull<u8>,
     nbytes: usize,
+    access: Access,
     is_dumped: bool,
     /// Of its entry in the table, while children get a private mapping in its place.
     key: Option<Key>,
@@ -38,15 +56,14 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps a file. Children of a fork do not have the mapping, until `leave_to_children` (N1).
-    pub(crate) fn new(file: BorrowedFd<'_>, nbytes: usize) -> Result<Self, Errno> {
+    pub(crate) fn new(file: BorrowedFd<'_>, nbytes: usize, access: Access) -> Result<Self, Errno> {
         let is_dumped = env::var_os(DUMP_VARIABLE).is_some_and(|value| !value.is_empty() && value != "0");
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
         let no_fork = hold_off();
+        let (anywhere, shared) = (std::ptr::null_mut(), MapFlags::SHARED);
         // SAFETY: a fresh mapping at an address of the kernel's choice touches no existing memory.
-        let base =
-            unsafe { rustix::mm::mmap(std::ptr::null_mut(), nbytes, protection, MapFlags::SHARED, file, 0)? };
+        let base = unsafe { rustix::mm::mmap(anywhere, nbytes, access.protection(), shared, file, 0)? };
         let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
-        let mapping = Self { base, nbytes, is_dumped, key: None };
+        let mapping = Self { base, nbytes, access, is_dumped, key: None };
         mapping.advise(Advice::LinuxDontFork);
         drop(no_fork);
         if !is_dumped {
@@ -61,14 +78,18 @@ impl Mapping {
 
     /// Makes its page tables, where the kernel can do that (from Linux 5.14 on); else each page is mapped at its first use.
     pub(crate) fn populate(&self) {
-        self.advise(Advice::LinuxPopulateWrite);
+        self.advise(match self.access {
+            Access::ReadWrite => Advice::LinuxPopulateWrite,
+            Access::ReadOnly => Advice::LinuxPopulateRead,
+        });
     }
 
     /// From now on children have a private mapping of `file` in its place, which is the file that is mapped here.
     pub(crate) fn leave_to_children(&mut self, no_fork: &mut NoFork, file: &Descriptor) {
         let key = no_fork.0.new_key();
-        let Self { base, nbytes, is_dumped, .. } = *self;
-        no_fork.0.ranges.push((key, Range { base, nbytes, file: file.mark(), is_dumped, is_private: false }));
+        let Self { base, nbytes, access, is_dumped, .. } = *self;
+        let range = Range { base, nbytes, access, file: file.mark(), is_dumped, is_private: false };
+        no_fork.0.ranges.push((key, range));
         self.key = Some(key);
         self.advise(Advice::LinuxDoFork);
     }
@@ -110,6 +131,7 @@ impl Drop for Mapping {
 pub(super) struct Range {
     base: NonNull<u8>,
     nbytes: usize,
+    access: Access,
     file: Mark,
     is_dumped: bool,
     /// Set in a child. Private mappings stay so through further forks.
@@ -130,9 +152,8 @@ impl Range {
             return;
         }
         self.is_private = true;
-        let read_write = ProtFlags::READ | ProtFlags::WRITE;
         let file = self.file.checked();
-        if self.map_over(file, read_write).is_err() {
+        if self.map_over(file, self.access.protection()).is_err() {
             // Too many mappings, or more than may be written to. It must go all the same, since it is shared, and keeps the
             // parent's locks (`descriptor` D3): rather a fault at the first write than a write into the parent's slots.
             // SAFETY: the child has one thread, and nothing is mapped in between.

@@ -31,8 +31,8 @@ use crate::sync::local::AtomicU64;
 
 use descriptor::Mark;
 pub(crate) use descriptor::{Descriptor, FileIdentity};
-pub(crate) use mapping::Mapping;
 use mapping::Range;
+pub(crate) use mapping::{Access, Mapping};
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 static TABLE: Mutex<Table> = Mutex::new(Table::new());

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::error::{AttachError, CreateError};
 use crate::format::Header;
-use crate::memory::fork::{Descriptor, Mapping};
+use crate::memory::fork::{Access, Descriptor, Mapping};
 
 /// Bytes reserved between two looks at what is available. An unlimited memory file meets the kernel's out-of-memory
 /// killer before it meets an error, so a reservation that others race against must notice in time.
@@ -81,13 +81,9 @@ pub(crate) fn read_at(fd: impl AsFd, offset: usize, nbytes: usize) -> Result<Vec
     read().map_err(|source| AttachError::System { action: "read the segment's file", source })
 }
 
-/// Opens a segment's file once more, and maps it through that opening: what locks the process has are its own
+/// Opens a segment's file once more, for `mapping`s through that opening: what locks the process has are its own
 /// (`fork::descriptor` D3).
-pub(super) fn map(
-    shared: &Descriptor,
-    nbytes: usize,
-    populate: bool,
-) -> Result<(Arc<Descriptor>, Mapping), AttachError> {
+pub(super) fn open_own(shared: &Descriptor) -> Result<Arc<Descriptor>, AttachError> {
     if !shared.is_there() {
         return Err(AttachError::DescriptorsClosed);
     }
@@ -96,12 +92,22 @@ pub(super) fn map(
     if own.identity() != shared.identity() {
         return Err(AttachError::DescriptorsClosed);
     }
-    let mapping = Mapping::new(own.as_fd(), nbytes)
+    Ok(Arc::new(own))
+}
+
+/// Maps a segment's file.
+pub(super) fn mapping(
+    own: &Descriptor,
+    nbytes: usize,
+    access: Access,
+    populate: bool,
+) -> Result<Mapping, AttachError> {
+    let mapping = Mapping::new(own.as_fd(), nbytes, access)
         .map_err(|errno| AttachError::System { action: "map the segment", source: errno.into() })?;
     if populate {
         mapping.populate();
     }
-    Ok((Arc::new(own), mapping))
+    Ok(mapping)
 }
 
 /// Why a segment that this process has open cannot be opened once more.

@@ -9,6 +9,8 @@
 //!     writes to them afterwards.
 //! S3. Control, entries, slots and the structure's words are only ever accessed as the atomics that they are.
 //! S4. A row is read or written only by a claim's holder (`ring` R1, R3; `topic::board` B1), through `row`.
+//! S5. Of a topic, whose items have any number of readers, rows are read through a second mapping that cannot be written to: a write
+//!     through an array that somebody made of it is the end of the process that writes, and changes nobody's data.
 
 mod available;
 mod file;
@@ -34,7 +36,7 @@ use crate::format::{
     Slot, VERSION,
 };
 use crate::item::schema::Schema;
-use crate::memory::fork::{Descriptor, FileIdentity, Mapping, NoFork};
+use crate::memory::fork::{Access, Descriptor, FileIdentity, Mapping, NoFork};
 use crate::sync::AtomicU64;
 
 pub(crate) use file::{owner_of, read_at};
@@ -53,6 +55,7 @@ pub(crate) struct Segment {
     /// Only handed out for as long as the segment is borrowed, or by a promise.
     parts: Parts<'static>,
     base: NonNull<u8>,
+    reading_base: NonNull<u8>,
     facts: Facts,
     backing: Backing,
 }
@@ -104,13 +107,14 @@ pub struct CreateOptions {
     pub max_deliveries: Option<NonZeroU32>,
     /// Whether a put that finds the queue full drops the oldest item and takes a slot, instead of waiting for one. It never drops an
     /// item that is being read; where there is no other, it waits. What is dropped so is counted ([`Counters::overwritten`]), and not
-    /// handed to [`Queue::on_drop`].
+    /// handed to [`Queue::on_drop`](crate::Queue::on_drop).
     ///
     /// It holds for all participants.
     ///
     /// [`Counters::overwritten`]: crate::Counters::overwritten
     pub drop_oldest: bool,
-    /// How many producers there will be: each works inside a block that [`Queue::producing`] begins. When so many blocks have begun, or
+    /// How many producers there will be: each works inside a block that [`Queue::producing`](crate::Queue::producing) begins. When so
+    /// many blocks have begun, or
     /// more, and none is left, by their ends or by the deaths of their processes, the queue is shut down for draining. `None` if nobody
     /// counts them.
     pub producers: Option<NonZeroU32>,
@@ -139,6 +143,8 @@ enum Backing {
 #[derive(Debug)]
 struct File {
     mapping: Mapping,
+    /// The same once more, for those who read what others read, too (S5).
+    reading: Option<Mapping>,
     /// Has this participant's locks, and is what the file is mapped through (`fork::descriptor` D3).
     own: Arc<Descriptor>,
     /// What others come by: forked children inherit it, spawned ones are started with it, handles name it.
@@ -150,6 +156,14 @@ impl Backing {
         match self {
             Self::File(file) => file.mapping.base(),
             Self::Heap(heap) => heap.base(),
+        }
+    }
+
+    /// Where rows are read.
+    fn reading_base(&self) -> NonNull<u8> {
+        match self {
+            Self::File(File { reading: Some(reading), .. }) => reading.base(),
+            _ => self.base(),
         }
     }
 }
@@ -168,7 +182,7 @@ impl Segment {
         options: CreateOptions,
     ) -> Result<Self, CreateError> {
         Self::create_in(kind, schema, capacity, options, None, |layout, item_nbytes| {
-            Ok(map(Arc::new(memfd::create(layout, item_nbytes)?), layout, options.populate)?)
+            Ok(map(Arc::new(memfd::create(layout, item_nbytes)?), kind, layout, options.populate)?)
         })
     }
 
@@ -182,7 +196,7 @@ impl Segment {
         options: CreateOptions,
     ) -> Result<Self, CreateError> {
         Self::create_in(kind, schema, capacity, options, Some(name), |layout, item_nbytes| {
-            Ok(map(Arc::new(directory.create(layout, item_nbytes)?), layout, options.populate)?)
+            Ok(map(Arc::new(directory.create(layout, item_nbytes)?), kind, layout, options.populate)?)
         })
     }
 
@@ -210,7 +224,7 @@ impl Segment {
         let Preamble { header, kind, schema, layout, name } = Preamble::read(&*shared)?;
         let folder = name.as_ref().and_then(|_| named::folder_of(shared.as_fd()));
         let Header { id, flags, max_deliveries, producers, .. } = header;
-        let backing = map(shared, &layout, flags & FLAG_POPULATE != 0)?;
+        let backing = map(shared, kind, &layout, flags & FLAG_POPULATE != 0)?;
         let facts = Facts {
             kind,
             layout,
@@ -251,7 +265,7 @@ impl Segment {
     }
 
     fn map_again_by(&self, shared: Arc<Descriptor>) -> Result<Self, AttachError> {
-        let backing = map(shared, self.layout(), self.facts.flags & FLAG_POPULATE != 0)?;
+        let backing = map(shared, self.kind(), self.layout(), self.facts.flags & FLAG_POPULATE != 0)?;
         Ok(Self::new(backing, self.facts.clone()))
     }
 
@@ -269,19 +283,18 @@ impl Segment {
         let first = at(layout.words_offset).cast::<AtomicU64>();
         // SAFETY: as above, for as many consecutive words as the layout has placed.
         let words: &'static [AtomicU64] = unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.words) };
-        Self {
-            parts: Parts { control, slots, words, participants: layout.participants },
-            base,
-            facts,
-            backing,
-        }
+        let reading_base = backing.reading_base();
+        let parts = Parts { control, slots, words, participants: layout.participants };
+        Self { parts, base, reading_base, facts, backing }
     }
 
     /// From now on a forked child has what it needs to attach as itself, and a private mapping in place of this one.
     pub(crate) fn leave_to_children(&mut self, no_fork: &mut NoFork) {
         if let Backing::File(file) = &mut self.backing {
             file.shared.leave_to_children(no_fork);
-            file.mapping.leave_to_children(no_fork, &file.shared);
+            for mapping in [&mut file.mapping].into_iter().chain(&mut file.reading) {
+                mapping.leave_to_children(no_fork, &file.shared);
+            }
         }
     }
 
@@ -292,7 +305,9 @@ impl Segment {
             if Arc::strong_count(&file.shared) == 1 {
                 file.shared.take_from_children(no_fork);
             }
-            file.mapping.take_from_children(no_fork);
+            for mapping in [&mut file.mapping].into_iter().chain(&mut file.reading) {
+                mapping.take_from_children(no_fork);
+            }
         }
     }
 
@@ -445,6 +460,14 @@ impl Segment {
         (self.at(place.offset + slot * place.stride), place.nbytes)
     }
 
+    /// The same of a row that is only read (S5).
+    pub(crate) fn row_to_read(&self, leaf: usize, slot: usize) -> (NonNull<u8>, usize) {
+        let place = self.facts.layout.leaves[leaf];
+        assert!(slot < self.facts.layout.capacity);
+        let offset = place.offset + slot * place.stride;
+        (place_in(self.reading_base, &self.facts.layout, offset), place.nbytes)
+    }
+
     /// Asks for the cache lines that the next borrow begins with: the state of `slot`, to be written, and the first row. They
     /// come from the producer's processor while this one is busy with the item before.
     #[inline]
@@ -556,9 +579,14 @@ fn place_in(base: NonNull<u8>, layout: &Layout, offset: usize) -> NonNull<u8> {
 }
 
 /// Maps a segment's file.
-fn map(shared: Arc<Descriptor>, layout: &Layout, populate: bool) -> Result<Backing, AttachError> {
-    let (own, mapping) = file::map(&shared, layout.total_nbytes, populate)?;
-    Ok(Backing::File(File { mapping, own, shared }))
+fn map(shared: Arc<Descriptor>, kind: Kind, layout: &Layout, populate: bool) -> Result<Backing, AttachError> {
+    let own = file::open_own(&shared)?;
+    let mapping = |access| file::mapping(&own, layout.total_nbytes, access, populate);
+    let reading = match kind {
+        Kind::Queue => None,
+        Kind::Topic => Some(mapping(Access::ReadOnly)?),
+    };
+    Ok(Backing::File(File { mapping: mapping(Access::ReadWrite)?, reading, own, shared }))
 }
 
 /// Another opening of a segment's file, behind a descriptor that others may have, too.
