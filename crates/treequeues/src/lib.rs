@@ -122,7 +122,7 @@ pub use queue::producing::Producing;
 #[cfg(not(loom))]
 pub use queue::stats::{HeldSlot, ParticipantStats, ProducerStats, Snapshot, Stats, WhatFor};
 #[cfg(not(loom))]
-pub use queue::typed::{OtherItems, PopError, TypedQueue};
+pub use queue::typed::{PopError, TypedQueue};
 #[cfg(not(loom))]
 pub use topic::api::{Subscriber, Topic, TopicOptions};
 #[cfg(not(loom))]
@@ -130,7 +130,9 @@ pub use topic::board::Start;
 #[cfg(not(loom))]
 pub use topic::loan::{TopicItemInfo, TopicReadLoan, TopicWriteLoan};
 #[cfg(not(loom))]
-pub use tree::{LeafReader, LeafType, LeafWriter, Tree};
+pub use topic::typed::{GetError, TypedSubscriber, TypedTopic};
+#[cfg(not(loom))]
+pub use tree::{LeafReader, LeafType, LeafWriter, OtherItems, Tree};
 #[cfg(feature = "derive")]
 pub use treequeues_derive::Tree;
 #[cfg(not(loom))]

@@ -7,9 +7,13 @@
 //!     found out at its first item, before that is published.
 //! T2. A leaf goes between a value and its row in one copy: nested arrays are one slice.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::format::Kind;
 use crate::item::dtype::{Dtype, Element};
 use crate::item::leaf::{LeafError, bools, elements, elements_mut};
-use crate::item::schema::{LeafKind, LeafSpec, Schema, Subtree};
+use crate::item::schema::{LeafKind, LeafSpec, Routes, Schema, SchemaDifference, Subtree};
 use crate::loan::{ReadRows, WriteRows};
 
 /// A Rust type whose values are items of a queue: see [`TypedQueue`](crate::TypedQueue).
@@ -274,7 +278,7 @@ pub struct LeafWriter<'l> {
 
 impl<'l> LeafWriter<'l> {
     /// Writes into the rows that `order` names: for each leaf of the type, its number in the schema.
-    pub(crate) fn new(rows: WriteRows<'l>, order: &'l [usize]) -> Self {
+    fn new(rows: WriteRows<'l>, order: &'l [usize]) -> Self {
         Self { rows, rest: order.iter() }
     }
 
@@ -295,7 +299,7 @@ impl<'l> LeafWriter<'l> {
     }
 
     /// Checks that all leaves were written.
-    pub(crate) fn finish(self) {
+    fn finish(self) {
         assert!(self.rest.as_slice().is_empty(), "T1: no fewer leaves are written than described");
     }
 }
@@ -310,7 +314,7 @@ pub struct LeafReader<'l> {
 
 impl<'l> LeafReader<'l> {
     /// Reads the rows that `order` names: for each leaf of the type, its number in the schema.
-    pub(crate) fn new(rows: ReadRows<'l>, order: &'l [usize]) -> Self {
+    fn new(rows: ReadRows<'l>, order: &'l [usize]) -> Self {
         Self { rows, order, next: 0 }
     }
 
@@ -344,9 +348,56 @@ impl<'l> LeafReader<'l> {
     }
 
     /// Checks that all leaves were read.
-    pub(crate) fn finish(self) {
+    fn finish(self) {
         assert_eq!(self.next, self.order.len(), "T1: no fewer leaves are read than described");
     }
+}
+
+/// The items of a queue or a topic are not of the type: their leaves are others.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the {structure}'s items are not of this type:\n{}", .difference.table("the type", &format!("the {structure}")))]
+#[non_exhaustive]
+pub struct OtherItems {
+    /// Where they differ.
+    pub difference: SchemaDifference,
+    /// `queue` or `topic`.
+    pub structure: &'static str,
+}
+
+/// For each leaf of the type, its number in the schema of a queue or a topic.
+pub(crate) fn order_of<T: Tree>(schema: &Schema, kind: Kind) -> Result<Arc<[usize]>, OtherItems> {
+    match_leaves(&T::schema(), schema).map_err(|difference| OtherItems { difference, structure: kind.name() })
+}
+
+/// Writes an item into the rows that `order` names.
+#[inline]
+pub(crate) fn write<T: Tree>(item: &T, rows: WriteRows<'_>, order: &[usize]) {
+    let mut leaves = LeafWriter::new(rows, order);
+    item.write_to(&mut leaves);
+    leaves.finish();
+}
+
+/// Reads an item from the rows that `order` names.
+#[inline]
+pub(crate) fn read<T: Tree>(item: &mut T, rows: ReadRows<'_>, order: &[usize]) -> Result<(), LeafError> {
+    let mut leaves = LeafReader::new(rows, order);
+    item.read_from(&mut leaves)?;
+    leaves.finish();
+    Ok(())
+}
+
+/// For each leaf of `ours`, its number in `theirs`; or the difference, if the same bytes are not the same leaves.
+fn match_leaves(ours: &Schema, theirs: &Schema) -> Result<Arc<[usize]>, SchemaDifference> {
+    if let Some(difference) = SchemaDifference::of_bytes(ours, theirs) {
+        return Err(difference);
+    }
+    if ours.structure() == theirs.structure() {
+        return Ok((0..ours.leaves().len()).collect());
+    }
+    let mut routes = Routes::default();
+    let (ours, theirs) = (routes.of_leaves(ours.structure()), routes.of_leaves(theirs.structure()));
+    let numbers: HashMap<usize, usize> = theirs.into_iter().zip(0..).collect();
+    Ok(ours.iter().map(|route| numbers[route]).collect())
 }
 
 /// What must not compile: types of no fixed size, and structs that are no dicts. What the macro itself says is tested where it

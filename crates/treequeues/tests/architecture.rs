@@ -42,6 +42,7 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["topic::calls"], false),
     (&["topic::loan"], false),
     (&["topic::api"], false),
+    (&["topic::typed"], false),
     (&["observe"], false),
 ];
 

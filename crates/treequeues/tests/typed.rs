@@ -238,7 +238,7 @@ fn a_queue_of_other_items_is_refused_with_both_sides() {
   done            -             a bool
   (5 leaves are the same)";
     assert_eq!(error.to_string(), expected);
-    assert_eq!(error.0.rows().len(), 4);
+    assert_eq!(error.difference.rows().len(), 4);
 }
 
 #[test]
@@ -293,7 +293,10 @@ fn paths_are_compared_whole_however_long_they_are_and_whatever_is_in_them() {
     let shown = |key: &str| of([key, "b", dots]).leaves()[0].path.clone();
     let other = key.replace('A', "B");
     assert_eq!(shown(key), shown(&other), "the middle is left out");
-    assert_eq!(TypedQueue::<Long>::over(local(of([&other, "b", dots]))).unwrap_err().0.rows().len(), 2);
+    assert_eq!(
+        TypedQueue::<Long>::over(local(of([&other, "b", dots]))).unwrap_err().difference.rows().len(),
+        2
+    );
     assert!(TypedQueue::<Long>::over(local(of([key, "b", "to be ,,, continued"]))).is_err());
 }
 

@@ -1,18 +1,17 @@
 //! Queues of one Rust type.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::error::{BorrowError, Corrupted, CreateError, OpenError, ReserveError};
+use crate::format::Kind;
 use crate::item::leaf::LeafError;
-use crate::item::schema::{Routes, Schema, SchemaDifference};
 use crate::memory::segment::CreateOptions;
 use crate::queue::api::Queue;
 use crate::queue::loan::{ItemInfo, ReadLoan, WriteLoan};
-use crate::tree::{LeafReader, LeafWriter, Tree};
+use crate::tree::{OtherItems, Tree, order_of, read, write};
 use crate::wait::Wait;
 
 /// A queue whose items are values of one Rust type.
@@ -43,11 +42,6 @@ pub struct TypedQueue<T> {
     /// Values go in and out, and none is inside.
     items: PhantomData<fn(T) -> T>,
 }
-
-/// The items of a queue are not of the type: their leaves are others.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the queue's items are not of this type:\n{}", .0.table("the type", "the queue"))]
-pub struct OtherItems(pub SchemaDifference);
 
 /// Why no item was popped.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +124,7 @@ impl<T: Tree> TypedQueue<T> {
 
     fn over_named(queue: Queue) -> Result<Self, OpenError> {
         let name = queue.name().cloned();
-        Self::over(queue).map_err(|OtherItems(difference)| OpenError::Misfit {
+        Self::over(queue).map_err(|OtherItems { difference, .. }| OpenError::Misfit {
             name: name.expect("found by its name"),
             difference: Box::new(difference),
         })
@@ -164,7 +158,7 @@ impl<T: Tree> TypedQueue<T> {
     /// # Panics
     /// As [`Tree::schema`].
     pub fn over(queue: Queue) -> Result<Self, OtherItems> {
-        let order = match_leaves(&T::schema(), queue.schema()).map_err(OtherItems)?;
+        let order = order_of::<T>(queue.schema(), Kind::Queue)?;
         Ok(Self { queue, order, items: PhantomData })
     }
 
@@ -199,9 +193,7 @@ impl<T: Tree> TypedQueue<T> {
         let order = Arc::clone(&self.order);
         let queue = self.queue.on_drop(move |loan| {
             let mut item = T::ZERO;
-            let mut leaves = LeafReader::new(loan.rows(), &order);
-            item.read_from(&mut leaves)?;
-            leaves.finish();
+            read(&mut item, loan.rows(), &order)?;
             hook(item, loan.info())
         });
         Self { queue, ..self }
@@ -294,17 +286,13 @@ impl<T: Tree> TypedQueue<T> {
     }
 
     fn write(&self, mut loan: WriteLoan<'_>, item: &T) -> Result<(), ReserveError> {
-        let mut leaves = LeafWriter::new(loan.rows_mut(), &self.order);
-        item.write_to(&mut leaves);
-        leaves.finish();
+        write(item, loan.rows_mut(), &self.order);
         Ok(loan.commit()?)
     }
 
     fn read(&self, loan: ReadLoan<'_>, item: &mut T) -> Result<(), PopError> {
         let unread = Unread(Some(loan));
-        let mut leaves = LeafReader::new(unread.loan().rows(), &self.order);
-        item.read_from(&mut leaves)?;
-        leaves.finish();
+        read(item, unread.loan().rows(), &self.order)?;
         Ok(unread.release().map_err(BorrowError::from)?)
     }
 }
@@ -339,18 +327,4 @@ impl<T> fmt::Debug for TypedQueue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TypedQueue").field("queue", &self.queue).field("order", &self.order).finish()
     }
-}
-
-/// For each leaf of `ours`, its number in `theirs`; or the difference, if the same bytes are not the same leaves.
-fn match_leaves(ours: &Schema, theirs: &Schema) -> Result<Arc<[usize]>, SchemaDifference> {
-    if let Some(difference) = SchemaDifference::of_bytes(ours, theirs) {
-        return Err(difference);
-    }
-    if ours.structure() == theirs.structure() {
-        return Ok((0..ours.leaves().len()).collect());
-    }
-    let mut routes = Routes::default();
-    let (ours, theirs) = (routes.of_leaves(ours.structure()), routes.of_leaves(theirs.structure()));
-    let numbers: HashMap<usize, usize> = theirs.into_iter().zip(0..).collect();
-    Ok(ours.iter().map(|route| numbers[route]).collect())
 }

@@ -5,7 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use crate::sync::abandon_after;
-use crate::{CreateError, PublishError, Queue, Schema, Start, SubscribeError, Topic, TopicReadLoan, Wait};
+use crate::{
+    CreateError, GetError, PublishError, Queue, Schema, Start, SubscribeError, Topic, TopicReadLoan,
+    TypedTopic, Wait,
+};
 
 /// No test waits for as long, unless something is wrong.
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -331,4 +334,32 @@ fn what_readers_share_cannot_be_written_to() {
     let queue = Queue::create(schema(), 2).expect("small");
     queue.reserve().expect("free").commit().expect("sound");
     assert_eq!(access_to(queue.borrow().expect("an item").leaf_bytes(0).as_ptr()), "rw-s");
+}
+
+#[test]
+fn a_typed_topic_carries_values_and_refuses_other_items() {
+    let topic = TypedTopic::<[bool; 3]>::create(3).expect("small");
+    assert!(matches!(topic.try_latest(), Err(GetError::Subscribe(SubscribeError::Empty))));
+    let all = topic.subscribe(Start::New).expect("sound");
+    assert_eq!([[true; 3], [false, true, false]].map(|item| topic.put(&item).expect("free")), [1, 2]);
+    assert_eq!(
+        (all.get().expect("the first"), all.get().expect("the second")),
+        ([true; 3], [false, true, false])
+    );
+    // A byte that is no bool: the subscription passes it, and nothing is held.
+    let mut loan = topic.topic().reserve().expect("free");
+    loan.leaf_bytes_mut(0).copy_from_slice(&[0, 2, 0]);
+    loan.commit().expect("sound");
+    let refused = all.try_get().expect_err("no value").to_string();
+    assert!(refused.contains('2'), "{refused}");
+    assert!(matches!(all.try_get(), Err(GetError::Subscribe(SubscribeError::Empty))));
+    for _ in 0..6 {
+        topic.try_put(&[true; 3]).expect("nobody reads");
+    }
+    let mut newest = [false; 3];
+    all.latest_into(&mut newest, watched()).expect("the newest");
+    assert_eq!((newest, all.missed()), ([true; 3], 5));
+    let refused = TypedTopic::<[u8; 3]>::over(topic.topic().clone()).expect_err("bools").to_string();
+    assert!(refused.contains("the topic's items are not of this type:"), "{refused}");
+    assert!(refused.contains("the topic"), "{refused}");
 }

@@ -10,6 +10,7 @@
 //! | `calls` | what the threads of a process do: put, latest, next |
 //! | `loan` | access to what was claimed or pinned, until it ends |
 //! | `api` | the public types |
+//! | `typed` | topics of one Rust type |
 
 #[cfg(not(loom))]
 pub(crate) mod api;
@@ -23,6 +24,8 @@ pub(crate) mod here;
 #[allow(unsafe_code)]
 pub(crate) mod loan;
 pub(crate) mod subscriptions;
+#[cfg(not(loom))]
+pub(crate) mod typed;
 #[cfg(not(loom))]
 mod used;
 pub(crate) mod word;
