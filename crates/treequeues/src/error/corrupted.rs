@@ -112,6 +112,18 @@ pub enum Damage {
         /// What is there.
         found: u64,
     },
+    /// The newest item of a topic is not where it is said to be.
+    #[error(
+        "the newest item is said to be that of ticket {ticket} in slot {slot}, which has state word {word:#018x}"
+    )]
+    NotNewest {
+        /// The ticket.
+        ticket: u64,
+        /// The slot's number.
+        slot: usize,
+        /// The slot's state word.
+        word: u64,
+    },
     /// A slot of a topic that this participant was writing to was taken from it.
     #[error("slot {slot}, held here with state word {held:#018x}, was taken away: now it has {found:#018x}")]
     SlotTaken {

@@ -5,8 +5,11 @@
 //! | `mod` | the rig: words, pins, and rows that say which item they are |
 //! | `steps` | each operation is abandoned before each of its shared accesses, in many states, then swept |
 //! | `oracle` | random operations of several participants against a map of items |
+//! | `hostile` | any words anywhere: each call comes back, and what it says is damaged is so |
 //! | `interleave` | all interleavings of two and three threads, under `loom` |
 
+#[cfg(not(loom))]
+mod hostile;
 #[cfg(loom)]
 mod interleave;
 #[cfg(not(loom))]

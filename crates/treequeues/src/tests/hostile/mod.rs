@@ -24,12 +24,12 @@ fn factor() -> u32 {
     std::env::var("TREEQUEUES_HOSTILE").map_or(1, |factor| factor.parse().expect("a number"))
 }
 
-fn config(cases: u32) -> ProptestConfig {
+pub(super) fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases: cases * factor(), max_shrink_iters: 4096, ..ProptestConfig::default() }
 }
 
 /// Numbers that arithmetic stumbles over, beside any.
-fn hostile_u64() -> impl Strategy<Value = u64> {
+pub(super) fn hostile_u64() -> impl Strategy<Value = u64> {
     prop_oneof![
         any::<u64>(),
         0_u64..9,
@@ -39,7 +39,7 @@ fn hostile_u64() -> impl Strategy<Value = u64> {
 }
 
 /// The error names a place, and its message the very same.
-fn assert_says_where(error: &Corrupted) {
+pub(super) fn assert_says_where(error: &Corrupted) {
     let message = error.to_string();
     assert!(message.starts_with("the segment is corrupted: "), "{message}");
     let places: Vec<String> = match error.damage() {
@@ -59,6 +59,9 @@ fn assert_says_where(error: &Corrupted) {
             vec![format!("participant {participant}"), format!("{found:#x}")]
         }
         Damage::Newest { found } => vec![format!("{found:#018x}")],
+        Damage::NotNewest { ticket, slot, word } => {
+            vec![format!("ticket {ticket}"), format!("slot {slot}"), format!("{word:#018x}")]
+        }
         Damage::SlotTaken { slot, held, found } => {
             vec![format!("slot {slot}"), format!("{held:#018x}"), format!("{found:#018x}")]
         }

@@ -38,6 +38,42 @@ pub(crate) enum Found {
     End,
 }
 
+/// Rounds of a look that goes after items which publishers replace: each that fails is a publisher's progress, or damage.
+///
+/// What was helped is READY, and stays so while it is the newest (B1, B4). So a round that has not found it, and after which it still is
+/// the newest, has met words that contradict each other.
+struct Rounds {
+    backoff: Backoff,
+    last: Option<Newest>,
+}
+
+impl Rounds {
+    fn begin() -> Self {
+        Self { backoff: Backoff::new(), last: None }
+    }
+
+    /// The newest item, with which a round begins.
+    fn next(&mut self, board: &Board<'_>) -> Result<Newest, Corrupted> {
+        if self.last.is_some() {
+            self.backoff.pause();
+        }
+        let newest = board.newest()?;
+        if self.last == Some(newest) && newest.ticket > 0 {
+            let Newest { ticket, slot } = newest;
+            return Err(Damage::NotNewest { ticket, slot, word: board.state(slot)?.pack() }.into());
+        }
+        self.last = Some(newest);
+        Ok(newest)
+    }
+
+    /// The round failed at this item: if it is another one than the newest, that may be the same in the next round.
+    fn met(&mut self, found: Newest, newest: Newest) {
+        if found != newest {
+            self.last = Some(Newest { ticket: 0, slot: 0 });
+        }
+    }
+}
+
 impl Board<'_> {
     /// Pins the newest item; nothing if there is none yet. `gave_way` notifies those who wait for slots: a slot was pinned for a moment.
     pub(crate) fn latest(&self, me: &Tenant, gave_way: impl Fn()) -> Result<Option<Pinned>, Corrupted> {
@@ -51,10 +87,10 @@ impl Board<'_> {
         me: &Tenant,
         gave_way: impl Fn(),
     ) -> Result<Option<Pinned>, Corrupted> {
-        let mut backoff = Backoff::new();
-        // Each round that fails is a publisher's progress.
+        debug_assert!(first > 0, "tickets count from 1");
+        let mut rounds = Rounds::begin();
         loop {
-            let newest = self.newest()?;
+            let newest = rounds.next(self)?;
             if newest.ticket < first {
                 return Ok(None);
             }
@@ -63,7 +99,6 @@ impl Board<'_> {
                 return Ok(Some(pinned));
             }
             gave_way();
-            backoff.pause();
         }
     }
 
@@ -74,10 +109,10 @@ impl Board<'_> {
         me: &Tenant,
         gave_way: impl Fn(),
     ) -> Result<Option<Pinned>, Corrupted> {
-        let mut backoff = Backoff::new();
-        // Each round that fails is a publisher's progress.
+        debug_assert!(cursor > 0, "tickets count from 1");
+        let mut rounds = Rounds::begin();
         loop {
-            let newest = self.newest()?;
+            let newest = rounds.next(self)?;
             if newest.ticket < cursor {
                 return Ok(None);
             }
@@ -91,16 +126,17 @@ impl Board<'_> {
                     return Ok(Some(pinned));
                 }
                 gave_way();
+                // It was an older item, and its slot is a publisher's now: the newest may be the same.
+                rounds.met(found, newest);
             }
-            backoff.pause();
         }
     }
 
     /// Where a subscription begins: its cursor, the lowest ticket that it may come to.
     pub(crate) fn subscribe(&self, start: Start) -> Result<u64, Corrupted> {
-        let mut backoff = Backoff::new();
+        let mut rounds = Rounds::begin();
         loop {
-            let newest = self.newest()?;
+            let newest = rounds.next(self)?;
             match start {
                 Start::New => return Ok(newest.ticket + 1),
                 Start::Latest => return Ok(newest.ticket.max(1)),
@@ -111,7 +147,6 @@ impl Board<'_> {
             if let Some(oldest) = self.oldest_of(1, newest.ticket)? {
                 return Ok(oldest.ticket);
             }
-            backoff.pause();
         }
     }
 
