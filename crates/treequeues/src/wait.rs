@@ -9,9 +9,9 @@
 //! E2. A waker that sees the bit clears it, moves the sequence, and wakes one. Whoever was woken sets the bit again for the
 //!     others, and passes the wake-up on if there is more to take, or if it cannot use what there is. If the kernel then
 //!     wakes it for the same again, it passes that on too, and stays off the event for a nap, so that others are found.
-//! E3. No sleep that begins while any slot is held, somebody spins (E6), or producers are counted whose deaths end the stream, is longer than `MAX_SLEEP`, nor is any other longer
-//!     than `MAX_IDLE_SLEEP`: a lost wake-up and a peer that died after its commit and before its wake cost that much at most. A
-//!     signal ends a sleep.
+//! E3. No sleep that begins while any slot is held, somebody spins (E6), or producers are counted whose deaths end the stream, is longer
+//!     than `MAX_SLEEP`, nor is any other longer than `MAX_IDLE_SLEEP`: a lost wake-up and a peer that died after its commit and before its
+//!     wake cost that much at most. A signal ends a sleep.
 //! E4. Nobody waiting: no system call and no store, but for one waker after each wait: the bit stays set behind it.
 //! E5. Between E2's clearing and setting of the bit, others sleep while it is clear. So a waker that means everybody does
 //!     not look at it: it clears the bit, moves the sequence, and wakes all that sleep.

@@ -2,9 +2,8 @@
 
 use super::board::{Claim, Found, Pinned};
 use super::here::{Attached, Here};
-use super::used::Used;
 use crate::clock::realtime_ns;
-use crate::error::{Corrupted, PublishError, SubscribeError};
+use crate::error::{Corrupted, PublishError, SubscribeError, Used};
 use crate::format::SHUTDOWN_NONE;
 use crate::presence::attached::{How, Waiter, shut_down_how, wait_counted};
 use crate::presence::counters::Counter;

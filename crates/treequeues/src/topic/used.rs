@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::here::Attached;
 use super::word::State;
-pub(crate) use crate::error::Used;
+use crate::error::Used;
 use crate::sync::Ordering;
 
 impl Used {

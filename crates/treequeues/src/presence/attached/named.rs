@@ -7,7 +7,7 @@ use super::Attached;
 use super::list::{AnyAttached, held_here};
 use crate::error::{AttachError, CreateError, OpenError};
 use crate::format::name::QueueName;
-use crate::item::schema::Schema;
+use crate::item::schema::{Schema, SchemaDifference};
 use crate::memory::segment::{CreateOptions, Directory, Preamble, Segment, has_name};
 use crate::presence::names::{self, Rounds};
 use crate::presence::participant::Refusal;
@@ -85,7 +85,7 @@ impl<S: Structure> Attached<S> {
     }
 
     /// Attaches to the queue of this name, or creates it. What is there may be another queue than the one asked for.
-    pub(crate) fn open_named(
+    fn open_named(
         name: &QueueName,
         schema: &Schema,
         capacity: u64,
@@ -104,6 +104,23 @@ impl<S: Structure> Attached<S> {
             }
             rounds.next(name)?;
         }
+    }
+
+    /// The same, if what is there is what was asked for: the capacity, and the items too if these have to be the `same_items`.
+    pub(crate) fn open_fitting(
+        name: &str,
+        schema: &Schema,
+        capacity: u64,
+        options: CreateOptions,
+        same_items: bool,
+    ) -> Result<Arc<Self>, OpenError> {
+        let name: QueueName = name.parse().map_err(AttachError::Name)?;
+        let attached = Self::open_named(&name, schema, capacity, options)?;
+        let there = attached.segment.layout().capacity;
+        let mut difference = SchemaDifference::between(schema, attached.schema());
+        difference.compare_capacities(capacity, there);
+        let is_fit = if same_items { difference.is_empty() } else { capacity == there as u64 };
+        if is_fit { Ok(attached) } else { Err(OpenError::Misfit { name, difference: Box::new(difference) }) }
     }
 
     /// Takes the queue's name away: nobody finds it any more, and those who are attached go on.

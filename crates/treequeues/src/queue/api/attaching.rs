@@ -7,7 +7,7 @@ use super::Queue;
 use crate::error::{AttachError, CreateError, OpenError};
 use crate::format::Kind;
 use crate::format::name::QueueName;
-use crate::item::schema::{Schema, SchemaDifference};
+use crate::item::schema::Schema;
 use crate::memory::segment::{CreateOptions, Segment, SegmentId};
 use crate::presence::attached::leave_names;
 use crate::presence::door::{Door, Handle};
@@ -77,15 +77,7 @@ impl Queue {
         capacity: u64,
         options: CreateOptions,
     ) -> Result<Self, OpenError> {
-        let name: QueueName = name.parse().map_err(AttachError::Name)?;
-        let queue = Self::new(Attached::open_named(&name, &schema, capacity, options)?);
-        let mut difference = SchemaDifference::between(&schema, queue.schema());
-        difference.compare_capacities(capacity, queue.capacity());
-        if difference.is_empty() {
-            Ok(queue)
-        } else {
-            Err(OpenError::Misfit { name, difference: Box::new(difference) })
-        }
+        Attached::open_fitting(name, &schema, capacity, options, true).map(Self::new)
     }
 
     /// As `open`, but only the capacity has to fit.
@@ -95,14 +87,7 @@ impl Queue {
         capacity: u64,
         options: CreateOptions,
     ) -> Result<Self, OpenError> {
-        let name: QueueName = name.parse().map_err(AttachError::Name)?;
-        let queue = Self::new(Attached::open_named(&name, schema, capacity, options)?);
-        if capacity == queue.capacity() as u64 {
-            return Ok(queue);
-        }
-        let mut difference = SchemaDifference::between(schema, queue.schema());
-        difference.compare_capacities(capacity, queue.capacity());
-        Err(OpenError::Misfit { name, difference: Box::new(difference) })
+        Attached::open_fitting(name, schema, capacity, options, false).map(Self::new)
     }
 
     /// Takes the queue's name away: nobody finds it any more, and those who are attached go on. Whether it had one.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::error::{AttachError, CreateError, OpenError, PublishError, SubscribeError};
 use crate::format::Kind;
 use crate::format::name::QueueName;
-use crate::item::schema::{Schema, SchemaDifference};
+use crate::item::schema::Schema;
 use crate::memory::segment::{CreateOptions, Segment, SegmentId};
 use crate::presence::counters::Counter;
 use crate::presence::door::{Door, Handle};
@@ -147,15 +147,7 @@ impl Topic {
     /// `Misfit` if the topic that is there has another schema or capacity, with both side by side; and as `attach` and `create_named`. The
     /// options only count for whoever creates.
     pub fn open(name: &str, schema: Schema, capacity: u64, options: TopicOptions) -> Result<Self, OpenError> {
-        let name: QueueName = name.parse().map_err(AttachError::Name)?;
-        let topic = Self::new(Attached::open_named(&name, &schema, capacity, options.into())?);
-        let mut difference = SchemaDifference::between(&schema, topic.schema());
-        difference.compare_capacities(capacity, topic.capacity());
-        if difference.is_empty() {
-            Ok(topic)
-        } else {
-            Err(OpenError::Misfit { name, difference: Box::new(difference) })
-        }
+        Attached::open_fitting(name, &schema, capacity, options.into(), true).map(Self::new)
     }
 
     /// Attaches to the segment behind `fd`, which must be the one named `id` if given.
