@@ -357,6 +357,9 @@ pub enum PublishError {
     /// The topic was shut down: by whom, and when.
     #[error("{0}; nothing more can be put")]
     ShutDown(Shutdown),
+    /// Views keep all slots that the item could be copied into: see `Topic::reserve_elsewhere_with`.
+    #[error("views keep the slots of the topic that the item could be copied into")]
+    Kept,
     /// The caller's own check ended the wait.
     #[error("the wait was interrupted")]
     Interrupted,
@@ -398,6 +401,8 @@ pub struct Used {
     pub readers: Vec<(u32, Vec<u64>)>,
     /// The processes that write to a slot, once for each.
     pub writers: Vec<u32>,
+    /// The processes whose views keep a slot that they have written to, once for each.
+    pub keepers: Vec<u32>,
 }
 
 impl std::fmt::Display for Used {
@@ -410,6 +415,9 @@ impl std::fmt::Display for Used {
         }
         for pid in &self.writers {
             write!(f, ", process {pid} writes to one")?;
+        }
+        for pid in &self.keepers {
+            write!(f, ", process {pid} keeps one by views of a loan that has ended")?;
         }
         write!(
             f,

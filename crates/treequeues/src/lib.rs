@@ -128,7 +128,7 @@ pub use topic::api::{Subscriber, Topic, TopicOptions};
 #[cfg(not(loom))]
 pub use topic::board::Start;
 #[cfg(not(loom))]
-pub use topic::loan::{TopicItemInfo, TopicReadLoan, TopicWriteLoan};
+pub use topic::loan::{TopicHold, TopicItemInfo, TopicReadLoan, TopicWriteLoan};
 #[cfg(not(loom))]
 pub use topic::typed::{GetError, TypedSubscriber, TypedTopic};
 #[cfg(not(loom))]

@@ -278,6 +278,97 @@ fn subscriptions_say_where_they_are() {
 }
 
 #[test]
+fn threads_that_share_a_subscription_share_its_items() {
+    const ITEMS: u64 = 2000;
+    let topic = topic(16);
+    let subscriber = topic.subscribe(Start::New).expect("sound");
+    let publisher = topic.join().expect("a place");
+    let (got, seen) = thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut tickets = Vec::new();
+                    loop {
+                        match subscriber.borrow_with(watched()) {
+                            Ok(loan) => tickets.push(loan.ticket()),
+                            Err(SubscribeError::ShutDown(_)) => return tickets,
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                })
+            })
+            .collect();
+        (1..=ITEMS).for_each(|n| drop(put(&publisher, n)));
+        publisher.shutdown(false).expect("sound");
+        let mut all = Vec::new();
+        for reader in readers {
+            let tickets = reader.join().expect("no panic");
+            assert!(tickets.is_sorted(), "each thread's own are in order");
+            all.extend(tickets);
+        }
+        let got = all.len() as u64;
+        all.sort_unstable();
+        all.dedup();
+        (got, all.len() as u64)
+    });
+    assert_eq!(got, seen, "an item came twice");
+    assert_eq!(got + subscriber.missed(), ITEMS);
+    assert_eq!(subscriber.next_ticket(), ITEMS + 1);
+    assert_eq!(
+        topic.subscribe_from(ITEMS - 1).expect("sound").try_borrow().expect("kept").ticket(),
+        ITEMS - 1
+    );
+}
+
+#[test]
+fn what_views_keep_is_nobodys_and_ends_nothing() {
+    let topic = topic(3);
+    put(&topic, 1).expect("free");
+    let mut kept = topic.reserve().expect("free").into_hold();
+    let row = kept.first_row(1);
+    kept.linger().expect("sound");
+    // It is not written to, however often others put, and does not keep the end from coming.
+    let row = row.as_ptr().cast_const();
+    for n in 2..10 {
+        let mut loan = topic.try_reserve().expect("the older of the other two");
+        assert_ne!(loan.leaf_bytes_mut(1).as_ptr(), row);
+        loan.leaf_mut::<u64>("values").expect("of that type").fill(n);
+        loan.leaf_mut::<u64>("version").expect("of that type")[0] = n;
+        loan.commit().expect("sound");
+    }
+    let mut read = topic.try_borrow_latest().expect("the newest").into_hold();
+    read.linger().expect("sound");
+    put(&topic, 10).expect("the third slot");
+    // The newest, what is read, what is kept: none is left, and a put says so.
+    let refused = topic.try_reserve().expect_err("full").to_string();
+    assert!(refused.contains("keeps") && refused.contains("reads item 9"), "{refused}");
+    let refused = topic.reserve_elsewhere_with(&kept, watched()).expect_err("nothing may become free");
+    assert!(matches!(refused, PublishError::Kept), "{refused}");
+    drop(read);
+    drop(topic.reserve_elsewhere_with(&kept, watched()).expect("what was read"));
+    let all = topic.subscribe(Start::New).expect("sound");
+    topic.shutdown(false).expect("sound");
+    assert!(matches!(all.try_borrow(), Err(SubscribeError::ShutDown(_))), "it waits for nothing");
+    drop(kept);
+}
+
+#[test]
+fn a_hold_of_a_topic_ends_by_its_verbs() {
+    let topic = topic(2);
+    let mut hold = topic.reserve().expect("free").into_hold();
+    assert!(hold.is_in_segment(hold.first_row(0).as_ptr()) && hold.is_this_process() && !hold.is_lingering());
+    assert_eq!(hold.commit().expect("sound"), 1);
+    let mut read = topic.borrow_latest().expect("an item").into_hold();
+    assert!(read.is_in_segment(read.first_row(0).as_ptr()), "in its mapping to be read");
+    read.release().expect("sound");
+    topic.reserve().expect("free").into_hold().abort().expect("sound");
+    // Dropped, they end as their loans do.
+    drop(topic.borrow_latest().expect("an item").into_hold());
+    drop(topic.reserve().expect("free").into_hold());
+    (2..6).for_each(|ticket| assert_eq!(put(&topic, ticket).expect("nothing is held"), ticket));
+}
+
+#[test]
 fn a_topic_is_no_queue_and_a_queue_is_no_topic() {
     let topic = Topic::create(schema(), 2).expect("small");
     let fd = |handle: crate::Handle| {

@@ -38,9 +38,13 @@ pub(crate) struct Listed {
 }
 
 impl Record {
-    /// Whether it is this participant's, and not inherited through a fork.
-    pub(crate) fn is_of(&self, tenant: &Tenant) -> bool {
-        self.owner == owner_of(tenant)
+    /// The one of this number, which `begin` gave to this participant.
+    pub(crate) fn of(number: u64, tenant: &Tenant) -> Self {
+        Self { index: number as usize, owner: owner_of(tenant) }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.index as u64
     }
 }
 
@@ -108,7 +112,7 @@ impl<'s> Subscriptions<'s> {
     }
 }
 
-/// Never 0.
-fn owner_of(tenant: &Tenant) -> u64 {
+/// What says that a subscription is this participant's, and not inherited through a fork. Never 0.
+pub(crate) fn owner_of(tenant: &Tenant) -> u64 {
     (tenant.tenancy + 1) << PLACE_BITS | u64::from(tenant.place)
 }

@@ -424,9 +424,11 @@ impl Segment {
         }
     }
 
-    /// Where the mapping lies.
-    pub(crate) fn range(&self) -> (NonNull<u8>, usize) {
-        (self.base, self.facts.layout.total_nbytes)
+    /// Whether an address lies in the segment, as this process has mapped it: once, or once more to be read.
+    pub(crate) fn is_inside(&self, address: *const u8) -> bool {
+        [self.base, self.reading_base].iter().any(|base| {
+            (address as usize).wrapping_sub(base.as_ptr() as usize) < self.facts.layout.total_nbytes
+        })
     }
 
     /// What a structure consists of.

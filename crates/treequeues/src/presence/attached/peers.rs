@@ -73,7 +73,7 @@ impl<S: Structure> Attached<S> {
     }
 
     /// The calling thread waits, or has a loan: what its counters do not tell.
-    pub(super) fn remember_this_thread(&self) {
+    pub(crate) fn remember_this_thread(&self) {
         if !self.is_first_thread() {
             self.other_thread();
         } else if !self.threads.first.load(Ordering::Relaxed) {

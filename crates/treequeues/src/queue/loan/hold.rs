@@ -91,8 +91,7 @@ impl Hold {
 
     /// Whether an address lies in the queue's memory, as this process has it.
     pub fn is_in_segment(&self, address: *const u8) -> bool {
-        let (base, nbytes) = self.attached.segment().range();
-        (address as usize).wrapping_sub(base.as_ptr() as usize) < nbytes
+        self.attached.segment().is_inside(address)
     }
 
     /// Whether the slots lie side by side, so that each leaf's rows follow `first_row` without a gap.

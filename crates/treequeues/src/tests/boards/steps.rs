@@ -147,6 +147,30 @@ const OPERATIONS: &[Operation] = &[
         },
     },
     Operation {
+        name: "linger, and let go",
+        may_put: 0,
+        run: |rig, me| {
+            if let Some(claim) = rig.claim(me) {
+                let kept = rig.board().linger(claim, me).expect("sound");
+                rig.board().release(kept, me).expect("sound");
+            }
+        },
+    },
+    Operation {
+        name: "linger, and put elsewhere",
+        may_put: 1,
+        run: |rig, me| {
+            if let Some(claim) = rig.claim(me) {
+                let kept = rig.board().linger(claim, me).expect("sound");
+                if let Some(other) = rig.claim(me) {
+                    assert_ne!(other.slot, kept.slot, "views could write to it");
+                    rig.write(&other, MINE);
+                    rig.board().commit(other).expect("sound");
+                }
+            }
+        },
+    },
+    Operation {
         name: "latest",
         may_put: 0,
         run: |rig, me| {

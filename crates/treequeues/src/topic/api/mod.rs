@@ -2,8 +2,8 @@
 
 #[cfg(test)]
 mod stand_ins;
+mod subscriber;
 
-use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::format::Kind;
 use crate::format::name::QueueName;
 use crate::item::schema::Schema;
 use crate::memory::segment::{CreateOptions, Segment, SegmentId};
-use crate::presence::counters::Counter;
+use crate::presence::attached::Peers;
 use crate::presence::door::{Door, Handle};
-use crate::topic::board::{Pinned, Start};
+use crate::topic::board::Start;
 use crate::topic::calls::Wanted;
 use crate::topic::here::{Attached, Here};
-use crate::topic::loan::{TopicReadLoan, TopicWriteLoan};
-use crate::topic::subscriptions::Record;
+use crate::topic::loan::{TopicHold, TopicReadLoan, TopicWriteLoan};
 use crate::wait::Wait;
+pub use subscriber::Subscriber;
 
 /// How many processes can share a topic unless its creator says otherwise.
 const DEFAULT_PARTICIPANTS: u64 = 64;
@@ -260,7 +260,7 @@ impl Topic {
     /// As `borrow_latest_with`, but not `Interrupted`.
     pub fn try_borrow_latest(&self) -> Result<TopicReadLoan<'_>, SubscribeError> {
         let attached = self.attached()?;
-        Ok(TopicReadLoan::new(attached, attached.pin_now(Wanted::Latest)?, 0))
+        Ok(TopicReadLoan::new(attached, attached.pin_now(Wanted::Latest)?))
     }
 
     /// The newest item; waits for the first one as long as `wait` says. A topic that is shut down goes on to have one.
@@ -270,7 +270,7 @@ impl Topic {
     /// segment.
     pub fn borrow_latest_with(&self, wait: Wait<'_>) -> Result<TopicReadLoan<'_>, SubscribeError> {
         let attached = self.attached()?;
-        Ok(TopicReadLoan::new(attached, attached.pin(Wanted::Latest, wait)?, 0))
+        Ok(TopicReadLoan::new(attached, attached.pin(Wanted::Latest, wait)?))
     }
 
     /// The ticket of the newest item, by one load; 0 while there is none.
@@ -286,15 +286,33 @@ impl Topic {
     /// # Errors
     /// If the segment is damaged, and in a forked child that could not join the topic.
     pub fn subscribe(&self, start: Start) -> Result<Subscriber, AttachError> {
-        let cursor = self.attached()?.board().subscribe(start)?;
-        let subscriber = Subscriber {
-            topic: self.clone(),
-            cursor: Cell::new(cursor),
-            missed: Cell::new(0),
-            record: RefCell::new(None),
-        };
-        subscriber.say_where();
-        Ok(subscriber)
+        self.subscribe_from(self.attached()?.board().subscribe(start)?)
+    }
+
+    /// A subscription that begins with this ticket, or the first one after it that is there: as another one has left off
+    /// ([`Subscriber::next_ticket`]).
+    ///
+    /// # Errors
+    /// In a forked child that could not join the topic.
+    pub fn subscribe_from(&self, ticket: u64) -> Result<Subscriber, AttachError> {
+        Subscriber::at(self.clone(), ticket.max(1))
+    }
+
+    /// Waits for a slot for an item whose own slot views keep: to copy it there. `hold` lingers.
+    ///
+    /// # Errors
+    /// `Kept` if no slot may become free: all but the newest item's are kept by views of this process, or by others'. As `reserve_with`.
+    ///
+    /// # Panics
+    /// Unless the hold lingers.
+    pub fn reserve_elsewhere_with(
+        &self,
+        hold: &TopicHold,
+        wait: Wait<'_>,
+    ) -> Result<TopicWriteLoan<'_>, PublishError> {
+        assert!(hold.is_lingering(), "what can be committed is not copied");
+        let attached = self.attached()?;
+        Ok(TopicWriteLoan::new(attached, attached.claim_elsewhere(wait)?))
     }
 
     /// Shuts the topic down for everyone: puts fail, a subscription gets what is left for it and then fails, and the newest item stays to be
@@ -313,6 +331,14 @@ impl Topic {
     /// If the segment is damaged, or the system refuses to tell who lives.
     pub fn sweep(&self) -> Result<usize, AttachError> {
         Ok(self.attached()?.sweep()?.deaths)
+    }
+
+    /// Who else uses the topic: for a call that has waited for long, and may wait for nobody.
+    ///
+    /// # Errors
+    /// If the system refuses to tell who lives.
+    pub fn peers(&self) -> Result<Peers, AttachError> {
+        self.attached()?.peers()
     }
 
     /// Wakes all who wait at the topic, in any process: see [`Queue::wake_all`](crate::Queue::wake_all).
@@ -344,124 +370,5 @@ impl Topic {
 
     fn attached(&self) -> Result<&Arc<Attached>, AttachError> {
         self.door.attached()
-    }
-}
-
-/// A subscription to a topic: what comes, in order, each item once.
-///
-/// It belongs to one thread at a time. In a forked child it goes on from where its parent's stood.
-#[derive(Debug)]
-pub struct Subscriber {
-    topic: Topic,
-    /// The lowest ticket that it may come to.
-    cursor: Cell<u64>,
-    missed: Cell<u64>,
-    /// Of this process, if there was one to be had.
-    record: RefCell<Option<Record>>,
-}
-
-impl Subscriber {
-    /// The next item in order; waits for it, for ever.
-    ///
-    /// # Errors
-    /// As `borrow_with`, but neither `Empty` nor `Interrupted`.
-    pub fn borrow(&self) -> Result<TopicReadLoan<'_>, SubscribeError> {
-        self.borrow_with(Wait::forever())
-    }
-
-    /// The next item in order, if it is there now.
-    ///
-    /// # Errors
-    /// As `borrow_with`, but not `Interrupted`.
-    pub fn try_borrow(&self) -> Result<TopicReadLoan<'_>, SubscribeError> {
-        let pinned = self.topic.attached()?.pin_now(Wanted::Next(self.cursor.get()))?;
-        self.lend(pinned)
-    }
-
-    /// The next item in order; waits for it as long as `wait` says. Items that were replaced before it came to them are passed over, and
-    /// counted: see `missed`.
-    ///
-    /// # Errors
-    /// `Empty` when none came in time, `ShutDown` when the topic is shut down and this subscription has had what was left, `Interrupted`, or
-    /// a damaged segment.
-    pub fn borrow_with(&self, wait: Wait<'_>) -> Result<TopicReadLoan<'_>, SubscribeError> {
-        let pinned = self.topic.attached()?.pin(Wanted::Next(self.cursor.get()), wait)?;
-        self.lend(pinned)
-    }
-
-    /// The newest item, of those that this subscription has not had; waits for one, for ever. Those before it count as missed.
-    ///
-    /// # Errors
-    /// As `borrow_latest_with`, but neither `Empty` nor `Interrupted`.
-    pub fn borrow_latest(&self) -> Result<TopicReadLoan<'_>, SubscribeError> {
-        self.borrow_latest_with(Wait::forever())
-    }
-
-    /// The newest item, if this subscription has not had it yet.
-    ///
-    /// # Errors
-    /// As `borrow_latest_with`, but not `Interrupted`.
-    pub fn try_borrow_latest(&self) -> Result<TopicReadLoan<'_>, SubscribeError> {
-        let pinned = self.topic.attached()?.pin_now(Wanted::NewestFrom(self.cursor.get()))?;
-        self.lend(pinned)
-    }
-
-    /// The newest item, of those that this subscription has not had; waits for one as long as `wait` says. Those before it count as missed.
-    ///
-    /// # Errors
-    /// As `borrow_with`.
-    pub fn borrow_latest_with(&self, wait: Wait<'_>) -> Result<TopicReadLoan<'_>, SubscribeError> {
-        let pinned = self.topic.attached()?.pin(Wanted::NewestFrom(self.cursor.get()), wait)?;
-        self.lend(pinned)
-    }
-
-    /// How many items it has passed over since it began: replaced before it came to them, or skipped on the way to the newest. With those
-    /// that it has had, these are all from its beginning on.
-    pub fn missed(&self) -> u64 {
-        self.missed.get()
-    }
-
-    /// The topic.
-    pub fn topic(&self) -> &Topic {
-        &self.topic
-    }
-
-    fn lend(&self, pinned: Pinned) -> Result<TopicReadLoan<'_>, SubscribeError> {
-        let attached = self.topic.attached()?;
-        let missed = pinned.ticket - self.cursor.get();
-        self.cursor.set(pinned.ticket + 1);
-        if missed > 0 {
-            self.missed.set(self.missed.get() + missed);
-            attached.count(Counter::Missed, missed);
-        }
-        self.say_where();
-        Ok(TopicReadLoan::new(attached, pinned, missed))
-    }
-
-    /// Says in shared memory where it is; in a forked child by a record of its own.
-    fn say_where(&self) {
-        let Ok(attached) = self.topic.attached() else { return };
-        let (me, cursor) = (attached.participant().tenant(), self.cursor.get());
-        let mut record = self.record.borrow_mut();
-        match &*record {
-            Some(record) if record.is_of(me) => {
-                attached.subscriptions().has_moved(record, cursor, self.missed.get());
-            }
-            _ => *record = attached.subscriptions().begin(me, cursor),
-        }
-    }
-}
-
-impl Drop for Subscriber {
-    fn drop(&mut self) {
-        // In a forked child it is the parent's, until the child has one of its own.
-        if !self.topic.is_attached_here() {
-            return;
-        }
-        if let (Ok(attached), Some(record)) = (self.topic.attached(), self.record.take())
-            && record.is_of(attached.participant().tenant())
-        {
-            attached.subscriptions().end(record);
-        }
     }
 }

@@ -29,6 +29,8 @@
 //!     tenant's is asked before each such change. Its pins go by compare-and-swap from its tenancy alone.
 //! B9. Every change of a word and of a pin that somebody may wait for is SeqCst, and so is the look at the waiters bit that follows
 //!     (`wait` E1). Whoever calls a function of the board that says so notifies.
+//! B10. *Linger.* A publisher that gives up a slot which it cannot keep from being written to pins it first, and frees it then. Whoever
+//!     claims it later has seen it FREE, and so sees the pin. The end of the topic does not wait for such a slot: nothing comes of it.
 //!
 //! What is explored exhaustively, and why each step is there, is in `tests/topic`.
 

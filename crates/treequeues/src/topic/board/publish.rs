@@ -1,8 +1,8 @@
 //! Claim, commit, abort (B1 to B5).
 
-use super::Board;
+use super::{Board, Pinned};
 use crate::error::{Corrupted, Damage};
-use crate::format::word::Owner;
+use crate::format::word::{Owner, Tenant};
 use crate::sync::{Backoff, Ordering, fence};
 use crate::topic::word::{Low, Newest, State};
 
@@ -150,5 +150,13 @@ impl Board<'_> {
         // Relaxed: for the message.
         let found = self.slots[claim.slot].state.load(Ordering::Relaxed);
         Err(Damage::SlotTaken { slot: claim.slot, held: claim.state.pack(), found }.into())
+    }
+
+    /// Frees a slot unwritten which views keep: nobody gets it before it is released (B10). The caller notifies everybody.
+    pub(crate) fn linger(&self, claim: Claim, me: &Tenant) -> Result<Pinned, Corrupted> {
+        let kept = Pinned { slot: claim.slot, ticket: claim.last };
+        self.pin_slot(claim.slot, me)?;
+        self.abort(claim)?;
+        Ok(kept)
     }
 }

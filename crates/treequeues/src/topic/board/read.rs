@@ -184,10 +184,7 @@ impl Board<'_> {
     /// Pins the slot of an item, and looks whether it is there still.
     fn pin(&self, item: Newest, me: &Tenant) -> Result<Option<Pinned>, Corrupted> {
         let Newest { ticket, slot } = item;
-        self.change_pin(slot, me, |pin| match pin {
-            None => Some(Pin { tenancy: me.tenancy, count: 1 }.pack()),
-            Some(pin) => pin.one_more().map(Pin::pack),
-        })?;
+        self.pin_slot(slot, me)?;
         // SeqCst: B6, pairs with the fence of a claim.
         fence(Ordering::SeqCst);
         if self.state(slot)? == State::Ready(ticket) {
@@ -195,6 +192,13 @@ impl Board<'_> {
         }
         self.unpin(slot, me)?;
         Ok(None)
+    }
+
+    pub(super) fn pin_slot(&self, slot: usize, me: &Tenant) -> Result<(), Corrupted> {
+        self.change_pin(slot, me, |pin| match pin {
+            None => Some(Pin { tenancy: me.tenancy, count: 1 }.pack()),
+            Some(pin) => pin.one_more().map(Pin::pack),
+        })
     }
 
     fn unpin(&self, slot: usize, me: &Tenant) -> Result<(), Corrupted> {

@@ -1,13 +1,17 @@
 //! Loans of a topic's slots. N1 to N4 are those of `loan`.
 
+mod hold;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::board::{Claim, Pinned};
+use super::calls::Taken;
 use super::here::{Attached, Here};
 use crate::error::Corrupted;
 use crate::loan::{End, Guard, ReadRows, WriteRows, read_access, write_access};
 use crate::sync::Ordering;
+pub use hold::TopicHold;
 
 /// What a topic knows about one item beside its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,21 @@ pub struct TopicItemInfo {
     pub producer_pid: u32,
     /// How many items the subscription passed over just before this one; 0 without a subscription.
     pub missed: u64,
+}
+
+impl TopicItemInfo {
+    /// Of an item that this process has pinned.
+    fn of(attached: &Attached, pinned: &Pinned, missed: u64) -> Self {
+        let slot = attached.slot(pinned.slot);
+        // Relaxed: published by the item's commit, and nobody writes while it is pinned.
+        let put_time_ns = slot.put_time_ns.load(Ordering::Relaxed);
+        Self {
+            ticket: pinned.ticket,
+            put_time: SystemTime::UNIX_EPOCH + Duration::from_nanos(put_time_ns),
+            producer_pid: slot.producer_pid.load(Ordering::Relaxed),
+            missed,
+        }
+    }
 }
 
 /// Write access to one slot of a topic, from reserve to commit.
@@ -94,6 +113,11 @@ impl<'q> TopicWriteLoan<'q> {
         self.0.end(Attached::abort)
     }
 
+    /// Keeps the slot without a lifetime: see [`TopicHold`].
+    pub fn into_hold(self) -> TopicHold {
+        TopicHold::writing(self.0.attached(), self.0.into_claim())
+    }
+
     /// Its rows, for as long as nothing else is done with it.
     pub(crate) fn rows_mut(&mut self) -> WriteRows<'_> {
         // SAFETY: the claim is for writing, and these are its only rows, since the loan is borrowed for as long as they live (N1).
@@ -102,7 +126,8 @@ impl<'q> TopicWriteLoan<'q> {
 }
 
 impl<'q> TopicReadLoan<'q> {
-    pub(crate) fn new(attached: &'q Arc<Attached>, pinned: Pinned, missed: u64) -> Self {
+    pub(crate) fn new(attached: &'q Arc<Attached>, Taken { pinned, missed }: Taken) -> Self {
+        attached.remember_this_thread();
         Self { guard: Guard::new(attached, pinned), missed }
     }
 
@@ -113,16 +138,12 @@ impl<'q> TopicReadLoan<'q> {
 
     /// Ticket, put time, producer, and how many items were passed over before it.
     pub fn info(&self) -> TopicItemInfo {
-        let pinned = self.guard.claim();
-        let slot = self.guard.attached().slot(pinned.slot);
-        // Relaxed: published by the item's commit, and nobody writes while it is pinned.
-        let put_time_ns = slot.put_time_ns.load(Ordering::Relaxed);
-        TopicItemInfo {
-            ticket: pinned.ticket,
-            put_time: SystemTime::UNIX_EPOCH + Duration::from_nanos(put_time_ns),
-            producer_pid: slot.producer_pid.load(Ordering::Relaxed),
-            missed: self.missed,
-        }
+        TopicItemInfo::of(self.guard.attached(), self.guard.claim(), self.missed)
+    }
+
+    /// Keeps the item without a lifetime: see [`TopicHold`].
+    pub fn into_hold(self) -> TopicHold {
+        TopicHold::reading(self.guard.attached(), self.guard.into_claim())
     }
 
     /// Ends the read.

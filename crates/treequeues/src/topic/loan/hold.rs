@@ -1,0 +1,160 @@
+//! Holds: what a loan of a topic is proof of, without its lifetime.
+//!
+//! What they are for, and H1 and H2, is in `queue::loan::hold`.
+//!
+//! | state | the slot | dropped |
+//! |---|---|---|
+//! | writing | WRITING | aborts |
+//! | reading | pinned | releases |
+//! | lingering: the loan has ended, views live | pinned | lets go |
+//! | ended | others' | |
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::{Attached, Claim, Pinned};
+use crate::error::Corrupted;
+use crate::item::schema::Schema;
+use crate::presence::counters::Counter;
+
+/// One slot of a topic, held until it is given up by one of the verbs, or dropped.
+#[derive(Debug)]
+pub struct TopicHold {
+    attached: Arc<Attached>,
+    state: State,
+    slot: usize,
+}
+
+#[derive(Debug)]
+enum State {
+    Writing(Claim),
+    Reading(Pinned),
+    Lingering(Pinned),
+    Ended,
+}
+
+impl TopicHold {
+    pub(super) fn writing(attached: &Arc<Attached>, claim: Claim) -> Self {
+        Self { attached: Arc::clone(attached), slot: claim.slot, state: State::Writing(claim) }
+    }
+
+    pub(super) fn reading(attached: &Arc<Attached>, pinned: Pinned) -> Self {
+        Self { attached: Arc::clone(attached), slot: pinned.slot, state: State::Reading(pinned) }
+    }
+
+    /// The topic's schema.
+    pub fn schema(&self) -> &Schema {
+        self.attached.schema()
+    }
+
+    /// Whether the hold is this process's, and not inherited through a fork.
+    pub fn is_this_process(&self) -> bool {
+        self.attached.is_this_process()
+    }
+
+    /// Whether nothing else of this process uses the topic's memory: its drop then leaves the topic, and unmaps it, which
+    /// takes time.
+    pub fn is_last_here(&self) -> bool {
+        Arc::strong_count(&self.attached) == 1
+    }
+
+    /// The address of one leaf's row. It stays mapped while the hold lives (H1). What may be done there is what the state allows: write while
+    /// writing, read while reading, and neither lets others see anything afterwards. That of a read lies in a mapping of its own: whoever
+    /// writes there gets a SIGSEGV.
+    ///
+    /// # Panics
+    /// If the schema has no such leaf, or the hold has ended.
+    pub fn first_row(&self, leaf: usize) -> NonNull<u8> {
+        let segment = self.attached.segment();
+        match self.state {
+            State::Writing(_) => segment.row(leaf, self.slot).0,
+            State::Reading(_) | State::Lingering(_) => segment.row_to_read(leaf, self.slot).0,
+            State::Ended => panic!("a hold that has ended has no rows"),
+        }
+    }
+
+    /// Whether an address lies in the topic's memory, as this process has it.
+    pub fn is_in_segment(&self, address: *const u8) -> bool {
+        self.attached.segment().is_inside(address)
+    }
+
+    /// Whether the loan has ended, and views keep the slot.
+    pub fn is_lingering(&self) -> bool {
+        matches!(self.state, State::Lingering(_))
+    }
+
+    /// Publishes what was written, and returns the item's ticket.
+    ///
+    /// # Errors
+    /// If a state word was damaged.
+    ///
+    /// # Panics
+    /// Unless the hold is writing.
+    pub fn commit(&mut self) -> Result<u64, Corrupted> {
+        let State::Writing(claim) = self.take_state() else { panic!("a loan ends once") };
+        if self.is_this_process() { self.attached.commit(claim) } else { Ok(0) }
+    }
+
+    /// Gives the slot back unwritten.
+    ///
+    /// # Errors
+    /// If a state word was damaged.
+    ///
+    /// # Panics
+    /// Unless the hold is writing.
+    pub fn abort(&mut self) -> Result<(), Corrupted> {
+        let State::Writing(claim) = self.take_state() else { panic!("a loan ends once") };
+        if self.is_this_process() { self.attached.abort(claim) } else { Ok(()) }
+    }
+
+    /// Ends the read.
+    ///
+    /// # Errors
+    /// If the pin was damaged.
+    ///
+    /// # Panics
+    /// Unless the hold is reading.
+    pub fn release(&mut self) -> Result<(), Corrupted> {
+        let State::Reading(pinned) = self.take_state() else { panic!("a loan ends once") };
+        if self.is_this_process() { self.attached.release(pinned) } else { Ok(()) }
+    }
+
+    /// Ends the loan, but keeps the slot for the views that still live: nothing comes of it. It is free when the hold is dropped, or this
+    /// process dies.
+    ///
+    /// # Errors
+    /// If a state word or a pin was damaged.
+    ///
+    /// # Panics
+    /// Unless the hold is writing or reading.
+    pub fn linger(&mut self) -> Result<(), Corrupted> {
+        let kept = match self.take_state() {
+            _ if !self.is_this_process() => return Ok(()),
+            State::Writing(claim) => self.attached.linger(claim)?,
+            State::Reading(pinned) => {
+                self.attached.count_one(Counter::Gets);
+                pinned
+            }
+            State::Lingering(_) | State::Ended => panic!("a loan ends once"),
+        };
+        self.state = State::Lingering(kept);
+        Ok(())
+    }
+
+    fn take_state(&mut self) -> State {
+        std::mem::replace(&mut self.state, State::Ended)
+    }
+}
+
+impl Drop for TopicHold {
+    fn drop(&mut self) {
+        // A damaged word is reported by the next call that meets it.
+        let _ = match self.take_state() {
+            _ if !self.is_this_process() => return,
+            State::Writing(claim) => self.attached.abort(claim),
+            State::Reading(pinned) => self.attached.release(pinned),
+            State::Lingering(kept) => self.attached.let_go(kept),
+            State::Ended => return,
+        };
+    }
+}
