@@ -32,7 +32,7 @@ impl Watcher {
     /// What this name leads to now; `None` if it leads nowhere.
     pub fn look_at(&mut self, name: &QueueName) -> Result<Option<Look>, Failure> {
         for _ in 0..MAX_TRIES {
-            if !self.open.get(name).is_some_and(Observer::has_name) {
+            if !self.open.get(name).is_some_and(|observer| observer.has_name()) {
                 self.open.remove(name);
                 match Observer::open(name) {
                     Ok(observer) => self.open.insert(name.clone(), observer),

@@ -101,7 +101,7 @@ pub use item::schema::{
 #[cfg(not(loom))]
 pub use memory::segment::{CreateOptions, SegmentId};
 #[cfg(not(loom))]
-pub use observe::{Observer, PeekedItem};
+pub use observe::{AnyObserver, Observed, Observer, PeekedItem, PeekedTopicItem, TopicObserver};
 #[cfg(not(loom))]
 pub use presence::attached::Peers;
 pub use presence::counters::Counters;
@@ -112,6 +112,8 @@ pub use presence::names::{
     LeftBehind, NameState, name_state, names, names_folder, remove_name, take_left_behind,
 };
 #[cfg(not(loom))]
+pub use presence::table::ParticipantStats;
+#[cfg(not(loom))]
 pub use queue::api::{Batches, Queue};
 #[cfg(not(loom))]
 pub use queue::batch::{BatchSize, Elsewhere};
@@ -120,7 +122,7 @@ pub use queue::loan::{Hold, ItemInfo, ReadBatch, ReadLoan, WriteBatch, WriteLoan
 #[cfg(not(loom))]
 pub use queue::producing::Producing;
 #[cfg(not(loom))]
-pub use queue::stats::{HeldSlot, ParticipantStats, ProducerStats, Snapshot, Stats, WhatFor};
+pub use queue::stats::{HeldSlot, ProducerStats, Snapshot, Stats, WhatFor};
 #[cfg(not(loom))]
 pub use queue::typed::{PopError, TypedQueue};
 #[cfg(not(loom))]
@@ -129,6 +131,8 @@ pub use topic::api::{Subscriber, Topic, TopicOptions};
 pub use topic::board::Start;
 #[cfg(not(loom))]
 pub use topic::loan::{TopicHold, TopicItemInfo, TopicReadLoan, TopicWriteLoan};
+#[cfg(not(loom))]
+pub use topic::stats::{HeldTopicSlot, SubscriptionStats, TopicStats};
 #[cfg(not(loom))]
 pub use topic::typed::{GetError, TypedSubscriber, TypedTopic};
 #[cfg(not(loom))]

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `counters` | what each participant counts |
 //! | `liveness` | what says who is alive |
+//! | `values` | what is stored in an entry or a slot, from the mapped memory or from bytes that were read |
+//! | `table` | the table of participants, as people see it |
 //! | `names` | the life and death of a name |
 //! | `structure` | what is to be known of the structure that they take part in |
 //! | `sweep` | returning what the dead held |
@@ -29,3 +31,6 @@ pub(crate) mod participant;
 pub(crate) mod structure;
 #[cfg(not(loom))]
 pub(crate) mod sweep;
+#[cfg(not(loom))]
+pub(crate) mod table;
+pub(crate) mod values;

@@ -18,48 +18,13 @@
 //!
 //! The same steps are explored in `tests/producers.rs`.
 
-use std::iter::Sum;
-
 use crate::format::{Blocks, Entry};
+use crate::presence::values::BlockCounts;
 use crate::sync::Ordering;
 
 /// Looks at all places for one that finds nothing moving: each one in vain is a block that came, left or was found dead. Those who wait look
 /// again.
 const MAX_LOOKS: usize = 64;
-
-/// Blocks, of one place or of several.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct BlockCounts {
-    pub(crate) came: u64,
-    pub(crate) left: u64,
-    pub(crate) died: u64,
-}
-
-impl BlockCounts {
-    pub(crate) fn load(blocks: &Blocks) -> Self {
-        // SeqCst, all three: Q3, pairs with the changes of them. Two looks are in one order with all changes.
-        Self {
-            came: blocks.came.load(Ordering::SeqCst),
-            left: blocks.left.load(Ordering::SeqCst),
-            died: blocks.died.load(Ordering::SeqCst),
-        }
-    }
-
-    /// Blocks that are there. What a damaged segment says may be anything.
-    fn present(self) -> u64 {
-        self.came.wrapping_sub(self.left).wrapping_sub(self.died)
-    }
-}
-
-impl Sum for BlockCounts {
-    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
-        counts.fold(Self::default(), |sum, counts| Self {
-            came: sum.came.wrapping_add(counts.came),
-            left: sum.left.wrapping_add(counts.left),
-            died: sum.died.wrapping_add(counts.died),
-        })
-    }
-}
 
 /// What has become of all blocks, if so many have come as were said and none is left.
 pub(crate) fn all_have_left(entries: &[Entry], said: u32) -> Option<BlockCounts> {

@@ -369,6 +369,70 @@ fn a_hold_of_a_topic_ends_by_its_verbs() {
 }
 
 #[test]
+fn stats_say_who_writes_reads_and_keeps() {
+    let topic = topic(6);
+    let other = topic.join().expect("a place");
+    (1..=4).for_each(|n| drop(put(&topic, n)));
+    let subscriber = other.subscribe(Start::Oldest).expect("sound");
+    (5..=9).for_each(|n| drop(put(&topic, n)));
+    let third_oldest = subscriber.try_borrow().expect("an item");
+    assert_eq!((third_oldest.ticket(), subscriber.missed()), (4, 3));
+    let newest = [topic.try_borrow_latest(), other.try_borrow_latest(), other.try_borrow_latest()];
+    let writing = topic.try_reserve().expect("an old item's");
+    let mut kept = other.try_reserve().expect("another one's").into_hold();
+    kept.linger().expect("sound");
+    let stats = topic.stats().expect("sound");
+    assert_eq!((stats.version, stats.items, stats.reading), (9, 4, 2));
+    assert_eq!((stats.free, stats.writing, stats.lingering), (0, 1, 1));
+    let of = |id: usize| {
+        let it = &stats.participants[id];
+        (it.writing, it.reading, it.lingering, it.counters.puts, it.counters.missed)
+    };
+    assert_eq!((of(0), of(1)), ((1, 1, 0, 9, 0), (0, 2, 1, 0, 3)));
+    let readers: Vec<_> =
+        stats.held.iter().map(|held| (held.ticket, held.writer, held.readers.clone())).collect();
+    assert!(readers.contains(&(Some(9), None, vec![(0, 1), (1, 2)])), "{readers:?}");
+    assert!(readers.contains(&(Some(4), None, vec![(1, 1)])), "{readers:?}");
+    assert!(readers.contains(&(None, Some(0), vec![])), "{readers:?}");
+    assert!(readers.contains(&(None, None, vec![(1, 1)])), "{readers:?}");
+    let subscription = stats.subscriptions[0];
+    assert_eq!((subscription.participant, subscription.missed, subscription.lag(stats.version)), (1, 3, 5));
+    drop((newest, third_oldest, writing, kept));
+    let stats = topic.stats().expect("sound");
+    assert_eq!((stats.free, stats.reading, stats.writing, stats.lingering), (2, 0, 0, 0));
+    // The dead are listed with what they had until they are found, and not afterwards.
+    drop(subscriber);
+    std::mem::forget(other.try_borrow_latest().expect("the newest"));
+    other.die();
+    let stats = topic.stats().expect("sound");
+    assert_eq!((stats.participants.len(), stats.reading), (2, 1));
+    assert!(!stats.participants[1].is_alive);
+    topic.sweep().expect("sound");
+    let stats = topic.stats().expect("sound");
+    assert_eq!((stats.participants.len(), stats.reading, stats.counters.deaths), (1, 0, 1));
+}
+
+#[test]
+fn an_observer_sees_the_newest_item_and_takes_nothing() {
+    let name = format!("topic-observed-{}", std::process::id());
+    let topic = Topic::create_named(&name, schema(), 3, crate::TopicOptions::default()).expect("a free name");
+    let name = name.parse().expect("a name");
+    let observer = crate::TopicObserver::open(&name).expect("a topic");
+    assert_eq!(observer.peek().expect("sound"), None);
+    (1..=5).for_each(|n| drop(put(&topic, n)));
+    let newest = topic.borrow_latest().expect("an item");
+    let seen = observer.peek().expect("sound").expect("an item");
+    assert_eq!((seen.ticket, seen.producer_pid), (5, std::process::id()));
+    assert_eq!(seen.rows[0], newest.leaf_bytes(0));
+    let look = observer.look().expect("sound");
+    assert_eq!((look.version, look.items, look.reading, look.counters.puts), (5, 3, 1, 5));
+    assert_eq!(look, topic.stats().expect("sound"));
+    assert!(matches!(crate::AnyObserver::open(&name), Ok(crate::AnyObserver::Topic(_))));
+    let refused = crate::Observer::open(&name).expect_err("no queue").to_string();
+    assert!(refused.contains("it is a topic"), "{refused}");
+}
+
+#[test]
 fn a_topic_is_no_queue_and_a_queue_is_no_topic() {
     let topic = Topic::create(schema(), 2).expect("small");
     let fd = |handle: crate::Handle| {

@@ -1,7 +1,7 @@
 //! Put, latest, next: claim and pin, wait, and end what was begun.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::AtomicU64;
+
 use std::time::{Duration, Instant};
 
 use super::board::{Claim, Found, Pinned};
@@ -13,6 +13,7 @@ use crate::format::SHUTDOWN_NONE;
 use crate::presence::attached::{How, Waiter, shut_down_how, wait_counted};
 use crate::presence::counters::Counter;
 use crate::sync::Ordering;
+use crate::sync::local::AtomicU64;
 use crate::wait::{Attempt, Event, MAX_LATE_LOOKS, Patience, Seen, Wait};
 
 impl Attached {

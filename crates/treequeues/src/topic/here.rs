@@ -1,12 +1,15 @@
 //! A topic as one process has it: the board over its mapping, and what the process remembers of it.
 
-use crate::error::Corrupted;
+use crate::error::{AttachError, Corrupted};
 use crate::format::word::Tenant;
 use crate::format::{Entry, Kind, Slot, topic_words};
+use crate::long_look::LongLook;
 use crate::memory::segment::Parts;
 use crate::presence::attached;
 use crate::presence::structure::Structure;
+use crate::sync::AtomicU64;
 use crate::topic::board::Board;
+use crate::topic::stats::TopicStats;
 use crate::topic::subscriptions::Subscriptions;
 use crate::topic::word::State;
 use crate::wait::{Event, Patience, Wakes};
@@ -21,11 +24,15 @@ pub(crate) struct Here {
     board: Board<'static>,
     /// As above.
     subscriptions: Subscriptions<'static>,
+    /// As above: pins and records.
+    words: &'static [AtomicU64],
     publishers: Patience,
     readers: Patience,
+    /// What the last look came to, where it takes long.
+    seen: LongLook<TopicStats>,
 }
 
-// SAFETY: 1. `board` and `subscriptions` hand these out for as long as `self` is borrowed, and nothing else does. 2. Neither has a destructor
+// SAFETY: 1. `board`, `subscriptions` and `stats` use these for as long as `self` is borrowed, and nothing else does. 2. Neither has a destructor
 // of its own.
 unsafe impl Structure for Here {
     fn kind() -> Kind {
@@ -39,6 +46,8 @@ unsafe impl Structure for Here {
         Self {
             board: Board::new(parts.control, parts.slots, pins),
             subscriptions: Subscriptions::new(records),
+            words: parts.words,
+            seen: LongLook::default(),
             publishers: Patience::new(),
             readers: Patience::new(),
         }
@@ -125,6 +134,13 @@ impl Attached {
 
     pub(crate) fn free_slots(&self) -> Event<'_> {
         self.structure().free_slots()
+    }
+
+    /// What is in the topic, what was done to it, and who reads what. Where there are many slots and places, it may be of an earlier look.
+    pub(crate) fn stats(&self) -> Result<TopicStats, AttachError> {
+        let (me, here) = (self.participant(), self.structure());
+        let look = || TopicStats::of_attached(self.segment(), me.locks(), me.id(), here.words);
+        if TopicStats::is_long(here.words.len()) { here.seen.get(look) } else { look() }
     }
 
     pub(crate) fn publishers(&self) -> &Patience {

@@ -100,14 +100,24 @@ impl<'s> Subscriptions<'s> {
     /// Those that have a record.
     pub(crate) fn list(&self) -> impl Iterator<Item = Listed> {
         self.records().filter_map(|record| {
-            let [owner, cursor, missed] =
-                [OWNER, CURSOR, MISSED].map(|which| record[which].load(Ordering::Relaxed));
-            (owner != 0).then(|| Listed {
-                place: (owner & ((1 << PLACE_BITS) - 1)) as u32,
-                tenancy: (owner >> PLACE_BITS).wrapping_sub(1),
-                cursor,
-                missed,
-            })
+            Listed::parse([OWNER, CURSOR, MISSED].map(|which| record[which].load(Ordering::Relaxed)))
+        })
+    }
+
+    /// The same of words that were read.
+    pub(crate) fn parse(words: &[u64]) -> impl Iterator<Item = Listed> {
+        let records = words.chunks_exact(OF_A_SUBSCRIPTION);
+        records.filter_map(|record| Listed::parse([record[OWNER], record[CURSOR], record[MISSED]]))
+    }
+}
+
+impl Listed {
+    fn parse([owner, cursor, missed]: [u64; 3]) -> Option<Self> {
+        (owner != 0).then(|| Self {
+            place: (owner & ((1 << PLACE_BITS) - 1)) as u32,
+            tenancy: (owner >> PLACE_BITS).wrapping_sub(1),
+            cursor,
+            missed,
         })
     }
 }

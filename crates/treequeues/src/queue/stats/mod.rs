@@ -4,29 +4,26 @@
 //! |---|---|
 //! | `mod` | what `snapshot` says, the counters, the participants, and who holds what |
 //! | `snapshot` | how many slots are in which state |
-//! | `values` | what is stored in an entry or a slot, from the mapped memory or from bytes that were read |
 //!
 //! V1. A look is not one moment: its parts are of slightly different ones. Each word in it was true when it was read.
 
 mod snapshot;
-pub(crate) mod values;
 
 use std::io;
 use std::num::NonZeroU32;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::clock::monotonic_coarse_ns;
 use crate::error::{AttachError, Corrupted, Shutdown};
-use crate::format::COUNTERS;
 use crate::format::layout::Layout;
-use crate::format::word::{Owner, Phase, Word};
+use crate::format::word::{Phase, Word};
 use crate::long_look::LongLook;
 use crate::memory::segment::Segment;
 use crate::presence::counters::Counters;
-use crate::presence::liveness::{EntryState, Locks};
-use crate::queue::producers::BlockCounts;
+use crate::presence::liveness::Locks;
+use crate::presence::table::{ParticipantStats, Table, Tenants};
+use crate::presence::values::{BlockCounts, EntryValues, ShutdownValues, SlotValues};
 pub use snapshot::Snapshot;
-use values::{EntryValues, ShutdownValues, SlotValues};
 
 /// So many slots are looked at each time: some ten microseconds.
 const MAX_ALWAYS_LOOKED_AT: usize = 4096;
@@ -65,30 +62,6 @@ pub struct ProducerStats {
     pub left: u64,
     /// How many have died, as far as sweeps have found them.
     pub died: u64,
-}
-
-/// One participant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ParticipantStats {
-    /// Its place in the table.
-    pub id: u32,
-    /// Its process, as that one sees its own number.
-    pub pid: u32,
-    /// Whether the process lives: a stopped one does.
-    pub is_alive: bool,
-    /// When it attached.
-    pub attached_at: SystemTime,
-    /// What it has done since.
-    pub counters: Counters,
-    /// Slots that it is writing.
-    pub writing: usize,
-    /// Slots that it is reading.
-    pub reading: usize,
-    /// Slots that its views keep, whose loans have ended.
-    pub lingering: usize,
-    /// How long it has held the slot that it has held longest, of those in loans.
-    pub longest_hold: Option<Duration>,
 }
 
 /// A slot that somebody holds.
@@ -181,9 +154,7 @@ impl Stats {
 /// Stats in the making, slot by slot.
 pub(crate) struct Tally {
     stats: Stats,
-    id_bits: u32,
-    /// Where the participant of each place of the table stands in `stats`, and its owner bits.
-    places: Vec<Option<(usize, Owner)>>,
+    tenants: Tenants,
     next_slot: usize,
     now_ns: u64,
 }
@@ -195,42 +166,8 @@ impl Tally {
         entries: &[EntryValues],
         is_alive: impl Fn(u32) -> io::Result<bool>,
     ) -> Result<Self, AttachError> {
-        let id_bits = layout.id_bits();
-        let mut totals = [0_u64; COUNTERS];
-        let mut deaths = 0;
-        let mut participants = Vec::new();
-        let mut places = Vec::with_capacity(entries.len());
-        for (id, entry) in (0..).zip(entries) {
-            let counts = Counters::of_place(entry.own, entry.counts);
-            for (total, count) in totals.iter_mut().zip(counts) {
-                *total = total.wrapping_add(count);
-            }
-            let state = EntryState::unpack(entry.state);
-            deaths += state.deaths();
-            if !state.used {
-                places.push(None);
-                continue;
-            }
-            places.push(Some((participants.len(), Owner::new(id, state.generation, id_bits))));
-            let is_alive = is_alive(id)
-                .map_err(|source| AttachError::System { action: "look at a participant's lock", source })?;
-            // Not below zero where the tenant has not remembered yet what was there before it.
-            let since: [u64; COUNTERS] =
-                std::array::from_fn(|which| counts[which].saturating_sub(entry.counts_before[which]));
-            participants.push(ParticipantStats {
-                id,
-                pid: entry.pid,
-                is_alive,
-                attached_at: SystemTime::UNIX_EPOCH + Duration::from_nanos(entry.attached_at_ns),
-                counters: Counters::from_array(since),
-                writing: 0,
-                reading: 0,
-                lingering: 0,
-                longest_hold: None,
-            });
-        }
+        let Table { participants, counters, tenants } = Table::of(layout, entries, is_alive)?;
         let snapshot = Snapshot { participants: participants.len(), ..Snapshot::default() };
-        let counters = Counters { deaths, ..Counters::from_array(totals) };
         let stats = Stats {
             snapshot,
             counters,
@@ -240,7 +177,7 @@ impl Tally {
             shutdown: None,
             producers: None,
         };
-        Ok(Self { stats, id_bits, places, next_slot: 0, now_ns: monotonic_coarse_ns() })
+        Ok(Self { stats, tenants, next_slot: 0, now_ns: monotonic_coarse_ns() })
     }
 
     /// Counts the next slot.
@@ -249,9 +186,7 @@ impl Tally {
         self.next_slot += 1;
         let word = Word(values.state);
         let phase = self.stats.snapshot.count(slot, word)?;
-        let id = word.owner().id(self.id_bits);
-        let place = self.places.get(id as usize).copied().flatten();
-        let holder = place.filter(|(_, owner)| *owner == word.owner()).map(|(index, _)| index);
+        let (id, holder) = self.tenants.of_owner(word.owner());
         let is_reader_dead = holder.is_some_and(|index| !self.stats.participants[index].is_alive);
         self.stats.most_deaths = self.stats.most_deaths.max(deaths(phase, values, is_reader_dead));
         let what_for = match phase {

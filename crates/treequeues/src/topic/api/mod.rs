@@ -19,6 +19,7 @@ use crate::topic::board::Start;
 use crate::topic::calls::Wanted;
 use crate::topic::here::{Attached, Here};
 use crate::topic::loan::{TopicHold, TopicReadLoan, TopicWriteLoan};
+use crate::topic::stats::TopicStats;
 use crate::wait::Wait;
 pub use subscriber::Subscriber;
 
@@ -331,6 +332,14 @@ impl Topic {
     /// If the segment is damaged, or the system refuses to tell who lives.
     pub fn sweep(&self) -> Result<usize, AttachError> {
         Ok(self.attached()?.sweep()?.deaths)
+    }
+
+    /// What is in the topic, what was done to it, and who reads what. Of one with many slots and places it may be some time old.
+    ///
+    /// # Errors
+    /// If the segment is damaged, or the system refuses to tell who lives.
+    pub fn stats(&self) -> Result<TopicStats, AttachError> {
+        self.attached()?.stats()
     }
 
     /// Who else uses the topic: for a call that has waited for long, and may wait for nobody.

@@ -1,7 +1,8 @@
 //! A subscription to a topic.
 
+use crate::sync::Ordering;
+use crate::sync::local::AtomicU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Topic;
 use crate::error::{AttachError, SubscribeError};

@@ -3,13 +3,13 @@
 //! They come from the mapped memory by atomic loads, or from bytes that were read from the segment's file. The kernel copies
 //! aligned words whole, so a number is never half of two.
 
+use std::iter::Sum;
 use std::mem::offset_of;
 
 use crate::error::Shutdown;
 use crate::format::{
     Blocks, COUNTERS, COUNTERS_OF_THREADS, Control, Entry, SHUTDOWN_NONE, ShutdownLine, ShutdownNotes, Slot,
 };
-use crate::queue::producers::BlockCounts;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// An entry of the table of participants.
@@ -34,6 +34,40 @@ pub(crate) struct SlotValues {
     pub(crate) delivery_count: u32,
     pub(crate) held_since_ns: u64,
     pub(crate) give_backs: u32,
+}
+
+/// Blocks, of one place or of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BlockCounts {
+    pub(crate) came: u64,
+    pub(crate) left: u64,
+    pub(crate) died: u64,
+}
+
+impl BlockCounts {
+    pub(crate) fn load(blocks: &Blocks) -> Self {
+        // SeqCst, all three: Q3 of `queue::producers`, pairs with the changes of them. Two looks are in one order with all changes.
+        Self {
+            came: blocks.came.load(Ordering::SeqCst),
+            left: blocks.left.load(Ordering::SeqCst),
+            died: blocks.died.load(Ordering::SeqCst),
+        }
+    }
+
+    /// Blocks that are there. What a damaged segment says may be anything.
+    pub(crate) fn present(self) -> u64 {
+        self.came.wrapping_sub(self.left).wrapping_sub(self.died)
+    }
+}
+
+impl Sum for BlockCounts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |sum, counts| Self {
+            came: sum.came.wrapping_add(counts.came),
+            left: sum.left.wrapping_add(counts.left),
+            died: sum.died.wrapping_add(counts.died),
+        })
+    }
 }
 
 impl EntryValues {
@@ -138,7 +172,7 @@ impl ShutdownValues {
 }
 
 fn load(number: &AtomicU64) -> u64 {
-    // Relaxed: one more look among many (V1).
+    // Relaxed: one more look among many.
     number.load(Ordering::Relaxed)
 }
 
@@ -147,7 +181,7 @@ fn load_u32(number: &AtomicU32) -> u32 {
     number.load(Ordering::Relaxed)
 }
 
-fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("8 bytes"))
 }
 
