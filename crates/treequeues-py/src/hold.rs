@@ -8,17 +8,122 @@ use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::prelude::*;
-use treequeues::{Hold, WriteBatch};
+use treequeues::schema::Schema;
+use treequeues::{Corrupted, Hold, TopicHold};
 
 use crate::detached::{DropDetached, Leaves};
 use crate::kept::{Kept, KeptGuard};
 use crate::left_behind::WarnsAtItsEnd;
 use crate::tree::{RowsMut, Stack, Tree};
 
-/// Keeps slots of a queue while a view of them lives.
+/// Slots of a queue, or one of a topic.
+pub enum AnyHold {
+    Queue(Hold),
+    Topic(TopicHold),
+}
+
+impl From<Hold> for AnyHold {
+    fn from(hold: Hold) -> Self {
+        Self::Queue(hold)
+    }
+}
+
+impl From<TopicHold> for AnyHold {
+    fn from(hold: TopicHold) -> Self {
+        Self::Topic(hold)
+    }
+}
+
+impl AnyHold {
+    pub fn schema(&self) -> &Schema {
+        match self {
+            Self::Queue(hold) => hold.schema(),
+            Self::Topic(hold) => hold.schema(),
+        }
+    }
+
+    /// Slots, at least one.
+    pub fn slots(&self) -> usize {
+        match self {
+            Self::Queue(hold) => hold.len(),
+            Self::Topic(_) => 1,
+        }
+    }
+
+    /// Whether an item that is read and not released comes again.
+    pub fn comes_again(&self) -> bool {
+        matches!(self, Self::Queue(_))
+    }
+
+    pub fn is_this_process(&self) -> bool {
+        match self {
+            Self::Queue(hold) => hold.is_this_process(),
+            Self::Topic(hold) => hold.is_this_process(),
+        }
+    }
+
+    pub fn is_in_segment(&self, address: *const u8) -> bool {
+        match self {
+            Self::Queue(hold) => hold.is_in_segment(address),
+            Self::Topic(hold) => hold.is_in_segment(address),
+        }
+    }
+
+    fn is_side_by_side(&self) -> bool {
+        match self {
+            Self::Queue(hold) => hold.is_side_by_side(),
+            Self::Topic(_) => true,
+        }
+    }
+
+    fn first_row(&self, leaf: usize) -> NonNull<u8> {
+        match self {
+            Self::Queue(hold) => hold.first_row(leaf),
+            Self::Topic(hold) => hold.first_row(leaf),
+        }
+    }
+
+    pub fn commit(&mut self) -> Result<(), Corrupted> {
+        match self {
+            Self::Queue(hold) => hold.commit(),
+            Self::Topic(hold) => hold.commit().map(drop),
+        }
+    }
+
+    pub fn abort(&mut self) -> Result<(), Corrupted> {
+        match self {
+            Self::Queue(hold) => hold.abort(),
+            Self::Topic(hold) => hold.abort(),
+        }
+    }
+
+    pub fn release(&mut self) -> Result<(), Corrupted> {
+        match self {
+            Self::Queue(hold) => hold.release(),
+            Self::Topic(hold) => hold.release(),
+        }
+    }
+
+    /// Ends the read, as if it had not been where that can be: where an item comes again.
+    pub fn give_back(&mut self) -> Result<(), Corrupted> {
+        match self {
+            Self::Queue(hold) => hold.give_back(),
+            Self::Topic(hold) => hold.release(),
+        }
+    }
+
+    pub fn linger(&mut self) -> Result<(), Corrupted> {
+        match self {
+            Self::Queue(hold) => hold.linger(),
+            Self::Topic(hold) => hold.linger(),
+        }
+    }
+}
+
+/// Keeps slots while a view of them lives.
 #[pyclass(frozen, module = "treequeues._core", name = "_Hold")]
 pub struct HoldObject {
-    hold: Mutex<DropDetached<Hold>>,
+    hold: Mutex<DropDetached<AnyHold>>,
     /// Whether it began as one that is writing.
     is_writable: bool,
     kept: Arc<Kept>,
@@ -34,14 +139,14 @@ impl HoldObject {
     /// # Panics
     ///
     /// If its slots do not lie side by side: an array is one piece of memory (W2).
-    pub fn new(hold: Hold, is_writable: bool, kept: Arc<Kept>) -> Self {
+    pub fn new(hold: AnyHold, is_writable: bool, kept: Arc<Kept>) -> Self {
         assert!(hold.is_side_by_side(), "an array is one piece of memory");
         let hold = Mutex::new(DropDetached::new(hold));
         Self { hold, is_writable, kept, views: OnceLock::new(), _warns: WarnsAtItsEnd }
     }
 
     /// Locked only while attached to the interpreter, and never while Python code runs: so a fork never copies it locked.
-    pub fn lock(&self) -> MutexGuard<'_, DropDetached<Hold>> {
+    pub fn lock(&self) -> MutexGuard<'_, DropDetached<AnyHold>> {
         self.hold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -57,7 +162,7 @@ impl HoldObject {
         is_stack: bool,
     ) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let first_row = |leaf| slf.get().lock().first_row(leaf);
-        let stacked = is_stack.then(|| slf.get().lock().len());
+        let stacked = is_stack.then(|| slf.get().lock().slots());
         // SAFETY: the base of the arrays is the hold of these very rows; a batch's lie side by side (W2).
         unsafe { tree.arrays_over(slf.as_any(), first_row, stacked, slf.get().is_writable) }
     }
@@ -84,7 +189,7 @@ impl HoldObject {
     pub fn slots(&self) -> HeldSlots<'_> {
         let hold = self.lock();
         let leaves = hold.schema().leaves().iter().enumerate();
-        let rows = leaves.map(|(leaf, spec)| (hold.first_row(leaf), spec.nbytes() * hold.len())).collect();
+        let rows = leaves.map(|(leaf, spec)| (hold.first_row(leaf), spec.nbytes() * hold.slots())).collect();
         HeldSlots { rows, _object: self }
     }
 }
@@ -95,15 +200,11 @@ impl HeldSlots<'_> {
         stack.copy_to_runs(|leaf, copy| copy(0, self.row_mut(leaf)));
     }
 
-    /// Copies all slots into others, as many. It needs no GIL.
-    pub fn copy_to(&mut self, batch: &mut WriteBatch<'_>) {
-        for leaf in 0..self.rows.len() {
-            let rows = self.row_mut(leaf);
-            let row_nbytes = batch.schema().leaves()[leaf].nbytes();
-            batch.for_each_run(leaf, |first, run| {
-                let first = first * row_nbytes;
-                run.copy_from_slice(&rows[first..first + run.len()]);
-            });
+    /// All rows of each leaf, to be copied into other slots. It needs no GIL.
+    pub fn for_each_leaf(&mut self, mut copy: impl FnMut(usize, &[u8])) {
+        for (leaf, (rows, nbytes)) in self.rows.iter().enumerate() {
+            // SAFETY: W1 and W2, as below.
+            copy(leaf, unsafe { std::slice::from_raw_parts(rows.as_ptr(), *nbytes) });
         }
     }
 }
@@ -118,8 +219,11 @@ impl RowsMut for HeldSlots<'_> {
     }
 }
 
-impl Leaves for Hold {
+impl Leaves for AnyHold {
     fn leaves(&self) -> bool {
-        self.is_last_here()
+        match self {
+            Self::Queue(hold) => hold.is_last_here(),
+            Self::Topic(hold) => hold.is_last_here(),
+        }
     }
 }

@@ -1,15 +1,47 @@
-//! `ItemInfo` as Python has it.
+//! What is known about an item, as Python has it.
 
 use std::time::SystemTime;
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
-use treequeues::ItemInfo;
+use treequeues::{ItemInfo, TopicItemInfo};
 
-pub fn to_python(py: Python<'_>, info: ItemInfo) -> PyResult<Bound<'_, PyAny>> {
+/// What a queue or a topic knows about an item.
+#[derive(Clone, Copy)]
+pub struct Info {
+    ticket: u64,
+    put_time: SystemTime,
+    producer_pid: u32,
+    /// Of a topic's item 1: it comes to each reader anew.
+    delivery_count: u32,
+    /// Of a queue's item 0.
+    missed: u64,
+}
+
+impl From<ItemInfo> for Info {
+    fn from(info: ItemInfo) -> Self {
+        let ItemInfo { ticket, put_time, producer_pid, delivery_count, .. } = info;
+        Self { ticket, put_time, producer_pid, delivery_count, missed: 0 }
+    }
+}
+
+impl From<TopicItemInfo> for Info {
+    fn from(info: TopicItemInfo) -> Self {
+        let TopicItemInfo { ticket, put_time, producer_pid, missed, .. } = info;
+        Self { ticket, put_time, producer_pid, delivery_count: 1, missed }
+    }
+}
+
+pub fn to_python(py: Python<'_>, info: impl Into<Info>) -> PyResult<Bound<'_, PyAny>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let class = CLASS.import(py, "treequeues._loans", "ItemInfo")?;
-    let put_time = info.put_time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    class.call1((info.ticket, put_time, info.producer_pid, info.delivery_count))
+    let Info { ticket, put_time, producer_pid, delivery_count, missed } = info.into();
+    let put_time = put_time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let info = class.call1((ticket, put_time, producer_pid, delivery_count))?;
+    if missed > 0 {
+        info.setattr(intern!(py, "missed"), missed)?;
+    }
+    Ok(info)
 }

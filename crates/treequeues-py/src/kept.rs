@@ -14,9 +14,9 @@ use crate::errors;
 use crate::nouns;
 use crate::waiting::Awaited;
 
-/// What one queue object's loans left behind.
-#[derive(Default)]
+/// What one queue's or topic's object's loans left behind.
 pub struct Kept {
+    noun: &'static str,
     /// Locked only while attached to the interpreter, so a fork never copies it locked.
     holds: Mutex<Vec<KeptHold>>,
     warned_of_wait: OnceLock<()>,
@@ -38,6 +38,16 @@ pub struct KeptGuard {
 }
 
 impl Kept {
+    /// Of an object that messages call so.
+    pub fn of(noun: &'static str) -> Self {
+        Self {
+            noun,
+            holds: Mutex::default(),
+            warned_of_wait: OnceLock::new(),
+            warned_of_copy: OnceLock::new(),
+        }
+    }
+
     /// From now on `slots` slots are kept by views of these leaves.
     pub fn keep(self: &Arc<Self>, slots: usize, leaves: Vec<String>) -> KeptGuard {
         let mut holds = self.holds();
@@ -71,8 +81,9 @@ impl Kept {
         let said = warn(
             py,
             format!(
-                "waiting, while this process itself keeps {slots} of the queue's {capacity} slots by views of {}: a slot \
+                "waiting, while this process itself keeps {slots} of the {}'s {capacity} slots by views of {}: a slot \
                  is free again when the last view of it has died; copy what you want to keep",
+                self.noun,
                 named(&leaves)
             ),
         );

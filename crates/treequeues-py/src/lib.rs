@@ -4,7 +4,7 @@
 //!
 //! A module imports those of rows above its own, and no others; so it is in the folders, each of which has a table in its
 //! `mod.rs`. `tests/architecture.rs` reads these tables.
-//! All but `queue` and `command` are for any structure that processes share.
+//! All but `queue`, `topic` and `command` are for any structure that processes share.
 //!
 //! | module | what it is | unsafe |
 //! |---|---|---|
@@ -21,8 +21,12 @@
 //! | `kept` | slots that views keep, and the warnings about them | |
 //! | `unshared` | queues that nobody else uses, and the warnings about them | |
 //! | `tree` | Python trees to leaves and back | yes |
+//! | `shared` | what queues and topics have in common | |
+//! | `open` | what an open one consists of | |
+//! | `origin` | how an object comes to it: made, found by its name, passed on | |
 //! | `hold` | what keeps the slots of a loan: the base of its arrays | yes |
-//! | `queue` | the classes `TreeQueue`, `WriteLoan`, `ReadLoan` and `Producing` | |
+//! | `loan` | the classes `WriteLoan` and `ReadLoan` | |
+//! | `queue` | the classes `TreeQueue` and `Producing` | |
 //! | `command` | the command `treequeues` | |
 #![deny(unsafe_code)]
 
@@ -37,9 +41,13 @@ mod hold;
 mod info;
 mod kept;
 mod left_behind;
+mod loan;
 mod nouns;
+mod open;
+mod origin;
 mod outcome;
 mod queue;
+mod shared;
 #[allow(unsafe_code)]
 mod state;
 mod tree;
@@ -55,8 +63,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::add_to_module(module)?;
     module.add_function(wrap_pyfunction!(command::_command, module)?)?;
     module.add_class::<queue::TreeQueue>()?;
-    module.add_class::<queue::WriteLoan>()?;
-    module.add_class::<queue::ReadLoan>()?;
+    module.add_class::<loan::WriteLoan>()?;
+    module.add_class::<loan::ReadLoan>()?;
     module.add_class::<queue::Producing>()?;
     // PyO3's list of all that was added, private names too: what is public, the package says.
     module.delattr("__all__")

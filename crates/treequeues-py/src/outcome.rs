@@ -95,14 +95,15 @@ pub fn open_error(error: OpenError) -> PyErr {
     }
 }
 
-/// Why a handle from process `pid` leads nowhere; nor does the name, if the queue has one.
-pub fn unreachable(error: AttachError, pid: u32, name: Option<&str>) -> PyErr {
+/// Why a handle from process `pid` leads nowhere; nor does the name, if the queue or topic has one. It is called by `noun`, and attached to by
+/// `class`.
+pub fn unreachable((noun, class): (&str, &str), error: AttachError, pid: u32, name: Option<&str>) -> PyErr {
     let more = match &error {
         // This process's own trouble, whatever that one is.
         AttachError::System { source, .. } if is_out_of_descriptors(source) => return attach_error(error),
         AttachError::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             ". Nobody may look into a process that has changed its user (setuid) since it was started: such a process can \
-             hand over a queue without a name, to a process that it starts, and a named one that it made after the change"
+             hand over one without a name, to a process that it starts, and a named one that it made after the change"
         }
         AttachError::System { .. }
         | AttachError::OtherSegment
@@ -113,15 +114,15 @@ pub fn unreachable(error: AttachError, pid: u32, name: Option<&str>) -> PyErr {
     let errno = errno(&error).expect("only a bad name has none").raw_os_error();
     let message = match name {
         None => format!(
-            "the queue that process {pid} pickled cannot be reached: {error}. That process must be alive, have the \
-             queue open, and be of the same user and pid namespace; across these bounds give the queue a name \
+            "the {noun} that process {pid} pickled cannot be reached: {error}. That process must be alive, have the \
+             {noun} open, and be of the same user and pid namespace; across these bounds give the {noun} a name \
              (`name=`){more}"
         ),
         Some(name) => format!(
-            "the queue {name:?} that process {pid} pickled cannot be reached: {error}, and no queue that is found by this \
+            "the {noun} {name:?} that process {pid} pickled cannot be reached: {error}, and no {noun} that is found by this \
              name is that one. It is gone once no process has it open: let one keep it open until this one has attached, or \
-             make it with keep=True. A queue that was made anew under the name is reached by \
-             TreeQueue.attach({name:?}){more}"
+             make it with keep=True. A {noun} that was made anew under the name is reached by \
+             {class}.attach({name:?}){more}"
         ),
     };
     PyConnectionError::new_err((errno, message))

@@ -1,4 +1,4 @@
-//! Queues that nobody else uses: a call that waits there would wait for ever, and says so.
+//! Queues and topics that nobody else uses: a call that waits there would wait for ever, and says so.
 //!
 //! A wait looks who else uses the queue, twice within the time after which it warns. It warns if it was alone both times: what
 //! one look sees may be about to change, as when the last producer has just ended and its parent is about to say so.
@@ -25,9 +25,17 @@ const DEFAULT_WARN_AFTER: Duration = Duration::from_secs(10);
 /// that is spawned may import for long before it does.
 const PATIENCE: u32 = 6;
 
-/// What one queue object knows about being alone.
+/// What messages call it, and the class that others attach by.
+#[derive(Clone, Copy)]
+pub struct What {
+    pub noun: &'static str,
+    pub class: &'static str,
+}
+
+/// What one queue's or topic's object knows about being alone.
 #[derive(Clone)]
 pub struct Unshared {
+    what: What,
     /// `None` for never.
     warn_after: Option<Duration>,
     /// Whether it was made while `multiprocessing` imported the program into a process that it started.
@@ -50,8 +58,9 @@ impl Unshared {
     ///
     /// # Errors
     /// The warning about a value that is no number of seconds, if warnings are errors.
-    pub fn new(py: Python<'_>) -> PyResult<Self> {
+    pub fn new(py: Python<'_>, what: What) -> PyResult<Self> {
         Ok(Self {
+            what,
             warn_after: warn_after(py)?,
             is_made_anew: false,
             handed_over: Arc::default(),
@@ -125,6 +134,7 @@ impl Unshared {
     }
 
     fn message(&self, name: Option<&str>, what: Awaited, peers: Peers) -> String {
+        let What { noun, class } = self.what;
         let after = self.warn_after.unwrap_or_default();
         let (awaited, does) = match what {
             Awaited::Slot => ("a free slot", "take"),
@@ -136,15 +146,15 @@ impl Unshared {
         let waits = format!("a call has waited for {awaited} for {} s", after.as_secs_f64());
         let known = match peers {
             _ if self.is_made_anew => format!(
-                "{waits}, in a queue that was made anew when multiprocessing imported the program into this process: it is not \
-                 the queue of the process that started this one. Pass that queue as an argument, and make it under `if \
+                "{waits}, in a {noun} that was made anew when multiprocessing imported the program into this process: it is not \
+                 the {noun} of the process that started this one. Pass that {noun} as an argument, and make it under `if \
                  __name__ == \"__main__\":`"
             ),
             Peers::Gone { last_pid } => {
                 let last = last_pid
                     .map_or_else(String::new, |pid| format!(" (the last one to attach was process {pid})"));
                 format!(
-                    "{waits}, and no other process is attached to the queue any more: all that were have ended or left \
+                    "{waits}, and no other process is attached to the {noun} any more: all that were have ended or left \
                      it{last}, and no other thread of this process has used it. If they were to {does} more, look how they \
                      ended; if they were done, let the process that joins them call shutdown(), which ends this wait"
                 )
@@ -155,17 +165,17 @@ impl Unshared {
                         "It was pickled here for another process: look whether that one has come to an end before it could \
                          {does}"
                     ),
-                    Some(name) => format!(
-                        "Let the process that is to {does} attach to it: TreeQueue.attach(\"{name}\")"
-                    ),
+                    Some(name) => {
+                        format!("Let the process that is to {does} attach to it: {class}.attach(\"{name}\")")
+                    }
                     None => format!(
-                        "Pass the queue as an argument to the process that is to {does}, and make it under `if __name__ == \
+                        "Pass the {noun} as an argument to the process that is to {does}, and make it under `if __name__ == \
                          \"__main__\":`; as a global of a module, each process that is spawned, or comes from a fork \
                          server, makes another one for itself"
                     ),
                 };
                 format!(
-                    "{waits}, and nobody else has ever used the queue: no other process was attached to it (a forked child is \
+                    "{waits}, and nobody else has ever used the {noun}: no other process was attached to it (a forked child is \
                      from its first call on), and no other thread of this process has put or taken anything. {mend}"
                 )
             }

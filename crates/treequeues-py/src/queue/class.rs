@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -10,17 +11,19 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use treequeues::schema::{LeafKind, Node};
-use treequeues::{Peers, Queue};
+use treequeues::{Hold, Peers, Queue};
 
 use super::on_drop::OnDrop;
 use super::opened::Opened;
-use super::origin::{self, PickledHandle, Wanted};
 use super::producing::Producing;
-use super::read_loan::ReadLoan;
-use super::write_loan::WriteLoan;
-use super::{refused, stats};
+use super::stats;
+use super::wanted::{self, Wanted};
 use crate::arguments::{BLOCK, Block, DROP_OLDEST, Flag, Timeout, count, given};
 use crate::detached::claiming;
+use crate::loan::{ReadLoan, WriteLoan};
+use crate::open::Open;
+use crate::origin::{self, PickledHandle};
+use crate::shared;
 use crate::state::{State, StateCell};
 use crate::{errors, left_behind, outcome};
 
@@ -97,7 +100,7 @@ impl TreeQueue {
             overflow,
             producers,
         };
-        let opened = origin::create(slf.py(), name, wanted, given(on_drop).is_some())?;
+        let opened = wanted::create(slf.py(), name, wanted, given(on_drop).is_some())?;
         Self::begin(slf, with_hook(opened, on_drop)?)
     }
 
@@ -153,7 +156,7 @@ impl TreeQueue {
             overflow,
             producers,
         };
-        Self::new_object(cls, with_hook(origin::open(cls.py(), name, wanted)?, on_drop)?)
+        Self::new_object(cls, with_hook(wanted::open(cls.py(), name, wanted)?, on_drop)?)
     }
 
     /// Take the queue's name away: no other process finds it any more, and those that are attached go on.
@@ -161,7 +164,7 @@ impl TreeQueue {
     /// Raises OSError, with the path, if the file cannot be removed, and ValueError if the queue was created without a name.
     fn unlink(&self, py: Python<'_>) -> PyResult<()> {
         let opened = self.opened(py)?;
-        let queue: &Queue = &opened.get().queue;
+        let queue: &Queue = &opened.get().shared;
         if queue.name().is_none() {
             return Err(PyValueError::new_err("the queue has no name"));
         }
@@ -172,7 +175,7 @@ impl TreeQueue {
     /// The name that the queue was created with; None for one without.
     #[getter]
     fn name(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        Ok(self.known(py)?.get().queue.name().map(ToString::to_string))
+        Ok(self.known(py)?.get().shared.name().map(ToString::to_string))
     }
 
     /// Attaches a fresh object to the queue behind a handle: what unpickling calls. `passed` is the number under which
@@ -187,7 +190,7 @@ impl TreeQueue {
         passed: Option<RawFd>,
     ) -> PyResult<()> {
         let handle = (pid, fd, segment);
-        Self::begin(slf, origin::attach_by_handle(slf.py(), handle, name, folder, passed)?)
+        Self::begin(slf, Opened::new(origin::attach_by_handle(slf.py(), handle, name, folder, passed)?))
     }
 
     /// Take the names of the queues that only this process is attached to: it is about to end, though threads of it wait.
@@ -206,7 +209,7 @@ impl TreeQueue {
     /// How many items are left that no other thread of this process can have known of; 0 of a closed queue.
     fn _left_unshared(&self, py: Python<'_>) -> PyResult<usize> {
         let State::Open(opened) = self.state.get(py) else { return Ok(0) };
-        let queue = &opened.get().queue;
+        let queue = &opened.get().shared;
         if !queue.is_attached_here() {
             return Ok(0);
         }
@@ -307,7 +310,7 @@ impl TreeQueue {
         let opened = self.opened(py)?;
         let timeout = Timeout::from_arguments(block, timeout)?;
         let hold = opened.get().reserve(py, timeout)?.into_hold();
-        WriteLoan::new(py, opened, hold, false, timeout)
+        WriteLoan::new(py, Arc::new(opened), hold.into(), false, timeout)
     }
 
     /// Take the oldest item, to be read in place: a ReadLoan, for a with block. A clean end releases it, an exception gives it
@@ -321,7 +324,7 @@ impl TreeQueue {
     fn borrow(&self, py: Python<'_>, block: Block, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<ReadLoan> {
         let opened = self.opened(py)?;
         let hold = opened.get().borrow(py, Timeout::from_arguments(block, timeout)?)?.into_hold();
-        ReadLoan::new(py, opened, hold, false)
+        read_loan(py, opened, hold, false)
     }
 
     /// Put n items at once from a stacked tree: leaves (n, ...). All are put, in order, or none.
@@ -388,7 +391,7 @@ impl TreeQueue {
         let size = opened.get().batch_size(n, min)?.0.side_by_side();
         let timeout = Timeout::from_arguments(block, timeout)?;
         let hold = opened.get().reserve_batch(py, size, timeout)?.into_hold();
-        WriteLoan::new(py, opened, hold, true, timeout)
+        WriteLoan::new(py, Arc::new(opened), hold.into(), true, timeout)
     }
 
     /// Take the oldest items that lie side by side, to be read in place as one stacked tree: a ReadLoan of len(loan) items, n or
@@ -412,7 +415,7 @@ impl TreeQueue {
         opened.get().tree.check_stackable()?;
         let size = opened.get().batch_size(n, min)?.0.side_by_side();
         let hold = opened.get().borrow_batch(py, size, Timeout::from_arguments(block, timeout)?)?.into_hold();
-        ReadLoan::new(py, opened, hold, true)
+        read_loan(py, opened, hold, true)
     }
 
     /// Put trees, all or none, as put_batch does.
@@ -483,46 +486,46 @@ impl TreeQueue {
     /// How many items can be taken. In a queue of more than 1024 slots, those that are being written or read may be counted, too.
     fn qsize(&self, py: Python<'_>) -> PyResult<usize> {
         let opened = self.opened(py)?;
-        let queue = &opened.get().queue;
+        let queue = &opened.get().shared;
         claiming(py, queue.len_may_be_long(), || queue.len()).map_err(outcome::attach_error)
     }
 
     /// Whether no item can be taken.
     fn empty(&self, py: Python<'_>) -> PyResult<bool> {
         let opened = self.opened(py)?;
-        let queue = &opened.get().queue;
+        let queue = &opened.get().shared;
         claiming(py, queue.borrow_may_be_long(), || queue.is_empty()).map_err(outcome::attach_error)
     }
 
     /// Whether no slot can be filled: each holds an item, or is being written or read.
     fn full(&self, py: Python<'_>) -> PyResult<bool> {
         let opened = self.opened(py)?;
-        let queue = &opened.get().queue;
+        let queue = &opened.get().shared;
         claiming(py, queue.reserve_may_be_long(), || queue.is_full()).map_err(outcome::attach_error)
     }
 
     /// Slots of the queue.
     #[getter]
     fn maxsize(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.known(py)?.get().queue.capacity())
+        Ok(self.known(py)?.get().shared.capacity())
     }
 
     /// How many takers an item may kill before it is dropped; None for no limit.
     #[getter]
     fn max_deliveries(&self, py: Python<'_>) -> PyResult<Option<u32>> {
-        Ok(self.known(py)?.get().queue.max_deliveries().map(NonZeroU32::get))
+        Ok(self.known(py)?.get().shared.max_deliveries().map(NonZeroU32::get))
     }
 
     /// What a put does that finds the queue full: "block" or "drop_oldest".
     #[getter]
     fn overflow(&self, py: Python<'_>) -> PyResult<&'static str> {
-        Ok(if self.known(py)?.get().queue.drops_oldest() { DROP_OLDEST } else { BLOCK })
+        Ok(if self.known(py)?.get().shared.drops_oldest() { DROP_OLDEST } else { BLOCK })
     }
 
     /// How many producers there will be; None if that was not said.
     #[getter]
     fn producers(&self, py: Python<'_>) -> PyResult<Option<u32>> {
-        Ok(self.known(py)?.get().queue.producers().map(NonZeroU32::get))
+        Ok(self.known(py)?.get().shared.producers().map(NonZeroU32::get))
     }
 
     /// What this object hands dropped items to; None if nothing.
@@ -542,12 +545,12 @@ impl TreeQueue {
     /// Bytes of shared memory that the queue takes in all.
     #[getter]
     fn nbytes(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.known(py)?.get().queue.nbytes())
+        Ok(self.known(py)?.get().shared.nbytes())
     }
 
     /// What is in the queue, what was done to it, and by whom: a QueueStats.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        stats::to_python(py, &self.opened(py)?.get().queue)
+        stats::to_python(py, &self.opened(py)?.get().shared)
     }
 
     /// End this process's use of the queue: later calls raise ValueError. Other processes go on. The last one that leaves a named
@@ -574,7 +577,7 @@ impl TreeQueue {
     #[pyo3(signature = (immediate = Flag::NO), text_signature = "($self, immediate=False)")]
     fn shutdown(&self, py: Python<'_>, immediate: Flag) -> PyResult<()> {
         let immediate = immediate.named("immediate")?;
-        self.opened(py)?.get().queue.shutdown(immediate).map_err(outcome::attach_error)
+        self.opened(py)?.get().shared.shutdown(immediate).map_err(outcome::attach_error)
     }
 
     /// There is no feeder thread: a put is visible when it returns.
@@ -635,8 +638,8 @@ impl TreeQueue {
         if leaves.len() > REPR_LEAVES {
             shown.push(format!("... {} more", leaves.len() - REPR_LEAVES));
         }
-        let called = opened.queue.name().map_or_else(String::new, |name| format!(" {:?}", name.as_str()));
-        Ok(format!("<{name}{called} maxsize={} of {{{}}}>", opened.queue.capacity(), shown.join(", ")))
+        let called = opened.shared.name().map_or_else(String::new, |name| format!(" {:?}", name.as_str()));
+        Ok(format!("<{name}{called} maxsize={} of {{{}}}>", opened.shared.capacity(), shown.join(", ")))
     }
 }
 
@@ -648,7 +651,7 @@ impl TreeQueue {
         if !matches!(state.get(py), State::Fresh) {
             return Err(PyRuntimeError::new_err("the queue is initialized already"));
         }
-        let (has_name, is_made_anew) = (opened.queue.name().is_some(), opened.unshared.is_made_anew());
+        let (has_name, is_made_anew) = (opened.shared.name().is_some(), opened.unshared.is_made_anew());
         let opened = Py::new(py, opened)?;
         drop(state.replace(py, State::Open(opened)));
         if has_name {
@@ -673,7 +676,7 @@ impl TreeQueue {
     #[inline]
     pub fn opened(&self, py: Python<'_>) -> PyResult<Py<Opened>> {
         let opened = self.known(py)?;
-        if opened.get().queue.is_attached_here() { Ok(opened) } else { after_fork(py, opened) }
+        if opened.get().shared.is_attached_here() { Ok(opened) } else { after_fork(py, opened) }
     }
 
     /// For one that only asks what is known of it without.
@@ -681,7 +684,7 @@ impl TreeQueue {
     pub fn known(&self, py: Python<'_>) -> PyResult<Py<Opened>> {
         match self.state.get(py) {
             State::Open(opened) => Ok(opened),
-            State::Closed => Err(refused::closed()),
+            State::Closed => Err(shared::closed::<Queue>()),
             State::Fresh => Err(PyRuntimeError::new_err("the queue's __init__ was not called")),
         }
     }
@@ -690,13 +693,19 @@ impl TreeQueue {
 /// The first call in a forked child, which attaches: that may take time, and other threads may run meanwhile.
 #[cold]
 fn after_fork(py: Python<'_>, opened: Py<Opened>) -> PyResult<Py<Opened>> {
-    let queue: &Queue = &opened.get().queue;
+    let queue: &Queue = &opened.get().shared;
     py.detach(|| queue.attach_after_fork()).map_err(outcome::attach_error)?;
     Ok(opened)
 }
 
+fn read_loan(py: Python<'_>, opened: Py<Opened>, hold: Hold, is_stack: bool) -> PyResult<ReadLoan> {
+    let infos = hold.infos().map(Into::into).collect();
+    ReadLoan::new(py, Arc::new(opened), hold.into(), infos, is_stack)
+}
+
 /// The queue with its hook, if there is one.
-fn with_hook(opened: Opened, on_drop: Option<&Bound<'_, PyAny>>) -> PyResult<Opened> {
+fn with_hook(open: Open<Queue>, on_drop: Option<&Bound<'_, PyAny>>) -> PyResult<Opened> {
+    let opened = Opened::new(open);
     match given(on_drop) {
         None => Ok(opened),
         Some(on_drop) => hooked(&opened, on_drop),
@@ -709,7 +718,7 @@ fn hooked(opened: &Opened, on_drop: &Bound<'_, PyAny>) -> PyResult<Opened> {
     let hook = match on_drop.cast::<TreeQueue>() {
         Ok(other) => {
             let other = other.get().known(py)?;
-            OnDrop::to_queue(on_drop, &other.get().queue, &opened.tree, &opened.queue)?
+            OnDrop::to_queue(on_drop, &other.get().shared, &opened.tree, &opened.shared)?
         }
         Err(_) => OnDrop::to_function(on_drop, &opened.tree)?,
     };

@@ -33,10 +33,10 @@ impl Opened {
 
     pub fn put_many(&self, py: Python<'_>, trees: &Bound<'_, PyAny>, timeout: Timeout) -> PyResult<()> {
         // One more than fit, so that there is an end to a generator that has none.
-        let enough = self.queue.capacity() + 1;
+        let enough = self.shared.capacity() + 1;
         let given = trees;
         let trees: Vec<Bound<'_, PyAny>> = given.try_iter()?.take(enough).collect::<PyResult<_>>()?;
-        refused::check_count_of_trees(given, trees.len(), self.queue.capacity())?;
+        refused::check_count_of_trees(given, trees.len(), self.shared.capacity())?;
         let sources: Vec<_> =
             trees.iter().map(|tree| self.tree.sources(py, tree)).collect::<PyResult<_>>()?;
         self.put_all(py, ("the number of trees", sources.len()), timeout, |batch| {
@@ -118,7 +118,7 @@ impl Opened {
         max_items: usize,
         timeout: Timeout,
     ) -> PyResult<Bound<'py, PyList>> {
-        let size = BatchSize::between(1, max_items.min(self.queue.capacity()));
+        let size = BatchSize::between(1, max_items.min(self.shared.capacity()));
         let batch = self.borrow_batch(py, size, timeout)?;
         taking(py, batch, |batch| {
             let take = |item: usize| {
@@ -136,7 +136,7 @@ impl Opened {
     /// does not allocate it.
     #[inline]
     fn is_likely_to_take(&self, timeout: Timeout) -> bool {
-        timeout.waits() || self.queue.may_borrow()
+        timeout.waits() || self.shared.may_borrow()
     }
 }
 

@@ -13,9 +13,9 @@ use pyo3::types::PyTuple;
 use treequeues::{ProducingError, Queue};
 
 use super::opened::Opened;
-use super::refused;
 use crate::errors;
 use crate::outcome;
+use crate::shared::{closed, who_and_when};
 
 /// The block of a producer: what TreeQueue.producing() returns, for a with block.
 ///
@@ -33,7 +33,7 @@ impl Producing {
     ///
     /// `ValueError` if nobody counts the producers, `ShutDown` if none can come any more.
     pub fn new(py: Python<'_>, queue: Py<Opened>) -> PyResult<Self> {
-        let core: &Queue = &queue.get().queue;
+        let core: &Queue = &queue.get().shared;
         if core.producers().is_none() {
             return Err(producing_error(py, core, ProducingError::NotCounted));
         }
@@ -51,10 +51,10 @@ impl Producing {
         let py = slf.py();
         let opened = slf.get().queue.get();
         if opened.is_closed() {
-            return Err(refused::closed());
+            return Err(closed::<Queue>());
         }
-        let begun = opened.blocks.begin(&opened.queue);
-        let number = begun.map_err(|error| producing_error(py, &opened.queue, error))?;
+        let begun = opened.blocks.begin(&opened.shared);
+        let number = begun.map_err(|error| producing_error(py, &opened.shared, error))?;
         slf.get().numbers().push(number);
         // A process that ends by itself has left its blocks.
         py.import(intern!(py, "treequeues._exit"))?.call_method1(intern!(py, "end_at_exit"), (&slf,))?;
@@ -97,7 +97,7 @@ fn producing_error(py: Python<'_>, queue: &Queue, error: ProducingError) -> PyEr
             "the queue was made without producers=, so nobody counts its producers: say how many there will be when it is made",
         ),
         ProducingError::ShutDown(shutdown) => {
-            let message = refused::who_and_when(py, queue, shutdown);
+            let message = who_and_when(py, queue, shutdown);
             errors::shut_down(py, format!("{message}: no producer can come any more"))
         }
         ProducingError::Attach(error) => outcome::attach_error(error),

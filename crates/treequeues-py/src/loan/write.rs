@@ -1,18 +1,18 @@
 //! `WriteLoan`: what is reserved, until it is committed or aborted.
 
+use std::sync::Arc;
+
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use treequeues::Hold;
 
-use super::loan::{End, Ended, Loan, ended, ended_already, warn_of_death};
-use super::opened::Opened;
-use super::refused;
+use super::base::{End, Ended, Lender, Loan, ended, ended_already, warn_of_death};
 use crate::arguments::Timeout;
 use crate::detached::copying;
-use crate::hold::HoldObject;
+use crate::errors;
+use crate::hold::{AnyHold, HoldObject};
 use crate::kept;
 use crate::outcome;
 use crate::tree::{Sources, Stack};
@@ -31,22 +31,22 @@ pub struct WriteLoan {
 impl WriteLoan {
     pub fn new(
         py: Python<'_>,
-        opened: Py<Opened>,
-        hold: Hold,
+        lender: Arc<dyn Lender>,
+        hold: AnyHold,
         is_stack: bool,
         timeout: Timeout,
     ) -> PyResult<Self> {
-        Ok(Self { loan: Loan::new(py, opened, hold, is_stack, true)?, timeout })
+        Ok(Self { loan: Loan::new(py, lender, hold, is_stack, true)?, timeout })
     }
 
     fn fill_with(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let opened = self.loan.opened(py)?;
-        let tree = &opened.get().tree;
+        let lender = self.loan.lender()?;
+        let tree = lender.tree();
         let hold = self.loan.held(py)?;
         if self.loan.is_stack {
             let stack = tree.stacked_sources(value)?;
             if stack.len() != self.loan.len {
-                return Err(refused::other_length(self.loan.len, stack.len()));
+                return Err(other_length(self.loan.len, stack.len()));
             }
             self.fill_stack(py, &hold, stack)?;
         } else {
@@ -75,8 +75,8 @@ impl WriteLoan {
             let arrays: Vec<_> = state.arrays.iter().map(|array| array.clone_ref(py)).collect();
             (hold.bind(py).clone(), root.bind(py).clone(), arrays)
         };
-        let opened = self.loan.opened(py)?;
-        let tree = &opened.get().tree;
+        let lender = self.loan.lender()?;
+        let tree = lender.tree();
         if self.loan.is_stack {
             let stack = tree.stacked_sources_but(&root, self.loan.len, &arrays)?;
             if !stack.is_in_place() {
@@ -93,8 +93,7 @@ impl WriteLoan {
 
     /// Copies a tree into the one slot of a hold.
     fn fill(&self, py: Python<'_>, hold: &Bound<'_, HoldObject>, mut sources: Sources) -> PyResult<()> {
-        let opened = self.loan.opened(py)?;
-        sources.leave(py, &opened.get().tree, |data| hold.get().lock().is_in_segment(data))?;
+        sources.leave(py, self.loan.lender()?.tree(), |data| hold.get().lock().is_in_segment(data))?;
         let mut slots = hold.get().slots();
         copying(py, sources.nbytes(), || sources.copy_to(&mut slots));
         Ok(())
@@ -102,10 +101,11 @@ impl WriteLoan {
 
     /// Copies a stacked tree into the slots of a hold.
     fn fill_stack(&self, py: Python<'_>, hold: &Bound<'_, HoldObject>, mut stack: Stack) -> PyResult<()> {
-        let opened = self.loan.opened(py)?;
-        stack.leave(py, &opened.get().tree, |data| hold.get().lock().is_in_segment(data))?;
+        let lender = self.loan.lender()?;
+        stack.leave(py, lender.tree(), |data| hold.get().lock().is_in_segment(data))?;
         let mut slots = hold.get().slots();
-        copying(py, opened.get().nbytes_of(self.loan.len), || slots.write_stack(&stack));
+        let nbytes = lender.tree().schema().item_nbytes().saturating_mul(self.loan.len);
+        copying(py, nbytes, || slots.write_stack(&stack));
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl WriteLoan {
         if let Err(error) = self.write_replaced(py) {
             // What does not fit is not put, and no slot is kept for it.
             if !self.loan.has_ended() {
-                let _ = self.loan.end_by(py, End::FailedCommit, Hold::abort);
+                let _ = self.loan.end_by(py, End::FailedCommit, AnyHold::abort);
             }
             return Err(error);
         }
@@ -135,8 +135,7 @@ impl WriteLoan {
             ));
         }
         if !ended.has_views {
-            let hold = ended.hold.get();
-            return ended.opened.get().committing(py, self.loan.len, || hold.lock().commit());
+            return ended.lender.commit(py, ended.hold.get(), self.loan.len);
         }
         // Both first, so that a wait for the other slot holds none, and says whose views it may be waiting for.
         ended.keep_for_views(self.loan.len);
@@ -146,25 +145,23 @@ impl WriteLoan {
 
     /// Publishes the item from another slot, because somebody could write to this one while others read.
     fn commit_copy(&self, py: Python<'_>, ended: &Ended<'_>) -> PyResult<()> {
-        let opened = ended.opened.get();
+        let lender = &ended.lender;
         let kept = || {
             PyBufferError::new_err(format!(
-                "the item cannot be put: a view of {} is still alive at the end of its reserve, and the queue has no other \
+                "the item cannot be put: a view of {} is still alive at the end of its reserve, and the {} has no other \
                  slot to copy the item into (maxsize={}), nor will one surely become free; drop the view (del) before the \
                  block ends",
                 kept::named(&ended.outlived_by),
-                opened.queue.capacity()
+                lender.noun(),
+                lender.capacity()
             ))
         };
-        if 2 * self.loan.len > opened.queue.capacity() {
+        if !lender.has_room_elsewhere(self.loan.len) {
             return Err(kept());
         }
-        opened.kept.warn_of_copy(py, &ended.outlived_by)?;
-        let item = ended.hold.get().lock().elsewhere();
-        let mut batch = opened.reserve_elsewhere(py, item, self.timeout)?.ok_or_else(kept)?;
-        let mut slots = ended.hold.get().slots();
-        copying(py, opened.nbytes_of(self.loan.len), || slots.copy_to(&mut batch));
-        opened.committing(py, self.loan.len, || batch.commit())
+        lender.kept().warn_of_copy(py, &ended.outlived_by)?;
+        let is_put = lender.commit_elsewhere(py, ended.hold.get(), self.loan.len, self.timeout)?;
+        if is_put { Ok(()) } else { Err(kept()) }
     }
 }
 
@@ -195,7 +192,7 @@ impl WriteLoan {
 
     /// Give the slot back unwritten. ValueError when the loan has ended.
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
-        self.loan.end_by(py, End::Abort, Hold::abort)
+        self.loan.end_by(py, End::Abort, AnyHold::abort)
     }
 
     fn __len__(&self) -> usize {
@@ -237,6 +234,11 @@ impl Drop for WriteLoan {
             }
         });
     }
+}
+
+/// A stacked tree of another length than the loan that it is for.
+fn other_length(expected: usize, got: usize) -> PyErr {
+    errors::schema_error(format!("the loan has {expected} slots, but the stacked tree {got} rows"))
 }
 
 /// Whether the interpreter is about to end, and drops what is left.

@@ -1,29 +1,45 @@
 //! `ReadLoan`: what is borrowed, until it is released or given back.
 
+use std::sync::Arc;
+
+use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use treequeues::{Hold, ItemInfo};
 
-use super::loan::{End, Loan, warn_of_death};
-use super::opened::Opened;
+use super::base::{End, Lender, Loan, warn_of_death};
 use crate::detached::{claiming, is_long};
-use crate::info;
+use crate::hold::AnyHold;
+use crate::info::{self, Info};
 use crate::outcome;
 
 /// A borrowed item, or several side by side, until release or give_back.
 ///
-/// As a context manager it releases at the clean end of the block, and gives back at an exception.
+/// As a context manager it releases at the clean end of the block, and gives back at an exception. An item of a topic, which others may
+/// read at the same time, is released in any case.
 #[pyclass(frozen, generic, weakref, module = "treequeues", name = "ReadLoan")]
 pub struct ReadLoan {
     loan: Loan,
-    infos: Vec<ItemInfo>,
+    infos: Vec<Info>,
+    /// Whether what is not released comes again.
+    comes_again: bool,
 }
 
 impl ReadLoan {
-    pub fn new(py: Python<'_>, opened: Py<Opened>, hold: Hold, is_stack: bool) -> PyResult<Self> {
-        let infos = hold.infos().collect();
-        Ok(Self { loan: Loan::new(py, opened, hold, is_stack, false)?, infos })
+    pub fn new(
+        py: Python<'_>,
+        lender: Arc<dyn Lender>,
+        hold: AnyHold,
+        infos: Vec<Info>,
+        is_stack: bool,
+    ) -> PyResult<Self> {
+        let comes_again = hold.comes_again();
+        Ok(Self { loan: Loan::new(py, lender, hold, is_stack, false)?, infos, comes_again })
+    }
+
+    /// Puts the items back, where they come again.
+    fn end_as_if_unread(&self, py: Python<'_>) -> PyResult<()> {
+        if self.comes_again { self.give_back(py) } else { self.release(py) }
     }
 }
 
@@ -53,11 +69,18 @@ impl ReadLoan {
 
     /// End the read: the slot is free again. ValueError when the loan has ended.
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        self.loan.end_by(py, End::Release, Hold::release)
+        self.loan.end_by(py, End::Release, AnyHold::release)
     }
 
-    /// Put the item back: it comes first again, once no view of it lives. ValueError when the loan has ended.
+    /// Put the item back: it comes first again, once no view of it lives.
+    ///
+    /// Raises ValueError when the loan has ended, and for an item of a topic, which comes to each reader once.
     fn give_back(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.comes_again {
+            return Err(PyValueError::new_err(
+                "an item of a topic cannot be given back, since it does not come again: release() it",
+            ));
+        }
         let ended = self.loan.end(py, End::GiveBack)?;
         if ended.has_views {
             // The hold does it when it dies.
@@ -79,7 +102,7 @@ impl ReadLoan {
 
     #[pyo3(signature = (*exception))]
     fn __exit__(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        self.loan.leave_block(py, exception, || self.release(py), || self.give_back(py))
+        self.loan.leave_block(py, exception, || self.release(py), || self.end_as_if_unread(py))
     }
 
     fn __repr__(&self) -> String {
@@ -98,9 +121,13 @@ impl ReadLoan {
 impl Drop for ReadLoan {
     fn drop(&mut self) {
         self.loan.end_unended(|py| {
-            let _ = self.give_back(py);
-            let message = c"a ReadLoan died without release() or give_back(): what it borrowed goes back to the queue, and \
-                            comes again; use `with`, or call one of them";
+            let _ = self.end_as_if_unread(py);
+            let message = if self.comes_again {
+                c"a ReadLoan died without release() or give_back(): what it borrowed goes back to the queue, and comes again; use \
+                  `with`, or call one of them"
+            } else {
+                c"a ReadLoan died without release(): it kept a slot of the topic until now; use `with`, or call release()"
+            };
             warn_of_death(py, message);
         });
     }

@@ -9,13 +9,13 @@
 //! | commit | published | copied into another slot, which is published; the first one lingers |
 //! | abort | free | lingers |
 //! | release | free | lingers |
-//! | give_back | comes first again | does so when the last view has died |
+//! | give_back, of a queue's | comes first again | does so when the last view has died |
 //!
 //! D1. From the look at the references to the end of the hold no Python code runs that can come to have a view: none at all, or, while
 //!     many slots are ended, that of other threads, which have nothing that leads to the hold.
 //! D2. No lock is held while Python code runs: a user's unflatten function may use the loan.
 //! D3. A loan that was inherited through a fork is the parent's: the end of its block does nothing here.
-//! D4. A loan that has ended refers to its queue no more, and so keeps neither memory nor descriptors.
+//! D4. A loan that has ended refers to its queue or topic no more, and so keeps neither memory nor descriptors.
 
 use std::ffi::CStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,13 +24,56 @@ use pyo3::exceptions::{PyResourceWarning, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use treequeues::{Corrupted, Hold};
+use treequeues::Corrupted;
 
-use super::opened::Opened;
+use crate::arguments::Timeout;
 use crate::detached::{claiming, is_long};
-use crate::hold::HoldObject;
+use crate::hold::{AnyHold, HoldObject};
+use crate::kept::Kept;
 use crate::outcome;
-use crate::tree::reference_count;
+use crate::tree::{SharedTree, reference_count};
+
+/// What lends slots: an open queue or topic.
+pub trait Lender: Send + Sync {
+    /// What messages call it.
+    fn noun(&self) -> &'static str;
+
+    fn capacity(&self) -> usize;
+
+    fn tree(&self) -> &SharedTree;
+
+    fn kept(&self) -> &Arc<Kept>;
+
+    /// Publishes what was written.
+    ///
+    /// # Errors
+    ///
+    /// If a state word was damaged.
+    fn commit(&self, py: Python<'_>, hold: &HoldObject, len: usize) -> PyResult<()>;
+
+    /// Whether there are slots enough to copy so many somewhere else.
+    fn has_room_elsewhere(&self, len: usize) -> bool;
+
+    /// Publishes a copy of what was written to slots that linger. False if no slots surely become free for it.
+    ///
+    /// # Errors
+    ///
+    /// As a put that waits as long as that.
+    fn commit_elsewhere(
+        &self,
+        py: Python<'_>,
+        hold: &HoldObject,
+        len: usize,
+        timeout: Timeout,
+    ) -> PyResult<bool>;
+
+    /// For the collector of cycles.
+    ///
+    /// # Errors
+    ///
+    /// What the collector says.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
+}
 
 /// What both kinds of loan consist of.
 pub struct Loan {
@@ -43,8 +86,8 @@ pub struct Loan {
 pub struct State {
     /// `None` once the loan has ended.
     pub hold: Option<Py<HoldObject>>,
-    /// Its queue. `None` then too: a name for a loan that has ended must not keep a queue.
-    opened: Option<Py<Opened>>,
+    /// Its queue or topic. `None` then too: a name for a loan that has ended must not keep one.
+    lender: Option<Arc<dyn Lender>>,
     /// The tree, once somebody asked for it.
     pub tree: Option<Py<PyAny>>,
     /// Its leaves.
@@ -69,7 +112,7 @@ pub enum End {
 /// A loan that has just ended.
 pub struct Ended<'py> {
     pub hold: Bound<'py, HoldObject>,
-    pub opened: Bound<'py, Opened>,
+    pub lender: Arc<dyn Lender>,
     /// The leaves whose arrays somebody has.
     pub outlived_by: Vec<String>,
     pub has_views: bool,
@@ -78,15 +121,15 @@ pub struct Ended<'py> {
 impl Loan {
     pub fn new(
         py: Python<'_>,
-        opened: Py<Opened>,
-        hold: Hold,
+        lender: Arc<dyn Lender>,
+        hold: AnyHold,
         is_stack: bool,
         is_writable: bool,
     ) -> PyResult<Self> {
-        let len = hold.len();
-        let hold = Py::new(py, HoldObject::new(hold, is_writable, Arc::clone(&opened.get().kept)))?;
+        let len = hold.slots();
+        let hold = Py::new(py, HoldObject::new(hold, is_writable, Arc::clone(lender.kept())))?;
         let state =
-            State { hold: Some(hold), opened: Some(opened), tree: None, arrays: Vec::new(), end: None };
+            State { hold: Some(hold), lender: Some(lender), tree: None, arrays: Vec::new(), end: None };
         Ok(Self { len, is_stack, state: Mutex::new(state) })
     }
 
@@ -104,8 +147,8 @@ impl Loan {
             }
             hold.bind(py).clone()
         };
-        let opened = self.opened(py)?;
-        let tree = &opened.get().tree;
+        let lender = self.lender()?;
+        let tree = lender.tree();
         let arrays = HoldObject::arrays(&hold, tree, self.is_stack)?;
         // D2: this may run the user's code.
         let tree = tree.tree_of(py, &arrays)?;
@@ -129,23 +172,23 @@ impl Loan {
         Ok(self.state().hold.as_ref().ok_or_else(ended)?.bind(py).clone())
     }
 
-    /// The loan's queue.
-    pub fn opened<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Opened>> {
-        Ok(self.state().opened.as_ref().ok_or_else(ended)?.bind(py).clone())
+    /// The loan's queue or topic.
+    pub fn lender(&self) -> PyResult<Arc<dyn Lender>> {
+        Ok(Arc::clone(self.state().lender.as_ref().ok_or_else(ended)?))
     }
 
     /// Gives up the loan's own references, and looks who else has some.
     pub fn end<'py>(&self, py: Python<'py>, how: End) -> PyResult<Ended<'py>> {
-        let (hold, opened, tree, arrays) = {
+        let (hold, lender, tree, arrays) = {
             let mut state = self.state();
-            let (Some(hold), Some(opened)) = (state.hold.take(), state.opened.take()) else {
+            let (Some(hold), Some(lender)) = (state.hold.take(), state.lender.take()) else {
                 return Err(ended_already(state.end));
             };
             state.end = Some(how);
-            (hold, opened.into_bound(py), state.tree.take(), std::mem::take(&mut state.arrays))
+            (hold, lender, state.tree.take(), std::mem::take(&mut state.arrays))
         };
         drop(tree);
-        let structure = opened.get().tree.schema().leaves();
+        let structure = lender.tree().schema().leaves();
         let outlived_by = arrays
             .iter()
             .zip(structure)
@@ -156,7 +199,7 @@ impl Loan {
         let hold = hold.into_bound(py);
         // D1. Last, because the death of an array may have called somebody who has a weak reference to another one.
         let has_views = reference_count(hold.as_any()) > 1;
-        Ok(Ended { hold, opened, outlived_by, has_views })
+        Ok(Ended { hold, lender, outlived_by, has_views })
     }
 
     /// Ends the loan without an item, or after one was read.
@@ -164,7 +207,7 @@ impl Loan {
         &self,
         py: Python<'_>,
         how: End,
-        end: impl FnOnce(&mut Hold) -> Result<(), Corrupted> + Send,
+        end: impl FnOnce(&mut AnyHold) -> Result<(), Corrupted> + Send,
     ) -> PyResult<()> {
         let ended = self.end(py, how)?;
         let (hold, has_views) = (ended.hold.get(), ended.has_views);
@@ -239,7 +282,7 @@ impl Loan {
         match self.state.try_lock() {
             Ok(state) => {
                 visit.call(&state.tree)?;
-                visit.call(&state.opened)
+                state.lender.as_ref().map_or(Ok(()), |lender| lender.traverse(visit))
             }
             Err(_) => Ok(()),
         }
