@@ -8,9 +8,9 @@ from typing import Any, Literal, Self, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from treequeues._core import SchemaError, TreeQueue
+from treequeues._arrays import example_of_arrays, refuse_trees
+from treequeues._core import TreeQueue
 from treequeues._loans import ItemInfo
-from treequeues._registry import find
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
@@ -87,7 +87,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         | None = None,
     ) -> None:
         super().__init__(
-            _checked(array),
+            example_of_arrays(array, "ArrayQueue", "TreeQueue"),
             maxsize,
             name=name,
             keep=keep,
@@ -113,12 +113,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         Raises SchemaError too, if its items are trees.
         """
         queue = super().attach(name, on_drop=on_drop)
-        if not queue._is_of_arrays():
-            queue.close()
-            raise SchemaError(
-                f"the queue {name!r} holds trees or scalars, not single arrays: attach to it with "
-                "TreeQueue"
-            )
+        refuse_trees(queue, "queue", "TreeQueue")
         return queue
 
     @classmethod
@@ -141,7 +136,7 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
         """Attach to the queue of this name, or create it: see `TreeQueue.open`."""
         return super().open(
             name,
-            _checked(nested_array),
+            example_of_arrays(nested_array, "ArrayQueue", "TreeQueue"),
             maxsize,
             keep=keep,
             participants=participants,
@@ -151,23 +146,3 @@ class ArrayQueue(TreeQueue[NDArray[ScalarT]]):
             producers=producers,
             on_drop=on_drop,
         )
-
-
-def _checked(array: Any) -> Any:
-    """The example, if it is one of an array."""
-    if isinstance(array, np.generic):
-        raise TypeError(
-            f"ArrayQueue expects an array as its example, got a scalar, np.{type(array).__name__}; "
-            "use np.array(x) for arrays without dimensions, or TreeQueue for scalars"
-        )
-    if find(type(array)) is not None:
-        raise TypeError(
-            f"ArrayQueue expects an array as its example, got {type(array).__name__}, which is a "
-            "registered node; for trees of arrays use TreeQueue"
-        )
-    if not (hasattr(array, "shape") and hasattr(array, "dtype")):
-        raise TypeError(
-            f"ArrayQueue expects an array as its example, got {type(array).__name__}; "
-            "for trees of arrays use TreeQueue"
-        )
-    return array

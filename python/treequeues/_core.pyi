@@ -6,7 +6,7 @@ from typing_extensions import disjoint_base
 
 from treequeues._loans import ItemInfo
 from treequeues._registry import T
-from treequeues._stats import QueueStats
+from treequeues._stats import QueueStats, TopicStats
 
 __version__: str
 
@@ -29,8 +29,8 @@ class CorruptedError(OSError):
     """
 
 class ShutDown(Exception):
-    """The queue was shut down: the message says by which process, and when. From Python 3.13 on
-    this is `queue.ShutDown`."""
+    """The queue or topic was shut down: the message says by which process, and when. From Python
+    3.13 on this is `queue.ShutDown`."""
 
 @final
 class Producing:
@@ -491,6 +491,290 @@ class TreeQueue(Generic[T]):
     def _is_of_arrays(self) -> bool: ...
     def _left_unshared(self) -> int: ...
 
+@disjoint_base
+class TreeTopic(Generic[T]):
+    """A topic of trees of arrays, shared by processes: each item for every subscriber, and the
+    newest for whoever asks.
+
+    All memory is reserved at creation: `maxsize` slots, each with room for one item, which all
+    readers share. Publishers never wait for subscribers that hold nothing, however slow they are,
+    stopped or dead: the oldest item that nobody reads makes room. A put waits only while each slot
+    is being read, or written, or has the newest item: with a `maxsize` of the items that are read
+    at the same time, the publishers, and one more, it never does.
+
+    Any participant may be killed at any moment: the others go on, and the newest item stays.
+
+    A process that is forked from a participant is one of its own from its first call on. Pickled
+    (as an argument of a process, or through a queue) a topic leads to the same memory. In each
+    process all objects of one topic are one participant. Threads may share an object.
+
+    nested_array: an example of the items, as `TreeQueue` takes it. Only its structure, shapes and
+        dtypes count.
+    maxsize: slots of the topic, at least 2 and at most 65536.
+    name: under which any process of this user can attach; None for one that only travels by fork,
+        as an argument, or through queues.
+    keep: whether a named topic, with its last items, outlives its last participant, until `unlink`.
+    participants: how many processes can be attached at a time.
+    populate: whether each process makes its page tables for all slots when it attaches, instead of
+        at their first use.
+
+    Raises as `TreeQueue` does.
+    """
+
+    def __init__(
+        self,
+        nested_array: T,
+        maxsize: int = 4,
+        *,
+        name: str | None = None,
+        keep: bool = False,
+        participants: int = 64,
+        populate: bool = False,
+    ) -> None: ...
+    @classmethod
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+    @classmethod
+    def attach(cls, name: str) -> Self:
+        """Attach to the topic of this name, made by any process of this user.
+
+        Raises as `TreeQueue.attach` does, and OSError (EPROTOTYPE) if it is a queue.
+        """
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        nested_array: T,
+        maxsize: int = 4,
+        *,
+        keep: bool = False,
+        participants: int = 64,
+        populate: bool = False,
+    ) -> Self:
+        """Attach to the topic of this name, or create it if there is none.
+
+        Raises SchemaError, with both sides, if the topic that is there has other items or another
+        `maxsize`, and else as `attach` and the class do.
+        """
+
+    def unlink(self) -> None:
+        """Take the topic's name away: no other process finds it any more, and those that are
+        attached go on.
+
+        Raises OSError, with the path, if the file cannot be removed, and ValueError if the topic
+        was created without a name.
+        """
+
+    @property
+    def name(self) -> str | None:
+        """The name that the topic was created with; None for one without."""
+
+    def put(self, obj: T, block: bool = True, timeout: float | None = None) -> None:
+        """Copy a tree into the topic. It is the newest item when this returns.
+
+        Raises SchemaError if the tree does not fit, queue.Full if no slot could be had in time
+        (`timeout` is in seconds; None waits for ever), with who reads and writes what, ShutDown,
+        and ValueError after close. A put that raises leaves the topic as it was.
+        """
+
+    def put_nowait(self, obj: T) -> None:
+        """`put(obj, block=False)`, and raises as that does."""
+
+    def reserve(self, block: bool = True, timeout: float | None = None) -> WriteLoan[T]:
+        """Take a slot, to be filled in place: a `WriteLoan`, for a `with` block. A clean end
+        commits it, which makes it the newest item, an exception aborts it.
+
+        A fresh slot holds whatever an older item left there, or zeros. A leaf that is not filled
+        delivers that.
+
+        Raises queue.Full, ShutDown and ValueError as `put` does.
+        """
+
+    @overload
+    def latest(
+        self,
+        block: bool = True,
+        timeout: float | None = None,
+        out: T | None = None,
+        info: Literal[False] = False,
+    ) -> T:
+        """A copy of the newest tree, which stays; it waits for the first one. Its arrays are owned
+        by the caller and writable.
+
+        With `out=`, a tree like the example, its arrays are filled instead of new ones, and it is
+        returned. With `info=True` a pair of the tree and its `ItemInfo` is returned.
+
+        Raises SchemaError if `out` does not fit, queue.Empty if none came in time (`timeout` is in
+        seconds; None waits for ever), ShutDown if none can come, or the topic was shut down with
+        `immediate=True`, and ValueError after close.
+        """
+
+    @overload
+    def latest(
+        self,
+        block: bool = True,
+        timeout: float | None = None,
+        out: T | None = None,
+        *,
+        info: Literal[True],
+    ) -> tuple[T, ItemInfo]: ...
+    def borrow_latest(self, block: bool = True, timeout: float | None = None) -> ReadLoan[T]:
+        """The newest item, to be read in place: a `ReadLoan`, for a `with` block, which any number
+        of readers have at once. Its arrays are read-only, and so is their memory: a write that gets
+        around NumPy is a SIGSEGV.
+
+        Raises queue.Empty, ShutDown and ValueError as `latest` does.
+        """
+
+    def subscribe(self, start: Literal["latest", "oldest", "new"] = "latest") -> Subscription[T]:
+        """Subscribe: to each item from now on ("new"), from the newest one that is there on
+        ("latest"), or from the oldest ("oldest").
+
+        Raises ValueError if `start` is none of these, or after close.
+        """
+
+    @property
+    def version(self) -> int:
+        """The ticket of the newest item: how many have been put. 0 while there is none."""
+
+    @property
+    def maxsize(self) -> int:
+        """Slots of the topic."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of shared memory that the topic takes in all."""
+
+    def stats(self) -> TopicStats:
+        """What is in the topic, what was done to it, and by whom.
+
+        Raises ValueError after close.
+        """
+
+    def close(self) -> None:
+        """End this process's use of the topic, its subscriptions included: later calls raise
+        ValueError. Other processes go on. The last one that leaves a named topic removes its file,
+        unless it is to be kept.
+        """
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Shut the topic down for every process: puts raise ShutDown, subscriptions get what is
+        left for them and then raise it, and the newest item stays to be read. With
+        `immediate=True` all raise at once.
+
+        Raises ValueError after close.
+        """
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def _attach(
+        self,
+        pid: int,
+        fd: int,
+        segment: bytes,
+        name: str | None,
+        folder: str | None,
+        passed: int | None,
+    ) -> None: ...
+    def _close_at_exit(self) -> None: ...
+    def _handle(self) -> tuple[int, int, bytes, str | None, str | None]: ...
+    def _is_of_arrays(self) -> bool: ...
+    def _left_unshared(self) -> int: ...
+    def _subscribe_from(self, ticket: int) -> Subscription[T]: ...
+
+@final
+class Subscription(Generic[T]):
+    """A subscription to a topic: what `TreeTopic.subscribe` returns.
+
+    `for tree in subscription` takes trees, as `get` does, until the topic is shut down and what was
+    left was had.
+
+    It belongs to this object. Threads may share it: each item goes to one of them. In a forked
+    child, and unpickled in another process, it is another one, which begins where the original
+    stood. A `with` block closes it.
+    """
+
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+    @overload
+    def get(
+        self,
+        block: bool = True,
+        timeout: float | None = None,
+        out: T | None = None,
+        info: Literal[False] = False,
+        *,
+        latest: bool = False,
+    ) -> T:
+        """Take the next tree in order; with `latest=True` the newest one, of those that it has not
+        had. Its arrays are owned by the caller and writable.
+
+        With `out=`, a tree like the example, its arrays are filled instead of new ones, and it is
+        returned. With `info=True` a pair of the tree and its `ItemInfo` is returned, whose `missed`
+        says how many were passed over just before it.
+
+        Raises SchemaError if `out` does not fit, queue.Empty if nothing came in time (`timeout` is
+        in seconds; None waits for ever), ShutDown when the topic is shut down and nothing is left
+        for this subscription, and ValueError after close. An item whose tree cannot be made, since
+        a function of the user's raises, was passed.
+        """
+
+    @overload
+    def get(
+        self,
+        block: bool = True,
+        timeout: float | None = None,
+        out: T | None = None,
+        *,
+        info: Literal[True],
+        latest: bool = False,
+    ) -> tuple[T, ItemInfo]: ...
+    def get_nowait(self, out: T | None = None) -> T:
+        """`get(block=False)`, and raises as that does."""
+
+    def borrow(
+        self, block: bool = True, timeout: float | None = None, *, latest: bool = False
+    ) -> ReadLoan[T]:
+        """Take the next item in order, or with `latest=True` the newest one of those that it has
+        not had, to be read in place: a `ReadLoan`, for a `with` block, which any number of readers
+        have at once.
+
+        Raises queue.Empty, ShutDown and ValueError as `get` does.
+        """
+
+    @property
+    def missed(self) -> int:
+        """How many items it has passed over since it began: replaced before it came to them, or
+        skipped by `latest=True`. With those that it has had, these are all from its beginning on.
+        """
+
+    @property
+    def next_ticket(self) -> int:
+        """The lowest ticket that it may come to."""
+
+    @property
+    def topic(self) -> TreeTopic[T]:
+        """The topic."""
+
+    def close(self) -> None:
+        """End the subscription: later calls raise ValueError."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def __iter__(self) -> Iterator[T]: ...
+    def __next__(self) -> T: ...
+
 @final
 class WriteLoan(Generic[T]):
     """A reserved slot, or several side by side, until `commit` or `abort`.
@@ -554,7 +838,8 @@ class ReadLoan(Generic[T]):
     """A borrowed item, or several side by side, until `release` or `give_back`.
 
     As a context manager it releases at the clean end of the block, and gives back at an exception.
-    One that dies without either gives back too, with a ResourceWarning.
+    One that dies without either gives back too, with a ResourceWarning. An item of a topic, which
+    others may read at the same time, is released in any case.
 
     Arrays, and whatever was made from them without a copy, may outlive the loan: the slot stays
     held until the last of them dies. It costs capacity, and never dangles. An item that was
@@ -586,7 +871,11 @@ class ReadLoan(Generic[T]):
 
     def give_back(self) -> None:
         """Put the item back: it comes first again, once no view of it lives; a traceback may hold
-        one. ValueError when the loan has ended."""
+        one.
+
+        Raises ValueError when the loan has ended, and for an item of a topic, which comes to each
+        reader once.
+        """
 
     def __len__(self) -> int:
         """Items: 1, or those of the batch."""

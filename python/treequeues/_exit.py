@@ -1,14 +1,14 @@
-"""Leaving named queues when a process ends.
+"""Leaving named queues and topics when a process ends.
 
-The file of a named queue goes with its last participant. A process that ends leaves its queues by
-closing them; one that is killed cannot, and its file stays until somebody replaces or cleans it.
-Anonymous queues need none of this.
+The file of a named queue or topic goes with its last participant. A process that ends leaves them
+by closing them; one that is killed cannot, and its file stays until somebody replaces or cleans it.
+Anonymous ones need none of this.
 
 The block of a producer that is still open then ends too: only a process that is killed has died in
 it.
 
 The interpreter does not drop all objects when it ends, and a process of `multiprocessing` ends
-without even trying. So the queues are closed by hand: after the program's own exit handlers, which
+without even trying. So they are closed by hand: after the program's own exit handlers, which
 may still use them, and after `multiprocessing` has ended its daemonic processes. They are killed,
 so if this process left before them, nobody would be there to take the name away.
 """
@@ -21,10 +21,10 @@ from multiprocessing import util
 from typing import Any
 from weakref import WeakValueDictionary
 
-from treequeues._core import Producing, TreeQueue
+from treequeues._core import Producing, TreeQueue, TreeTopic
 
 # By identity: a subclass's objects may have an equality of their own.
-_NAMED: WeakValueDictionary[int, TreeQueue[Any]] = WeakValueDictionary()
+_NAMED: WeakValueDictionary[int, TreeQueue[Any] | TreeTopic[Any]] = WeakValueDictionary()
 
 # Blocks of producers: a process that ends by itself has left them.
 _BLOCKS: WeakValueDictionary[int, Producing] = WeakValueDictionary()
@@ -33,8 +33,8 @@ _BLOCKS: WeakValueDictionary[int, Producing] = WeakValueDictionary()
 _LAST = -(2**31)
 
 
-def close_at_exit(queue: TreeQueue[Any]) -> None:
-    """Close this queue when the process ends, if it still lives then."""
+def close_at_exit(queue: TreeQueue[Any] | TreeTopic[Any]) -> None:
+    """Close this queue or topic when the process ends, if it still lives then."""
     _NAMED[id(queue)] = queue
 
 
@@ -46,9 +46,12 @@ def end_at_exit(block: Producing) -> None:
 def _close_all() -> None:
     for block in list(_BLOCKS.values()):
         block._end()
-    for queue in list(_NAMED.values()):
-        TreeQueue._close_at_exit(queue)
-    # Daemon threads that wait, and views, keep a queue although it is closed.
+    for named in list(_NAMED.values()):
+        if isinstance(named, TreeTopic):
+            TreeTopic._close_at_exit(named)
+        else:
+            TreeQueue._close_at_exit(named)
+    # Daemon threads that wait, and views, keep one although it is closed.
     TreeQueue._leave_names()
 
 

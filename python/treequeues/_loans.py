@@ -5,19 +5,32 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class ItemInfo(NamedTuple):
-    """What a queue knows about one item beside its tree."""
-
+class _OfAnItem(NamedTuple):
     ticket: int
-    """Its place in the order of all items of the queue, from 0 on. A gap is no lost item: tickets
-    are used up by loans that were aborted, and where a slot was held when its turn came."""
+    """Its place in the order of all items. Of a queue from 0 on, where a gap is no lost item:
+    tickets are used up by loans that were aborted, and where a slot was held when its turn came.
+    Of a topic from 1 on, without gaps."""
     put_time: float
     """When it was put: seconds since the Unix epoch, by CLOCK_REALTIME."""
     producer_pid: int
     """The process that put it, as that process sees its own number."""
     delivery_count: int
     """How often it was taken, this time included: 1 at the first delivery, more after a taker died
-    or gave it back."""
+    or gave it back. Of a topic's item always 1."""
+
+
+class ItemInfo(_OfAnItem):
+    """What a queue or a topic knows about one item beside its tree.
+
+    What it is a tuple of is what stands first; the rest is had by attribute alone.
+    """
+
+    missed: int = 0
+    """How many items of a topic the subscription passed over just before it."""
+
+    def __repr__(self) -> str:
+        shown = super().__repr__()
+        return f"{shown[:-1]}, missed={self.missed})" if self.missed else shown
 
 
 class HeldViewWarning(UserWarning):

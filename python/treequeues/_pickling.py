@@ -1,4 +1,4 @@
-"""How a queue travels to another process: as a handle, never with its contents.
+"""How a queue or a topic travels to another process: as a handle, never with its contents.
 
 While a process is being started, its descriptor of the segment is passed on with it. At any other
 time (pools, queues sent through queues) the handle names this process and its descriptor, through
@@ -27,24 +27,26 @@ from multiprocessing.reduction import DupFd
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from treequeues._core import TreeQueue
+from treequeues._core import Subscription, TreeQueue, TreeTopic
+
+Shared = TreeQueue[Any] | TreeTopic[Any]
 
 # What is passed on with each process that is being started, by segment.
 _PASSED: WeakKeyDictionary[Any, dict[bytes, Any]] = WeakKeyDictionary()
-# Queues that a process opens through this one, by segment.
-_KEPT: WeakKeyDictionary[Any, dict[bytes, TreeQueue[Any]]] = WeakKeyDictionary()
+# What a process opens through this one, by segment.
+_KEPT: WeakKeyDictionary[Any, dict[bytes, Shared]] = WeakKeyDictionary()
 
-# Descriptors of queues that a fork server passes on with a process: about half of the 252 that it
+# Descriptors of segments that a fork server passes on with a process: about half of the 252 that it
 # takes of everybody (`multiprocessing.forkserver.MAXFDS_TO_SEND`, less four of its own).
 _MOST_BY_FORK_SERVER = 128
 
 
 def reduce(
-    queue: TreeQueue[Any],
+    queue: Shared,
 ) -> tuple[Callable[..., Any], tuple[Any, ...], Any]:
     """What `queue.__reduce__` returns. Attributes of a subclass's objects travel along."""
     pid, fd, segment, name, folder = queue._handle()
-    attributes, on_drop = getattr(queue, "__dict__", None) or None, queue.on_drop
+    attributes, on_drop = getattr(queue, "__dict__", None) or None, getattr(queue, "on_drop", None)
     return (
         rebuild,
         (type(queue), pid, fd, segment, name, folder, _pass_on(queue, fd, segment)),
@@ -54,21 +56,26 @@ def reduce(
 
 
 def rebuild(
-    cls: type[TreeQueue[Any]],
+    cls: type[Shared],
     pid: int,
     fd: int,
     segment: bytes,
     name: str | None,
     folder: str | None,
     passed: Any,
-) -> TreeQueue[Any]:
-    """A queue object of class `cls` on the segment, in the process that unpickles it."""
+) -> Shared:
+    """An object of class `cls` on the segment, in the process that unpickles it."""
     queue = cls.__new__(cls)
     queue._attach(pid, fd, segment, name, folder, None if passed is None else _number(passed))
     return queue
 
 
-def _pass_on(queue: TreeQueue[Any], fd: int, segment: bytes) -> Any:
+def subscribe_from(topic: TreeTopic[Any], ticket: int) -> Subscription[Any]:
+    """A subscription, unpickled: another one, which begins where the original stood."""
+    return topic._subscribe_from(ticket)
+
+
+def _pass_on(queue: Shared, fd: int, segment: bytes) -> Any:
     """What leads the process that is being started to its copy of `fd`; None if there is none."""
     popen = get_spawning_popen()
     if popen is None:

@@ -1,6 +1,6 @@
-"""Queues that nobody else uses, though somebody should.
+"""Queues and topics that nobody else uses, though somebody should.
 
-A queue that is made when a module is imported, as a global, is made anew in each process that
+One that is made when a module is imported, as a global, is made anew in each process that
 imports the module again: in those that are spawned, and in those that come from a fork server. What
 such a process puts there, the process that started it never sees.
 """
@@ -14,17 +14,17 @@ from types import FrameType
 from typing import Any
 from weakref import ref
 
-from treequeues._core import TreeQueue
+from treequeues._core import TreeQueue, TreeTopic
 
 # Before named queues are closed.
 _NEAR_LAST = -(2**31) + 1
 
-# Queues that were made anew, and the line of the module that made each.
-_MADE_ANEW: list[tuple[ref[TreeQueue[Any]], str, int]] = []
+# What was made anew, and the line of the module that made each.
+_MADE_ANEW: list[tuple[ref[TreeQueue[Any] | TreeTopic[Any]], str, int]] = []
 
 
 class UnsharedQueueWarning(RuntimeWarning):
-    """Nobody else uses a queue, so a call waits in vain, or what was put there is lost.
+    """Nobody else uses a queue or a topic, so a call waits in vain, or what was put there is lost.
 
     A call that has waited for 10 s gives it if no other process has ever been attached to the queue
     and no other thread of this one has used it, if all others have ended or left, or if the queue
@@ -60,7 +60,7 @@ def _importing_frame() -> FrameType | None:
     return None
 
 
-def warn_at_exit(queue: TreeQueue[Any]) -> None:
+def warn_at_exit(queue: TreeQueue[Any] | TreeTopic[Any]) -> None:
     """Warn when a process ends and leaves items in this queue, which was just made anew."""
     if not _MADE_ANEW:
         _warn_at_the_end(_ANCHOR)
@@ -88,10 +88,11 @@ def _warn_of_items() -> None:
             continue
         if left:
             items = "1 item is" if left == 1 else f"{left} items are"
+            kind = "topic" if isinstance(queue, TreeTopic) else "queue"
             warnings.warn_explicit(
-                f"{items} left in a queue that was made anew when multiprocessing imported the "
-                "program into this process: the process that started this one has another queue, "
-                "and gets none of them. Pass that queue as an argument, and make it under "
+                f"{items} left in a {kind} that was made anew when multiprocessing imported the "
+                f"program into this process: the process that started this one has another {kind}, "
+                f"and gets none of them. Pass that {kind} as an argument, and make it under "
                 '`if __name__ == "__main__":`',
                 UnsharedQueueWarning,
                 filename,

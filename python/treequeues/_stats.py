@@ -1,4 +1,4 @@
-"""What `TreeQueue.stats()` returns."""
+"""What `TreeQueue.stats()` and `TreeTopic.stats()` return."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class QueueCounters:
-    """What was done to a queue: by all processes since it was created, or by one since it attached.
+    """What was done to a queue or a topic: by all processes since it was created, or by one since
+    it attached.
 
     What a process that was killed had just done may be missing, by one.
     """
@@ -15,7 +16,7 @@ class QueueCounters:
     puts: int
     """Items put."""
     gets: int
-    """Items taken for good: by `get`, or borrowed and released."""
+    """Items taken for good: by `get`, or borrowed and released. Of a topic, reads of items."""
     put_nbytes: int
     """Bytes of the items put."""
     got_nbytes: int
@@ -46,11 +47,13 @@ class QueueCounters:
     overwritten: int
     """Items dropped by puts into a full queue with `overflow="drop_oldest"`. They do not count as
     got."""
+    missed: int
+    """Items of a topic that subscriptions passed over, each counted for each subscription."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParticipantStats:
-    """One process that is attached to a queue."""
+    """One process that is attached to a queue or a topic."""
 
     id: int
     """Its place among the participants, from 0 on."""
@@ -127,5 +130,61 @@ class QueueStats:
     """What all processes have done since the queue was created, those that are gone included."""
     producers: ProducerStats | None
     """The producers of a queue that was made with `producers=`."""
+    by_participant: tuple[ParticipantStats, ...]
+    """The processes that are attached, by their places."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionStats:
+    """One subscription to a topic."""
+
+    pid: int
+    """The process whose it is, as it sees its own number."""
+    next_ticket: int
+    """The lowest ticket that it may come to."""
+    lag: int
+    """How many items it has not come to yet."""
+    missed: int
+    """How many items it has passed over since it began."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicStats:
+    """What was in a topic at one moment, what was done to it, and by whom.
+
+    The slots are counted one by one: while other processes work, each count is of a slightly
+    different moment, but `items + free + writing + lingering` is always `maxsize`.
+    """
+
+    maxsize: int
+    """Slots of the topic."""
+    version: int
+    """The ticket of the newest item; 0 while there is none."""
+    items: int
+    """Items that are there."""
+    reading: int
+    """Of these, items that somebody reads, or keeps by views."""
+    free: int
+    """Slots without an item that nobody has."""
+    writing: int
+    """Slots that are being filled."""
+    lingering: int
+    """Slots whose writers are done, while views of them still live."""
+    participants: int
+    """Processes attached to the topic. One that died counts until somebody finds it dead."""
+    item_nbytes: int
+    """Bytes of one item's leaves."""
+    nbytes: int
+    """Bytes of shared memory that the topic takes in all."""
+    is_shut_down: bool
+    """Whether `shutdown` was called, in any process."""
+    shut_down_by: int | None
+    """The process that called it first, as it sees its own number; None if nobody has."""
+    shut_down_at: float | None
+    """When that was: seconds since the Unix epoch."""
+    counters: QueueCounters
+    """What all processes have done since the topic was created, those that are gone included."""
+    subscriptions: tuple[SubscriptionStats, ...]
+    """The subscriptions. Of one process that has very many, some are not listed."""
     by_participant: tuple[ParticipantStats, ...]
     """The processes that are attached, by their places."""

@@ -7,7 +7,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyString};
-use treequeues::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS, Wait};
+use treequeues::{MAX_CAPACITY, MAX_PARTICIPANTS, MAX_TOPIC_CAPACITY, Wait};
 
 use crate::nouns::describe_type;
 
@@ -123,19 +123,19 @@ impl Timeout {
 
 /// A count of at least 1; what is larger than all numbers here is the largest. `why` says what 0 would mean.
 pub fn count(name: &str, value: &Bound<'_, PyAny>, why: &str) -> PyResult<u64> {
-    Ok(index(name, value, why)?.extract().unwrap_or(u64::MAX))
+    Ok(index(name, value, 1, why)?.extract().unwrap_or(u64::MAX))
 }
 
 /// A count of at least 1 and at most `max`; `why` says what 0 would mean, and `why_not_more` why there is an end.
 fn count_to(name: &str, value: &Bound<'_, PyAny>, max: u64, why: &str, why_not_more: &str) -> PyResult<u64> {
-    let index = index(name, value, why)?;
+    let index = index(name, value, 1, why)?;
     index.extract().ok().filter(|count| *count <= max).ok_or_else(|| {
         PyValueError::new_err(format!("{name} must be between 1 and {max}, got {index}{why_not_more}"))
     })
 }
 
-/// An int of at least 1.
-fn index<'py>(name: &str, value: &Bound<'py, PyAny>, why: &str) -> PyResult<Bound<'py, PyAny>> {
+/// An int of at least `least`; `why` says what a smaller one would mean.
+fn index<'py>(name: &str, value: &Bound<'py, PyAny>, least: u32, why: &str) -> PyResult<Bound<'py, PyAny>> {
     let py = value.py();
     let wrong_type = || PyTypeError::new_err(format!("{name} must be an int, got {}", describe_type(value)));
     // A bool is an int to Python, but nobody means one here.
@@ -145,8 +145,8 @@ fn index<'py>(name: &str, value: &Bound<'py, PyAny>, why: &str) -> PyResult<Boun
     let index = py.import(intern!(py, "operator"))?.call_method1(intern!(py, "index"), (value,));
     let index =
         index.map_err(|error| if error.is_instance_of::<PyTypeError>(py) { wrong_type() } else { error })?;
-    if index.lt(1)? {
-        return Err(PyValueError::new_err(format!("{name} must be at least 1, got {index}{why}")));
+    if index.lt(least)? {
+        return Err(PyValueError::new_err(format!("{name} must be at least {least}, got {index}{why}")));
     }
     Ok(index)
 }
@@ -178,9 +178,18 @@ pub fn drops_oldest(name: &str, overflow: Option<&Bound<'_, PyAny>>) -> PyResult
     }
 }
 
-/// How many processes can be attached at a time.
-pub fn places(participants: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
-    participants.map_or(Ok(u64::from(DEFAULT_PARTICIPANTS)), |participants| {
+/// Slots of a topic that is to be made.
+pub fn topic_capacity(maxsize: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let why_two = ": the newest item keeps its slot while the next one is written";
+    let index = index("maxsize", maxsize, 2, why_two)?;
+    index.extract().ok().filter(|count| *count <= MAX_TOPIC_CAPACITY).ok_or_else(|| {
+        PyValueError::new_err(format!("maxsize of a topic must be at most {MAX_TOPIC_CAPACITY}, got {index}"))
+    })
+}
+
+/// How many processes can be attached at a time; so many if that is not said.
+pub fn places(participants: Option<&Bound<'_, PyAny>>, default: u64) -> PyResult<u64> {
+    participants.map_or(Ok(default), |participants| {
         count_to("participants", participants, MAX_PARTICIPANTS.into(), "", "")
     })
 }

@@ -80,6 +80,14 @@ pub fn full(py: Python<'_>) -> PyErr {
     from_queue_module(py, &FULL, "Full")
 }
 
+/// `queue.Full`, with what is in the way.
+pub fn full_because(py: Python<'_>, message: String) -> PyErr {
+    match FULL.import(py, "queue", "Full") {
+        Ok(class) => PyErr::from_type(class.clone(), (message,)),
+        Err(error) => error,
+    }
+}
+
 /// `queue.Empty`.
 pub fn empty(py: Python<'_>) -> PyErr {
     from_queue_module(py, &EMPTY, "Empty")

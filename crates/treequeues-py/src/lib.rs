@@ -14,6 +14,7 @@
 //! | `state` | what an object is at: fresh, open, closed | yes |
 //! | `attach` | attaching by a descriptor that was passed on | yes |
 //! | `info` | what is known about an item | |
+//! | `counts` | what was done, and by whom | |
 //! | `arguments` | what users give: timeouts, counts, flags, names | |
 //! | `outcome` | the core's errors as exceptions | |
 //! | `left_behind` | warnings of what a process leaves behind | |
@@ -27,6 +28,7 @@
 //! | `hold` | what keeps the slots of a loan: the base of its arrays | yes |
 //! | `loan` | the classes `WriteLoan` and `ReadLoan` | |
 //! | `queue` | the classes `TreeQueue` and `Producing` | |
+//! | `topic` | the classes `TreeTopic` and `Subscription` | |
 //! | `command` | the command `treequeues` | |
 #![deny(unsafe_code)]
 
@@ -34,6 +36,7 @@ mod arguments;
 #[allow(unsafe_code)]
 mod attach;
 mod command;
+mod counts;
 mod detached;
 mod errors;
 #[allow(unsafe_code)]
@@ -50,6 +53,7 @@ mod queue;
 mod shared;
 #[allow(unsafe_code)]
 mod state;
+mod topic;
 mod tree;
 mod unshared;
 mod waiting;
@@ -66,6 +70,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<loan::WriteLoan>()?;
     module.add_class::<loan::ReadLoan>()?;
     module.add_class::<queue::Producing>()?;
+    module.add_class::<topic::TreeTopic>()?;
+    module.add_class::<topic::Subscription>()?;
     // PyO3's list of all that was added, private names too: what is public, the package says.
     module.delattr("__all__")
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use treequeues::{Peers, QueueName, Wait};
 
@@ -10,10 +12,14 @@ use crate::arguments::Timeout;
 use crate::detached::DropDetached;
 use crate::kept::Kept;
 use crate::left_behind::WarnsAtItsEnd;
+use crate::outcome;
 use crate::shared::Shared;
 use crate::tree::SharedTree;
 use crate::unshared::{Unshared, Watch, What};
 use crate::waiting::{self, Awaited, Closed, Lookout, Refusal};
+
+/// Leaves named by `repr`.
+const REPR_LEAVES: usize = 4;
 
 /// One object's queue or topic, and its schema bound to this process's Python classes.
 pub struct Open<S: Shared> {
@@ -80,13 +86,83 @@ impl<S: Shared> Open<S> {
         &self,
         py: Python<'_>,
         timeout: Timeout,
+        claim: (Awaited, bool),
+        at_once: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<T, E> + Send,
+        waiting: impl FnOnce(Wait<'_>) -> Result<T, E> + Send,
+        refused: impl FnOnce(E, Option<PyErr>) -> PyErr,
+    ) -> PyResult<T> {
+        self.claim_until(py, (timeout, &self.closed), claim, at_once, waiting, refused)
+    }
+
+    /// The same until something of the object was closed, as it is with the object.
+    ///
+    /// # Errors
+    ///
+    /// As `claim`.
+    #[inline(always)]
+    pub fn claim_until<T: Send, E: Refusal>(
+        &self,
+        py: Python<'_>,
+        (timeout, closed): (Timeout, &Closed),
         (awaited, may_be_long): (Awaited, bool),
         at_once: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<T, E> + Send,
         waiting: impl FnOnce(Wait<'_>) -> Result<T, E> + Send,
         refused: impl FnOnce(E, Option<PyErr>) -> PyErr,
     ) -> PyResult<T> {
         let look_out = || OpenLookout::of(self, awaited);
-        waiting::claim(py, (timeout, &self.closed), may_be_long, look_out, at_once, waiting, refused)
+        waiting::claim(py, (timeout, closed), may_be_long, look_out, at_once, waiting, refused)
+    }
+
+    /// How many items are left that no other thread of this process can have known of; 0 of one that this process is not attached to.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses to tell who lives, or the segment is damaged.
+    pub fn left_unshared(&self) -> PyResult<usize> {
+        if !self.shared.is_attached_here() {
+            return Ok(0);
+        }
+        match self.shared.peers().map_err(outcome::attach_error)? {
+            Peers::Thread => Ok(0),
+            _ => self.shared.len().map_err(outcome::attach_error),
+        }
+    }
+
+    /// Takes its name away.
+    ///
+    /// # Errors
+    ///
+    /// `ValueError` if it was created without one, and `OSError` if the system refuses.
+    pub fn unlink(&self, py: Python<'_>) -> PyResult<()> {
+        let shared: &S = &self.shared;
+        if shared.name().is_none() {
+            return Err(PyValueError::new_err(format!("the {} has no name", S::NOUN)));
+        }
+        py.detach(|| shared.unlink()).map_err(outcome::attach_error)?;
+        Ok(())
+    }
+
+    /// `<TreeQueue "actors" maxsize=64 of {obs: float32[84, 84]}>`.
+    pub fn describe(&self, class: &str) -> String {
+        let leaves = self.tree.schema().leaves();
+        let mut shown: Vec<String> =
+            leaves.iter().take(REPR_LEAVES).map(|leaf| format!("{}: {leaf}", leaf.path)).collect();
+        if leaves.len() > REPR_LEAVES {
+            shown.push(format!("... {} more", leaves.len() - REPR_LEAVES));
+        }
+        let called = self.shared.name().map_or_else(String::new, |name| format!(" {:?}", name.as_str()));
+        format!("<{class}{called} maxsize={} of {{{}}}>", self.shared.capacity(), shown.join(", "))
+    }
+
+    /// The first call in a forked child, which attaches: that may take time, and other threads may run meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the child cannot attach.
+    #[cold]
+    pub fn attach_after_fork(&self, py: Python<'_>) -> PyResult<()> {
+        let shared: &S = &self.shared;
+        py.detach(|| shared.attach_after_fork()).map_err(outcome::attach_error)
     }
 
     /// For the collector of cycles, from the object that consists of this.
@@ -131,4 +207,22 @@ impl<S: Shared> Lookout for OpenLookout<'_, S> {
         let name = shared.name().map(QueueName::as_str);
         self.alone.map_or(Ok(()), |peers| unshared.warn_of_wait(py, name, self.awaits, peers))
     }
+}
+
+/// What an object that has just come to a queue or a topic lets be done when the process ends: close it, if it has a name, since its file
+/// outlives a process that does not leave; and warn of what is left in it, if it was made anew where nobody looks.
+///
+/// # Errors
+///
+/// What Python raises.
+pub fn look_after(object: &Bound<'_, PyAny>, has_name: bool, is_made_anew: bool) -> PyResult<()> {
+    let py = object.py();
+    if has_name {
+        py.import(intern!(py, "treequeues._exit"))?.call_method1(intern!(py, "close_at_exit"), (object,))?;
+    }
+    if is_made_anew {
+        let sharing = py.import(intern!(py, "treequeues._sharing"))?;
+        sharing.call_method1(intern!(py, "warn_at_exit"), (object,))?;
+    }
+    Ok(())
 }

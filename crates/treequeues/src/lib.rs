@@ -130,7 +130,7 @@ pub use topic::api::{Subscriber, Topic, TopicOptions};
 #[cfg(not(loom))]
 pub use topic::board::Start;
 #[cfg(not(loom))]
-pub use topic::loan::{TopicHold, TopicItemInfo, TopicReadLoan, TopicWriteLoan};
+pub use topic::loan::{TopicElsewhere, TopicHold, TopicItemInfo, TopicReadLoan, TopicWriteLoan};
 #[cfg(not(loom))]
 pub use topic::stats::{HeldTopicSlot, SubscriptionStats, TopicStats};
 #[cfg(not(loom))]

@@ -5,13 +5,13 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use treequeues::schema::{LeafKind, Node};
-use treequeues::{Hold, Peers, Queue};
+use treequeues::{Hold, Queue};
 
 use super::on_drop::OnDrop;
 use super::opened::Opened;
@@ -21,14 +21,11 @@ use super::wanted::{self, Wanted};
 use crate::arguments::{BLOCK, Block, DROP_OLDEST, Flag, Timeout, count, given};
 use crate::detached::claiming;
 use crate::loan::{ReadLoan, WriteLoan};
-use crate::open::Open;
+use crate::open::{Open, look_after};
 use crate::origin::{self, PickledHandle};
 use crate::shared;
 use crate::state::{State, StateCell};
 use crate::{errors, left_behind, outcome};
-
-/// Leaves named by `repr`.
-const REPR_LEAVES: usize = 4;
 
 /// A queue of trees of arrays, shared by processes.
 ///
@@ -163,13 +160,7 @@ impl TreeQueue {
     ///
     /// Raises OSError, with the path, if the file cannot be removed, and ValueError if the queue was created without a name.
     fn unlink(&self, py: Python<'_>) -> PyResult<()> {
-        let opened = self.opened(py)?;
-        let queue: &Queue = &opened.get().shared;
-        if queue.name().is_none() {
-            return Err(PyValueError::new_err("the queue has no name"));
-        }
-        py.detach(|| queue.unlink()).map_err(outcome::attach_error)?;
-        Ok(())
+        self.opened(py)?.get().unlink(py)
     }
 
     /// The name that the queue was created with; None for one without.
@@ -208,14 +199,9 @@ impl TreeQueue {
 
     /// How many items are left that no other thread of this process can have known of; 0 of a closed queue.
     fn _left_unshared(&self, py: Python<'_>) -> PyResult<usize> {
-        let State::Open(opened) = self.state.get(py) else { return Ok(0) };
-        let queue = &opened.get().shared;
-        if !queue.is_attached_here() {
-            return Ok(0);
-        }
-        match queue.peers().map_err(outcome::attach_error)? {
-            Peers::Thread => Ok(0),
-            _ => queue.len().map_err(outcome::attach_error),
+        match self.state.get(py) {
+            State::Open(opened) => opened.get().left_unshared(),
+            State::Fresh | State::Closed => Ok(0),
         }
     }
 
@@ -631,15 +617,7 @@ impl TreeQueue {
             State::Fresh => return Ok(format!("<{name} without a queue>")),
             State::Closed => return Ok(format!("<{name} closed>")),
         };
-        let opened = opened.get();
-        let leaves = opened.tree.schema().leaves();
-        let mut shown: Vec<String> =
-            leaves.iter().take(REPR_LEAVES).map(|leaf| format!("{}: {leaf}", leaf.path)).collect();
-        if leaves.len() > REPR_LEAVES {
-            shown.push(format!("... {} more", leaves.len() - REPR_LEAVES));
-        }
-        let called = opened.shared.name().map_or_else(String::new, |name| format!(" {:?}", name.as_str()));
-        Ok(format!("<{name}{called} maxsize={} of {{{}}}>", opened.shared.capacity(), shown.join(", ")))
+        Ok(opened.get().describe(&name.to_string_lossy()))
     }
 }
 
@@ -654,15 +632,7 @@ impl TreeQueue {
         let (has_name, is_made_anew) = (opened.shared.name().is_some(), opened.unshared.is_made_anew());
         let opened = Py::new(py, opened)?;
         drop(state.replace(py, State::Open(opened)));
-        if has_name {
-            // Its file outlives a process that does not leave.
-            py.import(intern!(py, "treequeues._exit"))?.call_method1(intern!(py, "close_at_exit"), (slf,))?;
-        }
-        if is_made_anew {
-            let sharing = py.import(intern!(py, "treequeues._sharing"))?;
-            sharing.call_method1(intern!(py, "warn_at_exit"), (slf,))?;
-        }
-        Ok(())
+        look_after(slf, has_name, is_made_anew)
     }
 
     /// An object of the class, or a subclass, whose `__init__` does not run, as when one is unpickled.
@@ -676,7 +646,10 @@ impl TreeQueue {
     #[inline]
     pub fn opened(&self, py: Python<'_>) -> PyResult<Py<Opened>> {
         let opened = self.known(py)?;
-        if opened.get().shared.is_attached_here() { Ok(opened) } else { after_fork(py, opened) }
+        if !opened.get().shared.is_attached_here() {
+            opened.get().attach_after_fork(py)?;
+        }
+        Ok(opened)
     }
 
     /// For one that only asks what is known of it without.
@@ -688,14 +661,6 @@ impl TreeQueue {
             State::Fresh => Err(PyRuntimeError::new_err("the queue's __init__ was not called")),
         }
     }
-}
-
-/// The first call in a forked child, which attaches: that may take time, and other threads may run meanwhile.
-#[cold]
-fn after_fork(py: Python<'_>, opened: Py<Opened>) -> PyResult<Py<Opened>> {
-    let queue: &Queue = &opened.get().shared;
-    py.detach(|| queue.attach_after_fork()).map_err(outcome::attach_error)?;
-    Ok(opened)
 }
 
 fn read_loan(py: Python<'_>, opened: Py<Opened>, hold: Hold, is_stack: bool) -> PyResult<ReadLoan> {

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use treequeues::{CreateOptions, Queue};
+use treequeues::{CreateOptions, DEFAULT_PARTICIPANTS, Queue};
 
 use crate::arguments::{Flag, at_least_one, capacity, drops_oldest, places};
 use crate::open::Open;
@@ -25,7 +25,7 @@ impl Wanted<'_, '_> {
         let (keep, populate) = (self.keep.named("keep")?, self.populate.named("populate")?);
         let capacity = capacity(self.maxsize)?;
         let max_deliveries = at_least_one("max_deliveries", self.max_deliveries)?;
-        let participants = places(self.participants)?;
+        let participants = places(self.participants, DEFAULT_PARTICIPANTS.into())?;
         let drop_oldest = drops_oldest("overflow", self.overflow)?;
         let producers = at_least_one("producers", self.producers)?;
         Ok((capacity, CreateOptions { participants, populate, keep, max_deliveries, drop_oldest, producers }))

@@ -1,6 +1,6 @@
 //! Rows: where in held slots the leaves are copied to.
 
-use treequeues::{WriteBatch, WriteLoan};
+use treequeues::{TopicWriteLoan, WriteBatch, WriteLoan};
 
 /// One slot's rows, to be written.
 pub trait RowsMut {
@@ -10,6 +10,12 @@ pub trait RowsMut {
 
 impl RowsMut for WriteLoan<'_> {
     #[inline]
+    fn row_mut(&mut self, leaf: usize) -> &mut [u8] {
+        self.leaf_bytes_mut(leaf)
+    }
+}
+
+impl RowsMut for TopicWriteLoan<'_> {
     fn row_mut(&mut self, leaf: usize) -> &mut [u8] {
         self.leaf_bytes_mut(leaf)
     }

@@ -342,10 +342,11 @@ fn what_views_keep_is_nobodys_and_ends_nothing() {
     // The newest, what is read, what is kept: none is left, and a put says so.
     let refused = topic.try_reserve().expect_err("full").to_string();
     assert!(refused.contains("keeps") && refused.contains("reads item 9"), "{refused}");
-    let refused = topic.reserve_elsewhere_with(&kept, watched()).expect_err("nothing may become free");
+    let refused =
+        topic.reserve_elsewhere_with(kept.elsewhere(), watched()).expect_err("nothing may become free");
     assert!(matches!(refused, PublishError::Kept), "{refused}");
     drop(read);
-    drop(topic.reserve_elsewhere_with(&kept, watched()).expect("what was read"));
+    drop(topic.reserve_elsewhere_with(kept.elsewhere(), watched()).expect("what was read"));
     let all = topic.subscribe(Start::New).expect("sound");
     topic.shutdown(false).expect("sound");
     assert!(matches!(all.try_borrow(), Err(SubscribeError::ShutDown(_))), "it waits for nothing");
@@ -356,7 +357,7 @@ fn what_views_keep_is_nobodys_and_ends_nothing() {
 fn a_hold_of_a_topic_ends_by_its_verbs() {
     let topic = topic(2);
     let mut hold = topic.reserve().expect("free").into_hold();
-    assert!(hold.is_in_segment(hold.first_row(0).as_ptr()) && hold.is_this_process() && !hold.is_lingering());
+    assert!(hold.is_in_segment(hold.first_row(0).as_ptr()) && hold.is_this_process());
     assert_eq!(hold.commit().expect("sound"), 1);
     let mut read = topic.borrow_latest().expect("an item").into_hold();
     assert!(read.is_in_segment(read.first_row(0).as_ptr()), "in its mapping to be read");

@@ -18,7 +18,7 @@ use crate::presence::door::{Door, Handle};
 use crate::topic::board::Start;
 use crate::topic::calls::Wanted;
 use crate::topic::here::{Attached, Here};
-use crate::topic::loan::{TopicHold, TopicReadLoan, TopicWriteLoan};
+use crate::topic::loan::{TopicElsewhere, TopicReadLoan, TopicWriteLoan};
 use crate::topic::stats::TopicStats;
 use crate::wait::Wait;
 pub use subscriber::Subscriber;
@@ -299,19 +299,15 @@ impl Topic {
         Subscriber::at(self.clone(), ticket.max(1))
     }
 
-    /// Waits for a slot for an item whose own slot views keep: to copy it there. `hold` lingers.
+    /// Waits for a slot for an item whose own slot views keep: to copy it there.
     ///
     /// # Errors
     /// `Kept` if no slot may become free: all but the newest item's are kept by views of this process, or by others'. As `reserve_with`.
-    ///
-    /// # Panics
-    /// Unless the hold lingers.
     pub fn reserve_elsewhere_with(
         &self,
-        hold: &TopicHold,
+        _: TopicElsewhere,
         wait: Wait<'_>,
     ) -> Result<TopicWriteLoan<'_>, PublishError> {
-        assert!(hold.is_lingering(), "what can be committed is not copied");
         let attached = self.attached()?;
         Ok(TopicWriteLoan::new(attached, attached.claim_elsewhere(wait)?))
     }

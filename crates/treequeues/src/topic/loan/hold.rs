@@ -33,6 +33,10 @@ enum State {
     Ended,
 }
 
+/// That an item lingers which is to be copied into another slot: [`TopicHold::elsewhere`].
+#[derive(Clone, Copy, Debug)]
+pub struct TopicElsewhere(());
+
 impl TopicHold {
     pub(super) fn writing(attached: &Arc<Attached>, claim: Claim) -> Self {
         Self { attached: Arc::clone(attached), slot: claim.slot, state: State::Writing(claim) }
@@ -78,9 +82,14 @@ impl TopicHold {
         self.attached.segment().is_inside(address)
     }
 
-    /// Whether the loan has ended, and views keep the slot.
-    pub fn is_lingering(&self) -> bool {
-        matches!(self.state, State::Lingering(_))
+    /// What is needed to put what was written although views keep this slot: another slot, to copy it into
+    /// ([`Topic::reserve_elsewhere_with`](crate::Topic::reserve_elsewhere_with)). The rows stay as they are until the hold is dropped.
+    ///
+    /// # Panics
+    /// Unless the hold lingers.
+    pub fn elsewhere(&self) -> TopicElsewhere {
+        assert!(matches!(self.state, State::Lingering(_)), "what can be committed is not copied");
+        TopicElsewhere(())
     }
 
     /// Publishes what was written, and returns the item's ticket.

@@ -11,7 +11,7 @@ use super::here::{Attached, Here};
 use crate::error::Corrupted;
 use crate::loan::{End, Guard, ReadRows, WriteRows, read_access, write_access};
 use crate::sync::Ordering;
-pub use hold::TopicHold;
+pub use hold::{TopicElsewhere, TopicHold};
 
 /// What a topic knows about one item beside its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
