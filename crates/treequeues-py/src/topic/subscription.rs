@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -19,8 +18,8 @@ use crate::loan::ReadLoan;
 ///
 /// `for tree in subscription` takes trees, as get() does, until the topic is shut down and what was left was had.
 ///
-/// It belongs to this object. Threads may share it: each item goes to one of them. In a forked child, and unpickled in another process, it
-/// is another one, which begins where the original stood. A with block closes it.
+/// It belongs to this object. Threads may share it: each item goes to one of them. In a forked child, copied, or unpickled in another
+/// process, it is another one, which begins where the original stood. A with block closes it.
 #[pyclass(frozen, generic, weakref, module = "treequeues", name = "Subscription")]
 pub struct Subscription {
     /// A `TreeTopic`, or an object of a subclass.
@@ -161,10 +160,6 @@ impl Subscription {
         let subscribe_from = py.import(intern!(py, "treequeues._pickling"))?.getattr("subscribe_from")?;
         let (topic, ticket) = (slf.get().topic.clone_ref(py), slf.get().next_ticket(py)?);
         (subscribe_from, (topic, ticket)).into_pyobject(py)
-    }
-
-    fn __copy__(&self) -> PyResult<()> {
-        Err(PyTypeError::new_err("a subscription is not copied: subscribe once more"))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
