@@ -37,7 +37,7 @@ WHOLE_WORKSPACE := --workspace --all-features
 # As shipped, with optimization: it steps through the very instructions.
 KILL_POINTS := cargo run --release --package treequeues-kill-points --
 
-.PHONY: help demo simulator test soak kill-points fuzz asan tsan instructions recovery package bench bench-kills docs lint test-rust \
+.PHONY: help demo simulator weights camera test soak kill-points fuzz asan tsan instructions recovery package bench bench-kills docs lint test-rust \
 	test-cargo test-loom test-kill-points test-python clean
 .DELETE_ON_ERROR:
 # Two builds at a time only wait for each other; cargo and pytest use all cores by themselves.
@@ -54,6 +54,14 @@ simulator: ## Python and Rust in one queue: a simulator in Rust, a learner in Py
 	@$(READY) --package demo
 	cargo build --release --package treequeues-simulator
 	$(BIN)/python examples/simulator.py $(ARGS)
+
+weights: ## A learner publishes 100 MB of weights to Atari actors, which act on the newest.
+	@$(READY) --package demo
+	$(BIN)/python examples/weights.py $(ARGS)
+
+camera: ## A camera, a display of the newest frame, and a recorder of all.
+	@$(READY) --package demo
+	$(BIN)/python examples/camera.py $(ARGS)
 
 # The parts find all ready.
 test: ## All that must hold, in under 15 minutes on 2 cores from nothing.

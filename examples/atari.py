@@ -3,7 +3,7 @@
 Each actor is a process with a game of its own. After every step it reserves a slot of the one queue
 that all actors share, lets the emulator draw the screen right into it, and adds action, reward,
 flag and a nested dict. The learner, the parent process, takes batches of 32 transitions, which come
-out stacked, and checks that
+out stacked, until the last actor has left the queue, and checks that
 
 1. the step numbers of each actor come in order, without a gap and without a repeat;
 2. each frame still has the checksum that its actor took of it.
@@ -35,7 +35,7 @@ import numpy as np
 from atari_games import Game, Recording, Source, Step
 from numpy.typing import NDArray
 
-from treequeues import TreeQueue
+from treequeues import Producing, TreeQueue
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
@@ -83,26 +83,34 @@ class Way(Protocol):
 
     queue: Any
 
+    def __init__(self, example: Transition, actors: int) -> None: ...
+
+    def producing(self) -> contextlib.AbstractContextManager[object]:
+        """The block in which an actor puts."""
+
     def put(self, source: Source, step: Step, labels: dict[str, int]) -> None:
         """Put what the source shows after a step. Raises `queue.Full` after a second."""
 
-    def get_batch(self, n: int) -> Transition:
-        """Take n transitions, stacked. Raises `queue.Empty` after a second without enough."""
+    def batches(self, total: int, have_finished: Callable[[], bool]) -> Iterator[Transition]:
+        """Stacked transitions, until all have come, or no more can come."""
 
 
 class InPlace(Way):
     """treequeues: the actors write into the queue's own memory, and batches come out stacked."""
 
-    def __init__(self, example: Transition) -> None:
-        self.queue: TreeQueue[Transition] = TreeQueue(example, MAXSIZE)
+    def __init__(self, example: Transition, actors: int) -> None:
+        self.queue: TreeQueue[Transition] = TreeQueue(example, MAXSIZE, producers=actors)
+
+    def producing(self) -> Producing:
+        return self.queue.producing()
 
     def put(self, source: Source, step: Step, labels: dict[str, int]) -> None:
         with self.queue.reserve(timeout=1) as loan:
             # Filled by a function: its names for the slot's arrays are gone when the block ends.
             fill(loan.tree, source, step, labels)
 
-    def get_batch(self, n: int) -> Transition:
-        return self.queue.get_batch(n, timeout=1)
+    def batches(self, total: int, have_finished: Callable[[], bool]) -> Iterator[Transition]:
+        return self.queue.batches(BATCH)  # To the end: when the last actor has left, or died.
 
 
 def fill(slot: Transition, source: Source, step: Step, labels: dict[str, int]) -> None:
@@ -118,9 +126,11 @@ def fill(slot: Transition, source: Source, step: Step, labels: dict[str, int]) -
 class Pickled(Way):
     """multiprocessing.Queue: every transition is pickled, and the learner stacks the batches."""
 
-    def __init__(self, example: Transition) -> None:
+    def __init__(self, example: Transition, actors: int) -> None:
         self.queue: Queue[dict[str, Any]] = multiprocessing.Queue(MAXSIZE)
-        self.got: list[dict[str, Any]] = []
+
+    def producing(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext()
 
     def put(self, source: Source, step: Step, labels: dict[str, int]) -> None:
         frame = source.screen()  # A new one each time: a thread of the queue pickles it later.
@@ -133,12 +143,21 @@ class Pickled(Way):
         }
         self.queue.put(transition, timeout=1)
 
-    def get_batch(self, n: int) -> Transition:
-        while len(self.got) < n:
-            self.got.append(self.queue.get(timeout=1))  # If it raises, the next call goes on here.
-        batch: Transition = stack(self.got)
-        self.got = []
-        return batch
+    def batches(self, total: int, have_finished: Callable[[], bool]) -> Iterator[Transition]:
+        got: list[dict[str, Any]] = []
+        while total:
+            finished = have_finished()  # Before the get: what came after it would be missed.
+            try:
+                got.append(self.queue.get(timeout=1))
+            except standard_queue.Empty:
+                if finished:
+                    return
+                # It may wait here for ever if an actor was killed in the middle of a `put`.
+                continue
+            if len(got) == min(BATCH, total):
+                total -= len(got)
+                yield stack(got)
+                got = []
 
 
 def stack(trees: list[Any]) -> Any:
@@ -167,17 +186,18 @@ def act(
 ) -> None:
     """The whole life of one actor process."""
     source = make_source(env_id, actor)
-    ready.release()
-    while not go.acquire(timeout=1):
-        exit_if_learner_died(way)
-    for number in range(steps):
-        step, labels = source.step(), {"actor": actor, "step": number}
-        while True:
-            try:
-                way.put(source, step, labels)
-                break
-            except standard_queue.Full:
-                exit_if_learner_died(way)
+    with way.producing():
+        ready.release()
+        while not go.acquire(timeout=1):
+            exit_if_learner_died(way)
+        for number in range(steps):
+            step, labels = source.step(), {"actor": actor, "step": number}
+            while True:
+                try:
+                    way.put(source, step, labels)
+                    break
+                except standard_queue.Full:
+                    exit_if_learner_died(way)
 
 
 def exit_if_learner_died(way: Way) -> None:
@@ -228,6 +248,12 @@ class Actors:
         for _ in self.processes:
             self.go.release()
 
+    def raise_if_one_died(self) -> None:
+        """Raise ActorDied, if one did. Each has left the queue, so it has ended or is about to."""
+        for process in self.processes:
+            process.join(1)
+        self.all_finished()
+
     def all_finished(self) -> bool:
         """Whether all actors have put all of their steps. Raises ActorDied if one never will."""
         exit_codes = [process.exitcode for process in self.processes]
@@ -260,20 +286,14 @@ def learn(way: Way, actors: Actors, steps: int, show: Callable[[int], None]) -> 
     actors.begin()
     show(0)
     started = time.perf_counter()
-    while received < total:
-        finished = actors.all_finished()  # Before the get: what came after it would be missed.
-        try:
-            batch = way.get_batch(min(BATCH, total - received))
-        except standard_queue.Empty:
-            # A TreeQueue comes here in time even when an actor was killed in the middle of a `put`.
-            # `multiprocessing.Queue` may then wait for ever.
-            if finished:
-                raise CheckFailed(f"{total - received} transitions never came") from None
-            continue
+    for batch in way.batches(total, actors.all_finished):
         check(batch, next_steps)
         received += len(batch["done"])
         episodes += int(batch["done"].sum())
         show(received)
+    if received < total:
+        actors.raise_if_one_died()
+        raise CheckFailed(f"{total - received} transitions never came")
     return Result(received, episodes, time.perf_counter() - started)
 
 
@@ -322,7 +342,7 @@ def run(options: argparse.Namespace) -> None:
     results: dict[tuple[str, str], Result] = {}
     for work, (source, steps) in works.items():
         for kind, make_way in ways.items():
-            way = make_way(example)
+            way = make_way(example, options.actors)
             total = steps * options.actors
             # The actors first: a process is best forked before the progress bar has its thread.
             with (

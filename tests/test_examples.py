@@ -3,6 +3,7 @@
 Warnings are errors there: an array that outlives its loan would show as one.
 """
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,9 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 WATCHDOG = 60  # Seconds. Generous: it only keeps a hanging example from hanging the tests.
 
 
-def output_of(example: str) -> str:
+def output_of(example: str, *options: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / example)],
+        [sys.executable, "-W", "error", str(EXAMPLES / example), *options],
         capture_output=True,
         text=True,
         timeout=WATCHDOG,
@@ -38,3 +39,23 @@ def test_batches_are_full_but_for_the_rest_at_the_end() -> None:
     # 2 actors of 50 steps: 3 batches of 32, and 4 that are left.
     lines = [f"({n}, 84, 84) ({n},)" for n in (32, 32, 32, 4)]
     assert output_of("batches.py").splitlines() == lines
+
+
+def test_actors_act_on_whole_weights_and_their_lag_is_printed() -> None:
+    options = ("--actors", "2", "--steps", "200", "--megabytes", "4")
+    lines = output_of("weights.py", *options).splitlines()
+    assert lines[1].startswith("400 transitions, ") and lines[1].endswith("on whole weights")
+    assert lines[2].startswith("3 versions of 4 MB, each published in ")
+    assert lines[3].startswith("version lag of the actions: ")
+
+
+def test_a_camera_films_for_a_display_that_skips_and_a_recorder_that_takes_all() -> None:
+    lines = output_of("camera.py", "--seconds", "1").splitlines()
+    camera, display, recorder = lines[-2].split("; ")
+    assert camera == "camera 60"
+    shown, missed = (int(number) for number in re.findall(r"\d+", display)[:2])
+    recorded, passed = (int(number) for number in re.findall(r"\d+", recorder)[:2])
+    assert recorded + passed == 60
+    # The newest frame is shown last, so what is not shown was passed over.
+    assert shown + missed == 60
+    assert shown < 60
