@@ -103,7 +103,7 @@ class Queues:
     remark = "a copy for each reader; the publisher waits for the slowest"
 
     def __init__(self, example: Tree, readers: int) -> None:
-        self.queues = [multiprocessing.Queue(1) for _ in range(readers)]
+        self.queues: list[Any] = [multiprocessing.Queue(1) for _ in range(readers)]
         self.n = sum(leaf.nbytes for leaf in example.values()) * readers
 
     def nbytes(self) -> int:
@@ -117,7 +117,12 @@ class Queues:
         return put
 
     def getter(self, reader: int) -> Callable[[], None]:
-        return lambda: touch(self.queues[reader].get().values()) and None
+        queue = self.queues[reader]
+
+        def get() -> None:
+            touch(queue.get().values())
+
+        return get
 
     def close(self) -> None:
         for queue in self.queues:
@@ -138,7 +143,7 @@ class LockedArray:
             for name, leaf in example.items()
         }
         self.leaves = {
-            name: np.frombuffer(memory.buf, example[name].dtype, example[name].size)
+            name: np.ndarray(example[name].size, example[name].dtype, memory.buf)
             for name, memory in self.memory.items()
         }
 

@@ -93,8 +93,8 @@ def act(
                 try:
                     with transitions.reserve(timeout=1) as slot:
                         fill(slot.tree, game, step.reward, step.done)
-                        slot.tree["version"] = np.int64(version)
-                        slot.tree["lag"] = np.int64(weights.version - version)
+                        slot.tree["version"][...] = version
+                        slot.tree["lag"][...] = weights.version - version
                     break
                 except standard_queue.Full:
                     exit_if_learner_died()
