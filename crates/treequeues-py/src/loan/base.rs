@@ -18,11 +18,14 @@
 //! D4. A loan that has ended refers to its queue or topic no more, and so keeps neither memory nor descriptors.
 
 use std::ffi::CStr;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use pyo3::PyClass;
 use pyo3::exceptions::{PyResourceWarning, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyTuple;
 use treequeues::Corrupted;
 
@@ -34,7 +37,7 @@ use crate::outcome;
 use crate::tree::{SharedTree, reference_count};
 
 /// What lends slots: an open queue or topic.
-pub trait Lender: Send + Sync {
+pub trait Lender: Sync + 'static {
     /// What messages call it.
     fn noun(&self) -> &'static str;
 
@@ -66,13 +69,46 @@ pub trait Lender: Send + Sync {
         len: usize,
         timeout: Timeout,
     ) -> PyResult<bool>;
+}
 
-    /// For the collector of cycles.
-    ///
-    /// # Errors
-    ///
-    /// What the collector says.
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
+/// An object that lends slots, whatever its class. To refer to it costs what a reference of Python's does.
+pub struct AnyLender {
+    object: Py<PyAny>,
+    of: for<'a> fn(&'a Bound<'_, PyAny>) -> &'a (dyn Lender + 'static),
+}
+
+impl AnyLender {
+    pub fn new<O: Lender + PyClass<Frozen = True>>(py: Python<'_>, object: Py<O>) -> Self {
+        Self { object: object.into_bound(py).into_any().unbind(), of: lender_of::<O> }
+    }
+
+    pub fn bind<'py>(&self, py: Python<'py>) -> BoundLender<'py> {
+        BoundLender { object: self.object.bind(py).clone(), of: self.of }
+    }
+
+    fn into_bound(self, py: Python<'_>) -> BoundLender<'_> {
+        BoundLender { object: self.object.into_bound(py), of: self.of }
+    }
+}
+
+fn lender_of<'a, O: Lender + PyClass<Frozen = True>>(
+    object: &'a Bound<'_, PyAny>,
+) -> &'a (dyn Lender + 'static) {
+    object.cast::<O>().expect("made of this class").get()
+}
+
+/// The same while attached to the interpreter.
+pub struct BoundLender<'py> {
+    object: Bound<'py, PyAny>,
+    of: for<'a> fn(&'a Bound<'_, PyAny>) -> &'a (dyn Lender + 'static),
+}
+
+impl Deref for BoundLender<'_> {
+    type Target = dyn Lender;
+
+    fn deref(&self) -> &(dyn Lender + 'static) {
+        (self.of)(&self.object)
+    }
 }
 
 /// What both kinds of loan consist of.
@@ -87,7 +123,7 @@ pub struct State {
     /// `None` once the loan has ended.
     pub hold: Option<Py<HoldObject>>,
     /// Its queue or topic. `None` then too: a name for a loan that has ended must not keep one.
-    lender: Option<Arc<dyn Lender>>,
+    lender: Option<AnyLender>,
     /// The tree, once somebody asked for it.
     pub tree: Option<Py<PyAny>>,
     /// Its leaves.
@@ -112,7 +148,7 @@ pub enum End {
 /// A loan that has just ended.
 pub struct Ended<'py> {
     pub hold: Bound<'py, HoldObject>,
-    pub lender: Arc<dyn Lender>,
+    pub lender: BoundLender<'py>,
     /// The leaves whose arrays somebody has.
     pub outlived_by: Vec<String>,
     pub has_views: bool,
@@ -121,13 +157,13 @@ pub struct Ended<'py> {
 impl Loan {
     pub fn new(
         py: Python<'_>,
-        lender: Arc<dyn Lender>,
+        lender: AnyLender,
         hold: AnyHold,
         is_stack: bool,
         is_writable: bool,
     ) -> PyResult<Self> {
         let len = hold.slots();
-        let hold = Py::new(py, HoldObject::new(hold, is_writable, Arc::clone(lender.kept())))?;
+        let hold = Py::new(py, HoldObject::new(hold, is_writable, Arc::clone(lender.bind(py).kept())))?;
         let state =
             State { hold: Some(hold), lender: Some(lender), tree: None, arrays: Vec::new(), end: None };
         Ok(Self { len, is_stack, state: Mutex::new(state) })
@@ -147,7 +183,7 @@ impl Loan {
             }
             hold.bind(py).clone()
         };
-        let lender = self.lender()?;
+        let lender = self.lender(py)?;
         let tree = lender.tree();
         let arrays = HoldObject::arrays(&hold, tree, self.is_stack)?;
         // D2: this may run the user's code.
@@ -173,8 +209,8 @@ impl Loan {
     }
 
     /// The loan's queue or topic.
-    pub fn lender(&self) -> PyResult<Arc<dyn Lender>> {
-        Ok(Arc::clone(self.state().lender.as_ref().ok_or_else(ended)?))
+    pub fn lender<'py>(&self, py: Python<'py>) -> PyResult<BoundLender<'py>> {
+        Ok(self.state().lender.as_ref().ok_or_else(ended)?.bind(py))
     }
 
     /// Gives up the loan's own references, and looks who else has some.
@@ -185,7 +221,7 @@ impl Loan {
                 return Err(ended_already(state.end));
             };
             state.end = Some(how);
-            (hold, lender, state.tree.take(), std::mem::take(&mut state.arrays))
+            (hold, lender.into_bound(py), state.tree.take(), std::mem::take(&mut state.arrays))
         };
         drop(tree);
         let structure = lender.tree().schema().leaves();
@@ -282,7 +318,7 @@ impl Loan {
         match self.state.try_lock() {
             Ok(state) => {
                 visit.call(&state.tree)?;
-                state.lender.as_ref().map_or(Ok(()), |lender| lender.traverse(visit))
+                state.lender.as_ref().map_or(Ok(()), |lender| visit.call(&lender.object))
             }
             Err(_) => Ok(()),
         }

@@ -11,6 +11,6 @@ mod base;
 mod read;
 mod write;
 
-pub use base::Lender;
+pub use base::{AnyLender, Lender};
 pub use read::ReadLoan;
 pub use write::WriteLoan;

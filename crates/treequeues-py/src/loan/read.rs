@@ -1,13 +1,11 @@
 //! `ReadLoan`: what is borrowed, until it is released or given back.
 
-use std::sync::Arc;
-
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use super::base::{End, Lender, Loan, warn_of_death};
+use super::base::{AnyLender, End, Loan, warn_of_death};
 use crate::detached::{claiming, is_long};
 use crate::hold::AnyHold;
 use crate::info::{self, Info};
@@ -20,17 +18,43 @@ use crate::outcome;
 #[pyclass(frozen, generic, weakref, module = "treequeues", name = "ReadLoan")]
 pub struct ReadLoan {
     loan: Loan,
-    infos: Vec<Info>,
+    infos: Infos,
     /// Whether what is not released comes again.
     comes_again: bool,
+}
+
+/// What is known about each item.
+pub enum Infos {
+    One([Info; 1]),
+    Many(Vec<Info>),
+}
+
+impl Infos {
+    fn as_slice(&self) -> &[Info] {
+        match self {
+            Self::One(info) => info,
+            Self::Many(infos) => infos,
+        }
+    }
+}
+
+impl<I: Into<Info>> FromIterator<I> for Infos {
+    fn from_iter<T: IntoIterator<Item = I>>(infos: T) -> Self {
+        let mut infos = infos.into_iter().map(Into::into);
+        let first = infos.next().expect("no loan is empty");
+        match infos.next() {
+            None => Self::One([first]),
+            Some(second) => Self::Many([first, second].into_iter().chain(infos).collect()),
+        }
+    }
 }
 
 impl ReadLoan {
     pub fn new(
         py: Python<'_>,
-        lender: Arc<dyn Lender>,
+        lender: AnyLender,
         hold: AnyHold,
-        infos: Vec<Info>,
+        infos: Infos,
         is_stack: bool,
     ) -> PyResult<Self> {
         let comes_again = hold.comes_again();
@@ -56,14 +80,14 @@ impl ReadLoan {
     /// The ItemInfo of the first item.
     #[getter]
     fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        info::to_python(py, self.infos[0])
+        info::to_python(py, self.infos.as_slice()[0])
     }
 
     /// One ItemInfo for each item.
     #[getter]
     fn infos<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let infos: Vec<_> =
-            self.infos.iter().map(|&info| info::to_python(py, info)).collect::<PyResult<_>>()?;
+            self.infos.as_slice().iter().map(|&info| info::to_python(py, info)).collect::<PyResult<_>>()?;
         PyList::new(py, infos)
     }
 

@@ -1,14 +1,12 @@
 //! `WriteLoan`: what is reserved, until it is committed or aborted.
 
-use std::sync::Arc;
-
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::base::{End, Ended, Lender, Loan, ended, ended_already, warn_of_death};
+use super::base::{AnyLender, End, Ended, Loan, ended, ended_already, warn_of_death};
 use crate::arguments::Timeout;
 use crate::detached::copying;
 use crate::errors;
@@ -31,7 +29,7 @@ pub struct WriteLoan {
 impl WriteLoan {
     pub fn new(
         py: Python<'_>,
-        lender: Arc<dyn Lender>,
+        lender: AnyLender,
         hold: AnyHold,
         is_stack: bool,
         timeout: Timeout,
@@ -40,7 +38,7 @@ impl WriteLoan {
     }
 
     fn fill_with(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let lender = self.loan.lender()?;
+        let lender = self.loan.lender(py)?;
         let tree = lender.tree();
         let hold = self.loan.held(py)?;
         if self.loan.is_stack {
@@ -75,7 +73,7 @@ impl WriteLoan {
             let arrays: Vec<_> = state.arrays.iter().map(|array| array.clone_ref(py)).collect();
             (hold.bind(py).clone(), root.bind(py).clone(), arrays)
         };
-        let lender = self.loan.lender()?;
+        let lender = self.loan.lender(py)?;
         let tree = lender.tree();
         if self.loan.is_stack {
             let stack = tree.stacked_sources_but(&root, self.loan.len, &arrays)?;
@@ -93,7 +91,7 @@ impl WriteLoan {
 
     /// Copies a tree into the one slot of a hold.
     fn fill(&self, py: Python<'_>, hold: &Bound<'_, HoldObject>, mut sources: Sources) -> PyResult<()> {
-        sources.leave(py, self.loan.lender()?.tree(), |data| hold.get().lock().is_in_segment(data))?;
+        sources.leave(py, self.loan.lender(py)?.tree(), |data| hold.get().lock().is_in_segment(data))?;
         let mut slots = hold.get().slots();
         copying(py, sources.nbytes(), || sources.copy_to(&mut slots));
         Ok(())
@@ -101,7 +99,7 @@ impl WriteLoan {
 
     /// Copies a stacked tree into the slots of a hold.
     fn fill_stack(&self, py: Python<'_>, hold: &Bound<'_, HoldObject>, mut stack: Stack) -> PyResult<()> {
-        let lender = self.loan.lender()?;
+        let lender = self.loan.lender(py)?;
         stack.leave(py, lender.tree(), |data| hold.get().lock().is_in_segment(data))?;
         let mut slots = hold.get().slots();
         let nbytes = lender.tree().schema().item_nbytes().saturating_mul(self.loan.len);

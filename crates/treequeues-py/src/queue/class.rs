@@ -3,7 +3,6 @@
 use std::num::NonZeroU32;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -20,7 +19,7 @@ use super::stats;
 use super::wanted::{self, Wanted};
 use crate::arguments::{BLOCK, Block, DROP_OLDEST, Flag, Timeout, count, given};
 use crate::detached::claiming;
-use crate::loan::{ReadLoan, WriteLoan};
+use crate::loan::{AnyLender, ReadLoan, WriteLoan};
 use crate::open::{Open, look_after};
 use crate::origin::{self, PickledHandle};
 use crate::shared;
@@ -296,7 +295,7 @@ impl TreeQueue {
         let opened = self.opened(py)?;
         let timeout = Timeout::from_arguments(block, timeout)?;
         let hold = opened.get().reserve(py, timeout)?.into_hold();
-        WriteLoan::new(py, Arc::new(opened), hold.into(), false, timeout)
+        WriteLoan::new(py, AnyLender::new(py, opened), hold.into(), false, timeout)
     }
 
     /// Take the oldest item, to be read in place: a ReadLoan, for a with block. A clean end releases it, an exception gives it
@@ -377,7 +376,7 @@ impl TreeQueue {
         let size = opened.get().batch_size(n, min)?.0.side_by_side();
         let timeout = Timeout::from_arguments(block, timeout)?;
         let hold = opened.get().reserve_batch(py, size, timeout)?.into_hold();
-        WriteLoan::new(py, Arc::new(opened), hold.into(), true, timeout)
+        WriteLoan::new(py, AnyLender::new(py, opened), hold.into(), true, timeout)
     }
 
     /// Take the oldest items that lie side by side, to be read in place as one stacked tree: a ReadLoan of len(loan) items, n or
@@ -664,8 +663,8 @@ impl TreeQueue {
 }
 
 fn read_loan(py: Python<'_>, opened: Py<Opened>, hold: Hold, is_stack: bool) -> PyResult<ReadLoan> {
-    let infos = hold.infos().map(Into::into).collect();
-    ReadLoan::new(py, Arc::new(opened), hold.into(), infos, is_stack)
+    let infos = hold.infos().collect();
+    ReadLoan::new(py, AnyLender::new(py, opened), hold.into(), infos, is_stack)
 }
 
 /// The queue with its hook, if there is one.

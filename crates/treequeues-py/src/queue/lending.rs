@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use treequeues::Queue;
 
@@ -15,25 +14,25 @@ use crate::loan::Lender;
 use crate::shared::Shared;
 use crate::tree::SharedTree;
 
-impl Lender for Py<Opened> {
+impl Lender for Opened {
     fn noun(&self) -> &'static str {
         Queue::NOUN
     }
 
     fn capacity(&self) -> usize {
-        self.get().shared.capacity()
+        self.shared.capacity()
     }
 
     fn tree(&self) -> &SharedTree {
-        &self.get().tree
+        &self.tree
     }
 
     fn kept(&self) -> &Arc<Kept> {
-        &self.get().kept
+        &self.kept
     }
 
     fn commit(&self, py: Python<'_>, hold: &HoldObject, len: usize) -> PyResult<()> {
-        self.get().committing(py, len, || hold.lock().commit())
+        self.committing(py, len, || hold.lock().commit())
     }
 
     fn has_room_elsewhere(&self, len: usize) -> bool {
@@ -47,7 +46,7 @@ impl Lender for Py<Opened> {
         len: usize,
         timeout: Timeout,
     ) -> PyResult<bool> {
-        let opened = self.get();
+        let opened = self;
         // Unlocked before the wait.
         let item = match &**hold.lock() {
             AnyHold::Queue(item) => item.elsewhere(),
@@ -66,9 +65,5 @@ impl Lender for Py<Opened> {
         });
         opened.committing(py, len, || batch.commit())?;
         Ok(true)
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(self)
     }
 }

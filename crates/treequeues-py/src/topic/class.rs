@@ -85,7 +85,6 @@ impl TreeTopic {
     /// Raises SchemaError, with both sides, if the topic that is there has other items or another maxsize, and else as attach
     /// and the class do.
     #[classmethod]
-    #[expect(clippy::too_many_arguments, reason = "keywords of Python's")]
     #[pyo3(
         signature = (
             name, nested_array, maxsize = None, *, keep = Flag::NO, participants = None, populate = Flag::NO

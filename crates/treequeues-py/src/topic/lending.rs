@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use treequeues::Topic;
 
@@ -11,26 +10,26 @@ use crate::arguments::Timeout;
 use crate::detached::copying;
 use crate::hold::{AnyHold, HoldObject};
 use crate::kept::Kept;
-use crate::loan::{Lender, ReadLoan, WriteLoan};
+use crate::loan::{AnyLender, Lender, ReadLoan, WriteLoan};
 use crate::outcome;
 use crate::shared::Shared;
 use crate::tree::SharedTree;
 
-impl Lender for Py<Opened> {
+impl Lender for Opened {
     fn noun(&self) -> &'static str {
         Topic::NOUN
     }
 
     fn capacity(&self) -> usize {
-        self.get().shared.capacity()
+        self.shared.capacity()
     }
 
     fn tree(&self) -> &SharedTree {
-        &self.get().tree
+        &self.tree
     }
 
     fn kept(&self) -> &Arc<Kept> {
-        &self.get().kept
+        &self.kept
     }
 
     fn commit(&self, _: Python<'_>, hold: &HoldObject, _: usize) -> PyResult<()> {
@@ -39,7 +38,7 @@ impl Lender for Py<Opened> {
 
     /// One for the newest item, one that views keep, and the other one.
     fn has_room_elsewhere(&self, _: usize) -> bool {
-        self.capacity() > 2 || self.get().shared.version().is_ok_and(|version| version == 0)
+        self.capacity() > 2 || self.shared.version().is_ok_and(|version| version == 0)
     }
 
     fn commit_elsewhere(
@@ -49,7 +48,7 @@ impl Lender for Py<Opened> {
         _: usize,
         timeout: Timeout,
     ) -> PyResult<bool> {
-        let opened = self.get();
+        let opened = self;
         // Unlocked before the wait.
         let item = match &**hold.lock() {
             AnyHold::Topic(item) => item.elsewhere(),
@@ -63,15 +62,11 @@ impl Lender for Py<Opened> {
         loan.commit().map_err(outcome::corrupted_error)?;
         Ok(true)
     }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(self)
-    }
 }
 
 pub fn write_loan(py: Python<'_>, opened: Py<Opened>, timeout: Timeout) -> PyResult<WriteLoan> {
     let hold: AnyHold = opened.get().reserve(py, timeout)?.into_hold().into();
-    WriteLoan::new(py, Arc::new(opened), hold, false, timeout)
+    WriteLoan::new(py, AnyLender::new(py, opened), hold, false, timeout)
 }
 
 pub fn read_loan(
@@ -81,7 +76,7 @@ pub fn read_loan(
     timeout: Timeout,
 ) -> PyResult<ReadLoan> {
     let loan = opened.get().borrow(py, wanted, timeout)?;
-    let info = loan.info().into();
+    let infos = [loan.info()].into_iter().collect();
     let hold: AnyHold = loan.into_hold().into();
-    ReadLoan::new(py, Arc::new(opened), hold, vec![info], false)
+    ReadLoan::new(py, AnyLender::new(py, opened), hold, infos, false)
 }
