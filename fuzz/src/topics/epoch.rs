@@ -102,7 +102,7 @@ impl Stage<'static> for Epoch {
     }
 
     fn state(&self) -> String {
-        format!("{:?}, of {:?}", self.topic, self.topic.try_reserve().map(|loan| loan.abort()))
+        format!("{:?}", self.topic.stats())
     }
 }
 
@@ -148,9 +148,9 @@ impl Epoch {
     fn check_capacity(&self) -> Result<(), String> {
         let (topic, items, capacity) = (&self.topic, self.plan.items(), self.plan.capacity);
         let said = |error: &dyn std::fmt::Display| format!("everybody is gone, but: {error}");
-        let found = topic.sweep().map_err(|error| said(&error))?;
-        if found > 0 {
-            return Err(format!("a sweep has left {found} dead ones in the table"));
+        let stats = topic.stats().map_err(|error| said(&error))?;
+        if stats.participants.len() != 1 || !stats.held.is_empty() || !stats.subscriptions.is_empty() {
+            return Err(format!("everybody is gone, but there is {stats:?}"));
         }
         for _ in 0..2 {
             let wanted = capacity - usize::from(topic.version().map_err(|error| said(&error))? > 0);

@@ -88,7 +88,15 @@ impl State<'_, '_> {
         self.stall();
         if self.percent(self.worker.plan.abort) {
             self.worker.log.invoke_end(End::Abort);
-            loan.abort().expect("a sound topic");
+            if self.rng.bool() {
+                loan.abort().expect("a sound topic");
+            } else {
+                let mut hold = loan.into_hold();
+                hold.linger().expect("a sound topic");
+                // Views may still write.
+                self.stall();
+                drop(hold);
+            }
             self.worker.log.ended();
         } else {
             self.worker.log.invoke_end(End::Commit);
@@ -156,7 +164,13 @@ impl State<'_, '_> {
         }
         let has_changed = value() != first;
         self.worker.log.invoke_end(End::Release);
-        loan.release().expect("a sound topic");
+        if self.rng.u8(..8) > 0 {
+            loan.release().expect("a sound topic");
+        } else {
+            let mut hold = loan.into_hold();
+            hold.linger().expect("a sound topic");
+            drop(hold);
+        }
         if has_changed { self.worker.log.ended_changed() } else { self.worker.log.ended() }
     }
 

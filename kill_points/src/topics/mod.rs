@@ -36,6 +36,8 @@ const FIRST: &[(&str, &str)] = &[
     ("next, whole, to the end", "a slot is being written"),
     ("release", "all slots have had items"),
     ("release one of two", "one item"),
+    ("linger, written", "all slots have had items"),
+    ("let go, written", "all slots have had items"),
     ("subscribe", "one item"),
     ("shut down", "one item"),
 ];

@@ -150,6 +150,34 @@ pub const OPERATIONS: &[Operation<Topic>] = &[
         finish(ledger);
         drop(first);
     }),
+    Operation::new("linger, written", |topic, ledger| {
+        let Some(loan) = write(topic, VICTIMS) else { return };
+        let mut hold = loan.into_hold();
+        begin();
+        hold.linger().expect("sound");
+        finish(ledger);
+        // The views live until this process dies.
+        std::mem::forget(hold);
+    })
+    .claims(0),
+    Operation::new("let go, written", |topic, ledger| {
+        let Some(loan) = write(topic, VICTIMS) else { return };
+        let mut hold = loan.into_hold();
+        hold.linger().expect("sound");
+        begin();
+        drop(hold);
+        finish(ledger);
+    })
+    .claims(0),
+    Operation::new("let go, read", |_, ledger| {
+        let all = from_the_first();
+        let Some(loan) = found(all.try_borrow()) else { return };
+        let mut hold = loan.into_hold();
+        hold.linger().expect("sound");
+        begin();
+        drop(hold);
+        finish(ledger);
+    }),
     Operation::new("subscribe", |topic, ledger| {
         begin();
         let subscriber = subscribe(topic, Start::Oldest);

@@ -153,7 +153,10 @@ pub fn assert_nothing_is_lost(
         account.put.insert(loan.commit().expect("sound"), value);
     }
     topic.sweep().expect("sound");
-    assert_eq!(topic.sweep().expect("sound"), 0, "the dead are gone from the table");
+    let stats = topic.stats().expect("sound");
+    assert_eq!(stats.participants.len(), 1, "the dead are gone from the table: {stats:?}");
+    assert_eq!(stats.held, [], "nothing is held any more");
+    assert_eq!(stats.subscriptions.len(), 2, "the subscriptions of the dead are gone: {stats:?}");
 
     let version = topic.version().expect("attached");
     let others = known.items + account.put.len() as u64 + account.of_sleepers;
