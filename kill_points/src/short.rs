@@ -55,7 +55,7 @@ fn stop_at<S: Structure>(
         Fate::Killed => {
             victim.kill();
             // Every other time the sweep comes first: whoever looks may help, and hide that the sweep does not.
-            if n % 2 == 0 { structure.glance(&mut held, scene, may) } else { S::Account::default() }
+            if n.is_multiple_of(2) { structure.glance(&mut held, scene, may) } else { S::Account::default() }
         }
         Fate::StoppedThenKilled => {
             let account = structure.go_on(&mut held, scene, may);
