@@ -12,9 +12,10 @@ NUMPY1_VENV := $(BENCH_VENV)-numpy1
 # TORCH=1 lets torch.multiprocessing take part: gigabytes of packages.
 TORCH ?=
 ROUNDS ?= 20
-# How long `make fuzz` goes on: until so many were killed, or for so many seconds if that is given.
+# How long `make fuzz` goes on, of each: until so many were killed, or for so many seconds if that is given.
 KILLS ?= 100000
 SECONDS ?=
+OF ?= queues topics
 BIN := $(VENV)/bin
 ifneq ($(words $(VENV)),1)
 $(error VENV is to be one name without spaces, not "$(VENV)")
@@ -120,10 +121,12 @@ soak: kill-points fuzz ## The long part: all kill points, KILLS kills, the big m
 		$(BIN)/python -m pytest $(addprefix tests/processes/test_,kill.py fork.py batches_and_kills.py named_queues.py) || exit 1; \
 	done
 
-fuzz: ## KILLS kills at random, or SECONDS of them; ARGS="--seed 7 --epoch 3" plays an epoch again, --record FILE keeps the counts.
+fuzz: ## KILLS kills at random, or SECONDS of them; OF=topics ARGS="--seed 7 --epoch 3" plays an epoch again, --record FILE keeps the counts.
 	@$(READY) --package test
-	cargo run --release --package treequeues-fuzz -- --python $(BIN)/python \
-		$(if $(SECONDS),--for $(SECONDS),--kills $(KILLS)) $(ARGS)
+	for of in $(OF); do \
+		cargo run --release --package treequeues-fuzz -- --of $$of --python $(BIN)/python \
+			$(if $(SECONDS),--for $(SECONDS),--kills $(KILLS)) $(ARGS) || exit 1; \
+	done
 
 asan: ## Loans and views under AddressSanitizer; needs a nightly toolchain and gcc's libasan.
 	$(PYTHON) -m venv $(ASAN_VENV)

@@ -1,7 +1,7 @@
 //! What the items look like. Each carries its value in every element of every leaf, so a torn or mixed one is seen by looking at it
 //! alone. `worker.py` fills and reads the same.
 
-use treequeues::{ReadBatch, ReadLoan, Schema, WriteBatch, WriteLoan};
+use treequeues::{Schema, TopicWriteLoan, WriteBatch, WriteLoan};
 
 use crate::history::MAX_BATCH;
 
@@ -71,41 +71,54 @@ impl Items {
     }
 
     /// Fills a slot.
-    pub fn write(self, loan: &mut WriteLoan<'_>, value: u64) {
-        fill(loan.leaf_bytes_mut(0), value);
+    pub fn write(self, slot: &mut impl RowsMut, value: u64) {
+        fill(slot.row_mut(0), value);
         if self.has_tail() {
-            fill(loan.leaf_bytes_mut(1), half_of(value));
-            fill(loan.leaf_bytes_mut(2), byte_of(value));
+            fill(slot.row_mut(1), half_of(value));
+            fill(slot.row_mut(2), byte_of(value));
         }
     }
 
     /// Fills the slots of a batch with the first values.
     pub fn write_batch(self, batch: &mut WriteBatch<'_>, values: &[u64]) {
         for (item, value) in values.iter().enumerate().take(batch.len()) {
-            fill(batch.leaf_bytes_mut(item, 0), *value);
-            if self.has_tail() {
-                fill(batch.leaf_bytes_mut(item, 1), half_of(*value));
-                fill(batch.leaf_bytes_mut(item, 2), byte_of(*value));
-            }
+            self.write(&mut ItemMut { batch, item }, *value);
         }
     }
 
-    /// The value of an item; `None` if it is torn or mixed.
-    pub fn read(self, loan: &ReadLoan<'_>) -> Option<u64> {
-        if self.has_tail() {
-            value_of(loan.leaf_bytes(0), loan.leaf_bytes(1), loan.leaf_bytes(2))
-        } else {
-            value_of(loan.leaf_bytes(0), &[], &[])
-        }
+    /// The value of an item whose rows these are; `None` if it is torn or mixed.
+    pub fn read<'r>(self, row: impl Fn(usize) -> &'r [u8]) -> Option<u64> {
+        if self.has_tail() { value_of(row(0), row(1), row(2)) } else { value_of(row(0), &[], &[]) }
     }
+}
 
-    /// The value of an item of a batch; `None` if it is torn or mixed.
-    pub fn read_batch(self, batch: &ReadBatch<'_>, item: usize) -> Option<u64> {
-        if self.has_tail() {
-            value_of(batch.leaf_bytes(item, 0), batch.leaf_bytes(item, 1), batch.leaf_bytes(item, 2))
-        } else {
-            value_of(batch.leaf_bytes(item, 0), &[], &[])
-        }
+/// Rows that are to be filled.
+pub trait RowsMut {
+    /// The row of a leaf.
+    fn row_mut(&mut self, leaf: usize) -> &mut [u8];
+}
+
+impl RowsMut for WriteLoan<'_> {
+    fn row_mut(&mut self, leaf: usize) -> &mut [u8] {
+        self.leaf_bytes_mut(leaf)
+    }
+}
+
+impl RowsMut for TopicWriteLoan<'_> {
+    fn row_mut(&mut self, leaf: usize) -> &mut [u8] {
+        self.leaf_bytes_mut(leaf)
+    }
+}
+
+/// One item of a batch.
+struct ItemMut<'b, 'q> {
+    batch: &'b mut WriteBatch<'q>,
+    item: usize,
+}
+
+impl RowsMut for ItemMut<'_, '_> {
+    fn row_mut(&mut self, leaf: usize) -> &mut [u8] {
+        self.batch.leaf_bytes_mut(self.item, leaf)
     }
 }
 

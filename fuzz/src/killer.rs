@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use rustix::process::Signal;
 
-use crate::checker::{Finding, Kind};
-use crate::epoch::{Epoch, Living};
-use crate::plan::{EPOCH, Plan};
+use crate::findings::Kind;
+use crate::lives::{Living, Stage};
+use crate::plan::{EPOCH, Killing};
 use crate::system::{now_ns, wait_for_ends};
 
 /// A worker that is not stopped and whose calls do not return for so long hangs: each of its waits is a small part of that.
@@ -37,7 +37,7 @@ struct Subject {
 /// One epoch's killer.
 pub struct Killer {
     rng: Rng,
-    plan: Plan,
+    plan: Killing,
     subjects: Vec<Subject>,
     /// Places to be filled once all are dead.
     waiting: Vec<usize>,
@@ -47,10 +47,10 @@ pub struct Killer {
 
 impl Killer {
     /// For an epoch of this plan.
-    pub fn new(plan: &Plan) -> Self {
+    pub fn new(plan: Killing) -> Self {
         Self {
             rng: Rng::with_seed(plan.seed.rotate_left(32)),
-            plan: plan.clone(),
+            plan,
             subjects: Vec::new(),
             waiting: Vec::new(),
             is_massacre: false,
@@ -59,13 +59,13 @@ impl Killer {
     }
 
     /// Kills until the epoch is over; then lets everybody leave, or kills all. Whether all have ended.
-    pub fn run(mut self, epoch: &mut Epoch<'_>) -> io::Result<bool> {
-        for place in 0..self.plan.workers() {
+    pub fn run<'f>(mut self, epoch: &mut impl Stage<'f>) -> io::Result<bool> {
+        for place in 0..self.plan.workers {
             self.start(epoch, place)?;
         }
         let end = Instant::now() + EPOCH;
         let mut next_deed = Instant::now() + self.until_next_deed();
-        while Instant::now() < end && epoch.findings.is_empty() {
+        while Instant::now() < end && epoch.lives().findings.is_empty() {
             self.see_who_ended(epoch, next_deed.saturating_duration_since(Instant::now()), true)?;
             self.continue_the_stopped();
             if Instant::now() >= next_deed {
@@ -78,19 +78,19 @@ impl Killer {
     }
 
     /// Waits until all have ended.
-    fn end(mut self, epoch: &mut Epoch<'_>) -> io::Result<bool> {
+    fn end<'f>(mut self, epoch: &mut impl Stage<'f>) -> io::Result<bool> {
         self.subjects.iter().for_each(|subject| subject.living.process.signal(Signal::CONT));
         self.subjects
             .iter_mut()
             .for_each(|subject| (subject.stopped_until, subject.since) = (None, Instant::now()));
-        epoch.tell_all_to_leave();
+        epoch.lives().tell_all_to_leave();
         if self.plan.ends_in_massacre {
             self.kill_all();
         }
         while !self.subjects.is_empty() {
             self.see_who_ended(epoch, LOOK, false)?;
             self.look_for_hangs(epoch);
-            if epoch.findings.iter().any(|finding| finding.kind == Kind::Hang) {
+            if epoch.lives().findings.iter().any(|finding| finding.kind == Kind::Hang) {
                 self.kill_all();
                 while !self.subjects.is_empty() && self.subjects[0].living.process.has_ended(PATIENCE) {
                     self.see_who_ended(epoch, Duration::ZERO, false)?;
@@ -101,7 +101,7 @@ impl Killer {
         Ok(true)
     }
 
-    fn start(&mut self, epoch: &mut Epoch<'_>, place: usize) -> io::Result<()> {
+    fn start<'f>(&mut self, epoch: &mut impl Stage<'f>, place: usize) -> io::Result<()> {
         let living = epoch.start(place)?;
         let since = Instant::now();
         self.subjects.push(Subject { living, killed_at: None, stopped_until: None, calls: 0, since });
@@ -109,9 +109,9 @@ impl Killer {
     }
 
     /// Buries those who have ended, and replaces them.
-    fn see_who_ended(
+    fn see_who_ended<'f>(
         &mut self,
-        epoch: &mut Epoch<'_>,
+        epoch: &mut impl Stage<'f>,
         at_most: Duration,
         is_replaced: bool,
     ) -> io::Result<()> {
@@ -119,7 +119,7 @@ impl Killer {
         let ended = wait_for_ends(processes, at_most);
         for index in ended.into_iter().rev() {
             let subject = self.subjects.swap_remove(index);
-            epoch.bury(&subject.living, subject.killed_at)?;
+            epoch.lives().bury(&subject.living, subject.killed_at)?;
             self.waiting.push(subject.living.place);
         }
         self.is_massacre &= !self.subjects.is_empty();
@@ -141,9 +141,9 @@ impl Killer {
         }
     }
 
-    fn do_a_deed(&mut self, epoch: &mut Epoch<'_>) {
+    fn do_a_deed<'f>(&mut self, epoch: &mut impl Stage<'f>) {
         if self.rng.u32(..1000) < self.plan.massacre {
-            epoch.deeds.massacres += 1;
+            epoch.lives().deeds.massacres += 1;
             return self.kill_all();
         }
         let stops = self.rng.u32(..100) < self.plan.stop;
@@ -159,7 +159,7 @@ impl Killer {
             let subject = &mut self.subjects[target];
             subject.living.process.signal(Signal::STOP);
             subject.stopped_until = Some(Instant::now() + time);
-            epoch.deeds.stops += 1;
+            epoch.lives().deeds.stops += 1;
         } else {
             self.subjects[target].kill();
         }
@@ -171,7 +171,7 @@ impl Killer {
     }
 
     /// Finds those who neither go on nor end.
-    fn look_for_hangs(&mut self, epoch: &mut Epoch<'_>) {
+    fn look_for_hangs<'f>(&mut self, epoch: &mut impl Stage<'f>) {
         let now = Instant::now();
         if now < self.next_look {
             return;
@@ -187,9 +187,11 @@ impl Killer {
         }
         if hangs {
             let mut text = format!("{PATIENCE:?} without a call that returned:");
-            self.subjects.iter().for_each(|subject| text += &subject.what_it_does(now));
-            text += &format!("\n  {:?}", epoch.queue.stats());
-            epoch.findings.push(Finding { kind: Kind::Hang, text });
+            for subject in &self.subjects {
+                text += &subject.what_it_does(now, &epoch.last_call_of(&subject.living));
+            }
+            text += &format!("\n  {}", epoch.state());
+            epoch.lives().fail(Kind::Hang, text);
         }
     }
 
@@ -205,8 +207,8 @@ impl Subject {
         self.living.process.signal(Signal::KILL);
     }
 
-    fn what_it_does(&self, now: Instant) -> String {
-        let Living { number, language, process, log, .. } = &self.living;
+    fn what_it_does(&self, now: Instant, last_call: &str) -> String {
+        let Living { number, language, process, .. } = &self.living;
         let read =
             |what: &str| fs::read_to_string(format!("/proc/{}/{what}", process.pid)).unwrap_or_default();
         let state = read("stat")
@@ -214,11 +216,10 @@ impl Subject {
             .next()
             .and_then(|rest| rest.split_whitespace().next().map(str::to_owned));
         format!(
-            "\n  worker {number} ({language:?}) for {:?}, killed: {}, state {state:?}, in {}, last {:?}",
+            "\n  worker {number} ({language:?}) for {:?}, killed: {}, state {state:?}, in {}, last {last_call}",
             now.duration_since(self.since),
             self.killed_at.is_some(),
             read("wchan"),
-            log.last(),
         )
     }
 }

@@ -9,20 +9,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
-use treequeues_fuzz::epoch;
+use treequeues_fuzz::findings::Finding;
 use treequeues_fuzz::nursery::Python;
-use treequeues_fuzz::plan::Plan;
-use treequeues_fuzz::report::{Record, Totals};
+use treequeues_fuzz::report::{self, Counted, Record};
 use treequeues_fuzz::site::Site;
+use treequeues_fuzz::{epoch, plan, topics};
 
 /// Findings that are printed; the logs have all.
 const PRINTED: usize = 20;
 
-/// Kill processes that work on queues, at random moments, and check that nothing hangs and nothing is lost.
+/// Kill processes that work on queues or topics, at random moments, and check that nothing hangs and nothing is lost.
 #[derive(Debug, Parser)]
 struct Arguments {
+    /// What they work on.
+    #[arg(long, value_enum, default_value_t = Structure::Queues)]
+    of: Structure,
     /// Go on until so many processes were killed.
     #[arg(long)]
     kills: Option<usize>,
@@ -35,7 +38,7 @@ struct Arguments {
     /// Play this epoch of the seed alone, again and again, and not all from the first on.
     #[arg(long)]
     epoch: Option<u64>,
-    /// Let workers of this Python take part; it has treequeues installed.
+    /// Let workers of this Python take part, on queues; it has treequeues installed.
     #[arg(long)]
     python: Option<PathBuf>,
     /// Write a record of the run, as JSON.
@@ -46,8 +49,15 @@ struct Arguments {
     keep: Option<PathBuf>,
 }
 
+/// What the workers work on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Structure {
+    Queues,
+    Topics,
+}
+
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    match begin(&Arguments::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -58,45 +68,68 @@ fn main() -> ExitCode {
 }
 
 /// Whether nothing was found.
-fn run(arguments: &Arguments) -> io::Result<bool> {
+fn begin(arguments: &Arguments) -> io::Result<bool> {
+    match arguments.of {
+        Structure::Queues => {
+            let mut python = arguments.python.as_deref().map(Python::start).transpose()?;
+            run::<report::Totals>(arguments, |seed, number, folder| {
+                let plan = plan::Plan::new(seed, number, python.is_some());
+                let shown = format!("{plan:?}");
+                Ok((shown, epoch::run(plan, folder, python.as_mut())?))
+            })
+        }
+        Structure::Topics => run::<topics::report::Totals>(arguments, |seed, number, folder| {
+            let plan = topics::plan::Plan::new(seed, number);
+            let shown = format!("{plan:?}");
+            Ok((shown, topics::epoch::run(plan, folder)?))
+        }),
+    }
+}
+
+/// `epoch` runs one of a seed, with its logs in a folder, and says what it was like and what came of it.
+fn run<T: Counted>(
+    arguments: &Arguments,
+    mut epoch: impl FnMut(u64, u64, &Path) -> io::Result<(String, T::Outcome)>,
+) -> io::Result<bool> {
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
     let kills = arguments.kills.unwrap_or(if arguments.seconds.is_some() { usize::MAX } else { 1000 });
     let time = arguments.seconds.map_or(Duration::MAX, Duration::from_secs);
     let is_interrupted = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&is_interrupted))?;
     signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&is_interrupted))?;
-    let mut python = arguments.python.as_deref().map(Python::start).transpose()?;
     let temporary = tempfile::Builder::new().prefix("treequeues-fuzz-").tempdir_in("/dev/shm")?;
     let folder = arguments.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
     let site = Site::here();
-    let (mut totals, began) = (Totals::default(), Instant::now());
+    let (mut totals, began) = (T::default(), Instant::now());
     println!("seed {seed}");
     for number in arguments.epoch.map_or(0, |epoch| epoch).. {
         let number = arguments.epoch.unwrap_or(number);
         let epoch_folder = folder.join("epoch");
         remove(&epoch_folder)?;
-        let plan = Plan::new(seed, number, python.is_some());
-        let outcome = epoch::run(plan.clone(), &epoch_folder, python.as_mut())?;
+        let (plan, outcome) = epoch(seed, number, &epoch_folder)?;
         totals.add(&outcome);
         println!("{}", totals.line(began));
-        if !outcome.findings.is_empty() {
+        let findings = T::findings(&outcome);
+        if !findings.is_empty() {
             let kept = arguments.keep.as_ref().map_or_else(|| temporary.keep(), Clone::clone);
-            let with = arguments
-                .python
-                .as_ref()
-                .map_or_else(String::new, |python| format!(" --python {}", python.display()));
+            let with = match (&arguments.python, arguments.of) {
+                (_, Structure::Topics) => " --of topics".to_owned(),
+                (Some(python), _) => format!(" --python {}", python.display()),
+                (None, _) => String::new(),
+            };
             println!("FOUND in epoch {number} of seed {seed}: again by --seed {seed} --epoch {number}{with}");
-            println!("logs in {}, plan {plan:?}", kept.display());
-            outcome.findings.iter().take(PRINTED).for_each(|finding| println!("{finding}"));
+            println!("logs in {}, plan {plan}", kept.display());
+            findings.iter().take(PRINTED).for_each(|finding: &Finding| println!("{finding}"));
             return Ok(false);
         }
-        let is_enough = totals.kills >= kills || began.elapsed() >= time;
+        let is_enough = totals.kills() >= kills || began.elapsed() >= time;
         if is_enough || is_interrupted.load(Ordering::Relaxed) {
             break;
         }
     }
     if let Some(path) = &arguments.record {
-        let version = arguments.python.as_deref().map(version_of).transpose()?;
+        let python = arguments.python.as_deref().filter(|_| arguments.of == Structure::Queues);
+        let version = python.map(version_of).transpose()?;
         Record::new(&totals, site, seed, began.elapsed(), version).write(path)?;
     }
     Ok(true)

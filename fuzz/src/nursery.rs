@@ -8,11 +8,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 use serde_json::{Value, json};
-use treequeues::Queue;
 
 use crate::plan::Role;
 use crate::system::{Process, fork, stand_back};
-use crate::worker::Worker;
 
 /// How long the warm process may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -102,17 +100,11 @@ impl Drop for Python {
     }
 }
 
-/// Forks a worker in Rust. A polite one takes leave of the queue, of which this is its own, in the end; the others just end.
-pub fn fork_rust(mut worker: Worker<'_>, queue: Queue, is_polite: bool) -> io::Result<Process> {
+/// Forks a worker in Rust.
+pub fn fork_rust(life: impl FnOnce()) -> io::Result<Process> {
     fork(|| {
         stand_back(NICE);
-        worker.run(&queue);
-        if is_polite {
-            drop(queue);
-        } else {
-            std::mem::forget(queue);
-        }
-        worker.log.leave();
+        life();
         0
     })
 }

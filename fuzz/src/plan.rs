@@ -60,17 +60,25 @@ pub struct Plan {
     pub pause_us: u64,
     /// Of a hundred calls, how many are followed by a pause.
     pub pause: u32,
-    /// The mean time between two deeds of the killer.
+    /// What the killer does.
     #[serde(skip)]
+    killing: Killing,
+}
+
+/// What the killer does in one epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Killing {
+    /// What it is drawn from.
+    pub seed: u64,
+    /// Workers in all.
+    pub workers: usize,
+    /// The mean time between two deeds.
     pub between_deeds: Duration,
     /// Of a hundred deeds, how many stop somebody.
-    #[serde(skip)]
     pub stop: u32,
     /// Of a thousand deeds, how many kill everybody at once.
-    #[serde(skip)]
     pub massacre: u32,
     /// Whether all are killed in the end, instead of being told to leave.
-    #[serde(skip)]
     pub ends_in_massacre: bool,
 }
 
@@ -80,14 +88,15 @@ pub const EPOCH: Duration = Duration::from_secs(3);
 impl Plan {
     /// The plan of an epoch. Without a Python all workers are in Rust.
     pub fn new(seed: u64, epoch: u64, has_python: bool) -> Self {
-        let mut rng = Rng::with_seed(seed ^ epoch.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut rng = rng_of(seed, epoch);
         let capacity = [1, 2, 3, 4, 5, 7, 8, 13, 16, 32, 64][rng.usize(..11)];
         let workers = rng.usize(4..=8);
         let python = if has_python { rng.usize(1..workers) } else { 0 };
         let largest = MAX_BATCH.min(capacity);
+        let seed = rng.u64(..);
         Self {
             epoch,
-            seed: rng.u64(..),
+            seed,
             capacity,
             layout: rng.usize(..LAYOUTS.len()),
             is_named: rng.bool(),
@@ -104,11 +113,13 @@ impl Plan {
             stall_us: [50, 1000, 20_000][rng.usize(..3)],
             pause_us: [30, 200, 2000][rng.usize(..3)],
             pause: [30, 60, 100][rng.usize(..3)],
-            between_deeds: Duration::from_micros([1000, 3000, 10_000][rng.usize(..3)]),
-            stop: [0, 10, 30][rng.usize(..3)],
-            massacre: [0, 2, 10][rng.usize(..3)],
-            ends_in_massacre: rng.u8(..3) == 0,
+            killing: Killing::drawn_from(&mut rng, seed, workers),
         }
+    }
+
+    /// What the killer does.
+    pub fn killing(&self) -> Killing {
+        self.killing
     }
 
     /// What the items look like.
@@ -135,6 +146,25 @@ impl Plan {
         let dealt = |places: usize| places * self.python / self.workers();
         dealt(place + 1) > dealt(place)
     }
+}
+
+impl Killing {
+    /// Drawn like the rest of a plan.
+    pub fn drawn_from(rng: &mut Rng, seed: u64, workers: usize) -> Self {
+        Self {
+            seed,
+            workers,
+            between_deeds: Duration::from_micros([1000, 3000, 10_000][rng.usize(..3)]),
+            stop: [0, 10, 30][rng.usize(..3)],
+            massacre: [0, 2, 10][rng.usize(..3)],
+            ends_in_massacre: rng.u8(..3) == 0,
+        }
+    }
+}
+
+/// What an epoch of a seed is drawn from.
+pub fn rng_of(seed: u64, epoch: u64) -> Rng {
+    Rng::with_seed(seed ^ epoch.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::checker::Kind;
 use crate::epoch::Outcome;
+use crate::findings::{Finding, Kind};
 use crate::site::Site;
 
 /// All counts of a run.
@@ -50,7 +50,7 @@ pub struct Totals {
 
 /// What a run leaves.
 #[derive(Debug, Serialize)]
-pub struct Record<'r> {
+pub struct Record<'r, T> {
     /// Where, when, and of what.
     #[serde(flatten)]
     pub site: Site,
@@ -64,12 +64,39 @@ pub struct Record<'r> {
     pub kills_per_second: f64,
     /// What came of it.
     #[serde(flatten)]
-    pub totals: &'r Totals,
+    pub totals: &'r T,
 }
 
-impl Totals {
+/// What is counted over all epochs of a run.
+pub trait Counted: Default + Serialize {
+    /// What one epoch comes to.
+    type Outcome;
+
     /// Adds an epoch.
-    pub fn add(&mut self, outcome: &Outcome) {
+    fn add(&mut self, outcome: &Self::Outcome);
+
+    /// What must not be, of that.
+    fn findings(outcome: &Self::Outcome) -> &[Finding];
+
+    /// Processes killed.
+    fn kills(&self) -> usize;
+
+    /// One line.
+    fn line(&self, began: Instant) -> String;
+}
+
+impl Counted for Totals {
+    type Outcome = Outcome;
+
+    fn findings(outcome: &Outcome) -> &[Finding] {
+        &outcome.findings
+    }
+
+    fn kills(&self) -> usize {
+        self.kills
+    }
+
+    fn add(&mut self, outcome: &Outcome) {
         self.epochs += 1;
         self.lives += outcome.deeds.lives;
         self.kills += outcome.deeds.kills;
@@ -87,13 +114,12 @@ impl Totals {
                 Kind::Lost => &mut self.lost,
                 Kind::Duplicate | Kind::Phantom => &mut self.duplicates,
                 Kind::Order | Kind::Empty => &mut self.order_violations,
-                Kind::Capacity | Kind::Failure => &mut self.other_findings,
+                _ => &mut self.other_findings,
             } += 1;
         }
     }
 
-    /// One line.
-    pub fn line(&self, began: Instant) -> String {
+    fn line(&self, began: Instant) -> String {
         format!(
             "{:>6.0} s  epoch {:>5}  puts {:>9}  takes {:>9}  kills {:>7} ({:>7} in a call)  stops {:>6}  redelivered {:>6}  \
              with the dead {:>5}  explained {:>5}  hangs {}  lost {}  duplicates {}  order {}  other {}",
@@ -116,15 +142,15 @@ impl Totals {
     }
 }
 
-impl<'r> Record<'r> {
+impl<'r, T: Counted> Record<'r, T> {
     /// Of a run that took so long.
-    pub fn new(totals: &'r Totals, site: Site, seed: u64, took: Duration, python: Option<String>) -> Self {
+    pub fn new(totals: &'r T, site: Site, seed: u64, took: Duration, python: Option<String>) -> Self {
         Self {
             site,
             python,
             seed,
             seconds: took.as_secs_f64().round(),
-            kills_per_second: (totals.kills as f64 / took.as_secs_f64()).round(),
+            kills_per_second: (totals.kills() as f64 / took.as_secs_f64()).round(),
             totals,
         }
     }

@@ -1,6 +1,5 @@
 //! A worker in Rust: calls drawn at random, each with its receipt, until it is told to leave, or killed.
 
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -9,8 +8,10 @@ use treequeues::{BatchSize, BorrowError, Queue, ReserveError, Wait};
 
 use crate::history::{Call, End, MAX_BATCH, Outcome};
 use crate::items::Items;
-use crate::log::{Log, Sizes};
+use crate::lives::is_told_to_leave;
+use crate::log::Log;
 use crate::plan::{Plan, Role};
+use crate::receipts::Sizes;
 use crate::system::{SharedWords, now_ns};
 
 /// The longest bounded wait of a call.
@@ -41,7 +42,7 @@ struct State<'w, 'e> {
 }
 
 /// How a call waits.
-enum Patience {
+pub(crate) enum Patience {
     Never,
     AtMost(Duration),
     UntilToldToLeave,
@@ -84,7 +85,7 @@ impl State<'_, '_> {
 
     fn put_one(&mut self) {
         let value = self.next_value();
-        let patience = self.patience();
+        let patience = Patience::drawn_from(&mut self.rng);
         let is_brief = self.rng.bool();
         let (queue, control) = (self.queue, self.worker.control);
         let mut is_told = || is_told_to_leave(control);
@@ -113,7 +114,7 @@ impl State<'_, '_> {
         let wanted = self.rng.usize(2..=largest);
         values[..wanted].fill_with(|| self.next_value());
         let (size, sizes) = self.batch_size(wanted);
-        let patience = self.patience();
+        let patience = Patience::drawn_from(&mut self.rng);
         let (queue, control) = (self.queue, self.worker.control);
         let mut is_told = || is_told_to_leave(control);
         self.worker.log.invoke(Call::Reserve, sizes, &values[..wanted]);
@@ -135,7 +136,7 @@ impl State<'_, '_> {
     }
 
     fn take_one(&mut self) {
-        let patience = self.patience();
+        let patience = Patience::drawn_from(&mut self.rng);
         let is_brief = self.rng.bool();
         let (queue, control) = (self.queue, self.worker.control);
         let mut is_told = || is_told_to_leave(control);
@@ -151,10 +152,14 @@ impl State<'_, '_> {
             Err(error) => return self.worker.log.came_to_nothing(emptiness(&error)),
         };
         let at = now_ns();
-        let value = self.items.read(&loan).expect("an item is whole");
+        let value = self.items.read(|leaf| loan.leaf_bytes(leaf)).expect("an item is whole");
         self.worker.log.took(at, &[(value, loan.info().delivery_count)]);
         self.stall();
-        assert_eq!(self.items.read(&loan), Some(value), "nobody writes to what is borrowed");
+        assert_eq!(
+            self.items.read(|leaf| loan.leaf_bytes(leaf)),
+            Some(value),
+            "nobody writes to what is borrowed"
+        );
         let end = self.end_of_borrow();
         self.worker.log.invoke_end(end);
         if end == End::Release { loan.release() } else { loan.give_back() }.expect("a sound queue");
@@ -164,7 +169,7 @@ impl State<'_, '_> {
     fn take_batch(&mut self, largest: usize) {
         let wanted = self.rng.usize(2..=largest);
         let (size, sizes) = self.batch_size(wanted);
-        let patience = self.patience();
+        let patience = Patience::drawn_from(&mut self.rng);
         let (queue, control) = (self.queue, self.worker.control);
         let mut is_told = || is_told_to_leave(control);
         self.worker.log.invoke(Call::Borrow, sizes, &[]);
@@ -177,7 +182,7 @@ impl State<'_, '_> {
             Err(error) => return self.worker.log.came_to_nothing(emptiness(&error)),
         };
         let at = now_ns();
-        let read = |item| self.items.read_batch(&batch, item).expect("an item is whole");
+        let read = |item| self.items.read(|leaf| batch.leaf_bytes(item, leaf)).expect("an item is whole");
         let taken: Vec<_> =
             batch.infos().enumerate().map(|(item, info)| (read(item), info.delivery_count)).collect();
         self.worker.log.took(at, &taken);
@@ -207,14 +212,6 @@ impl State<'_, '_> {
         if self.percent(self.worker.plan.give_back) { End::GiveBack } else { End::Release }
     }
 
-    fn patience(&mut self) -> Patience {
-        match self.rng.u8(..10) {
-            0..3 => Patience::Never,
-            3..7 => Patience::AtMost(Duration::from_micros(self.rng.u64(..MAX_WAIT_MS * 1000))),
-            _ => Patience::UntilToldToLeave,
-        }
-    }
-
     fn stall(&mut self) {
         if self.percent(self.worker.plan.stall) {
             self.pause(self.worker.plan.stall_us);
@@ -240,17 +237,21 @@ impl State<'_, '_> {
 }
 
 impl Patience {
-    fn wait(self, is_told: &mut dyn FnMut() -> bool) -> Wait<'_> {
+    pub(crate) fn drawn_from(rng: &mut Rng) -> Self {
+        match rng.u8(..10) {
+            0..3 => Self::Never,
+            3..7 => Self::AtMost(Duration::from_micros(rng.u64(..MAX_WAIT_MS * 1000))),
+            _ => Self::UntilToldToLeave,
+        }
+    }
+
+    pub(crate) fn wait(self, is_told: &mut dyn FnMut() -> bool) -> Wait<'_> {
         match self {
             Self::Never => Wait::at_most(Duration::ZERO),
             Self::AtMost(time) => Wait::at_most(time),
             Self::UntilToldToLeave => Wait::forever().or_until(is_told),
         }
     }
-}
-
-fn is_told_to_leave(control: &SharedWords) -> bool {
-    control.words()[0].load(Ordering::Acquire) != 0
 }
 
 fn refusal(error: &ReserveError) -> Outcome {

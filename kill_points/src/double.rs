@@ -1,43 +1,20 @@
 //! Death of the sweeper: the first victim is killed in an operation, the second one while it returns what the first held.
 
-use treequeues::Queue;
-
-use crate::items::Ledger;
-use crate::operations::{self, Operation};
+use crate::ledger::Ledger;
 use crate::pool::{Case, Settings};
-use crate::scenes::{SCENES, Scene};
-use crate::short::{Fate, prepare, shortest, warm_up};
-use crate::tally::{Tally, at};
-use crate::tracer::{Path, Victim};
-use crate::verdict::{Account, assert_nothing_is_lost};
+use crate::structure::{self, Operation, Scene, Structure, prepare};
+use crate::tally::{Fate, Tally, at};
+use crate::tracer::{Path, Victim, shortest};
 
 /// Both instructions are chosen more coarsely than one: the product counts.
 const COARSER: usize = 8;
 
-/// What the first victim does, and on which ring.
-const FIRST: &[(&str, &str)] = &[
-    ("reserve", "empty"),
-    ("commit", "one item"),
-    ("commit, late", "empty"),
-    ("borrow", "full"),
-    ("release", "full"),
-    ("give back", "full"),
-    ("linger, read", "full"),
-    ("get, whole", "an item in the way"),
-    ("put, whole", "a reader in the way"),
-    ("reserve a batch", "empty"),
-    ("commit a batch", "empty"),
-    ("commit a batch, late", "empty"),
-    ("borrow a batch", "full"),
-    ("give back a batch", "full"),
-];
-
-fn sweep(scene: &Scene, operation: &Operation, settings: &Settings) -> Tally {
+fn sweep<S: Structure>(scene: &Scene<S>, operation: &Operation<S>, settings: &Settings) -> Tally {
     let mut tally = Tally::default();
-    warm_up();
+    S::warm_up();
     let first_path = shortest(|| {
-        let (queue, ledger) = (scene.queue(), Ledger::new());
-        let (_held, mut victim) = prepare(scene, operation, &queue, &ledger)?;
+        let (structure, ledger) = (S::create(scene.capacity), Ledger::new());
+        let (_held, mut victim) = prepare(scene, operation, &structure, &ledger)?;
         Some(victim.record(|_, _| {}))
     })
     .expect("it begins");
@@ -52,26 +29,28 @@ fn sweep(scene: &Scene, operation: &Operation, settings: &Settings) -> Tally {
                 "{} on {:?} killed before instruction {n}, then its sweeper before {m}",
                 operation.name, scene.name
             ));
-            die_twice(scene, operation, &first_path, n, &path, m, fate, &mut tally);
+            die_twice(scene, operation, (&first_path, n), (&path, m), fate, &mut tally);
         }
     }
     tally
 }
 
 /// A participant that is about to sweep.
-fn sweeper(queue: &Queue, ledger: &Ledger) -> Victim {
-    let sweep = operations::named("sweep");
-    let first = || {
-        queue.snapshot().expect("sound");
-    };
-    Victim::start(first, || (sweep.life)(queue, ledger))
+fn sweeper<S: Structure>(structure: &S, ledger: &Ledger) -> Victim {
+    let sweep = structure::operation::<S>("sweep");
+    Victim::start(|| structure.join(), || (sweep.life)(structure, ledger))
 }
 
-fn record_sweeper(scene: &Scene, operation: &Operation, first_path: &Path, n: usize) -> Path {
+fn record_sweeper<S: Structure>(
+    scene: &Scene<S>,
+    operation: &Operation<S>,
+    first_path: &Path,
+    n: usize,
+) -> Path {
     let record = || {
-        let (queue, ledger, sweepers) = (scene.queue(), Ledger::new(), Ledger::new());
-        let mut sweeper = sweeper(&queue, &sweepers);
-        let (_held, mut first) = prepare(scene, operation, &queue, &ledger)?;
+        let (structure, ledger, sweepers) = (S::create(scene.capacity), Ledger::new(), Ledger::new());
+        let mut sweeper = sweeper(&structure, &sweepers);
+        let (_held, mut first) = prepare(scene, operation, &structure, &ledger)?;
         first.run_to(first_path, n);
         first.kill();
         assert!(sweeper.begins(), "it has something to do");
@@ -80,49 +59,47 @@ fn record_sweeper(scene: &Scene, operation: &Operation, first_path: &Path, n: us
     shortest(record).expect("it began before")
 }
 
-#[expect(clippy::too_many_arguments, reason = "two deaths, each by its place")]
-fn die_twice(
-    scene: &Scene,
-    operation: &Operation,
-    first_path: &Path,
-    n: usize,
-    path: &Path,
-    m: usize,
+/// Each of the two dies before the instruction of that number on its way.
+fn die_twice<S: Structure>(
+    scene: &Scene<S>,
+    operation: &Operation<S>,
+    (first_path, n): (&Path, usize),
+    (path, m): (&Path, usize),
     fate: Fate,
     tally: &mut Tally,
 ) {
-    let (queue, ledger, sweepers) = (scene.queue(), Ledger::new(), Ledger::new());
-    let mut sweeper = sweeper(&queue, &sweepers);
-    let (held, mut first) = prepare(scene, operation, &queue, &ledger).expect("it began before");
+    let (structure, ledger, sweepers) = (S::create(scene.capacity), Ledger::new(), Ledger::new());
+    let may = operation.may;
+    let mut sweeper = sweeper(&structure, &sweepers);
+    let (mut held, mut first) = prepare(scene, operation, &structure, &ledger).expect("it began before");
     first.run_to(first_path, n);
     first.kill();
     assert!(sweeper.begins(), "it has something to do");
     let reached = sweeper.run_to(path, m);
     let account = if fate == Fate::Killed {
         sweeper.kill();
-        Account::of_a_glance(&queue)
+        structure.glance(&mut held, scene, may)
     } else {
-        let account = Account::of_going_on(&queue);
-        queue.sweep().expect("sound");
+        let account = structure.go_on(&mut held, scene, may);
+        structure.sweep();
         sweeper.run_to_end();
         sweeper.let_exit();
         account
     };
     tally.count(fate, reached);
-    assert_nothing_is_lost(&queue, scene.items, held, account, operation, &ledger);
+    structure.assert_nothing_is_lost(scene, held, account, may, &ledger);
 }
 
-/// A sweeper of each.
-pub fn cases() -> Vec<Case> {
-    let case = |&(operation, ring): &(&'static str, &str)| {
-        let operation = operations::named(operation);
-        let scene = SCENES.iter().find(|scene| scene.name == ring).expect("a scene of the list");
+/// A sweeper of each of these: what the first victim does, and on which scene.
+pub fn cases<S: Structure>(first: &[(&'static str, &'static str)]) -> Vec<Case> {
+    let case = |&(operation, scene): &(&'static str, &'static str)| {
+        let (operation, scene) = (structure::operation::<S>(operation), structure::scene::<S>(scene));
         Case {
-            group: "sweepers that die too",
-            operation: format!("sweep after {}", operation.name),
+            group: S::GROUPS.sweepers,
+            operation: format!("{}sweep after {}", S::PREFIX, operation.name),
             circumstance: scene.name.to_owned(),
             run: Box::new(move |settings| sweep(scene, operation, settings)),
         }
     };
-    FIRST.iter().map(case).collect()
+    first.iter().map(case).collect()
 }

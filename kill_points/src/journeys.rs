@@ -13,15 +13,15 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, pause};
 use treequeues::{AttachError, Queue, names, names_folder};
 
-use crate::children::{fork, fork_child};
-use crate::items::{CAPACITY, Ledger, PARTICIPANTS, options, queue, schema, take, write};
-use crate::operations::finish;
+use crate::children::{fork, fork_child, until};
+use crate::ledger::Ledger;
 use crate::pool::Case;
-use crate::scenes::{borrowed, put_all};
-use crate::short::{Fate, warm_up};
-use crate::tally::{Tally, at};
+use crate::queues::items::{CAPACITY, PARTICIPANTS, options, queue, schema, take, write};
+use crate::queues::scenes::{borrowed, put_all};
+use crate::queues::verdict::assert_capacity_is_whole;
+use crate::structure::{Structure, finish};
+use crate::tally::{Fate, Tally, at};
 use crate::tracer::{Path, Reached, Victim, begin};
-use crate::verdict::assert_capacity_is_whole;
 
 const NAME: &str = "journey";
 /// All of a segment here but its leaves.
@@ -230,9 +230,7 @@ fn assert_only_survivor(queue: Option<&Queue>) {
         })
         .collect();
     let all_here = || here.count_taken() == guests.len();
-    crate::sleepers::until("all places are taken", || {
-        all_here() || guests.iter().any(|guest| has_ended(*guest))
-    });
+    until("all places are taken", || all_here() || guests.iter().any(|guest| has_ended(*guest)));
     go.done();
     for guest in guests {
         assert_eq!(waitpid(guest, None).expect("a child"), WaitStatus::Exited(guest, 0), "a place was lost");
@@ -349,7 +347,7 @@ fn prepare(journey: &Journey, ledger: &Ledger) -> (Option<Queue>, Victim) {
 
 fn sweep(journey: &Journey, stride: usize) -> Tally {
     let mut tally = Tally::default();
-    warm_up();
+    Queue::warm_up();
     let (path, stops) = record(journey);
     tally.instructions = path.len();
     for fate in [Fate::Killed, Fate::StoppedThenKilled, Fate::StoppedThenGoesOn] {

@@ -2,16 +2,19 @@
 //!
 //! | module | what it is | unsafe |
 //! |---|---|---|
-//! | `children` | forks | yes |
+//! | `children` | forks, and waiting for what they come to | yes |
 //! | `tracer` | ptrace: a child that runs up to one instruction | yes |
-//! | `items` | what is in the queue, and a page where a victim says what it did | yes |
-//! | `scenes`, `operations` | the rings that operations begin on, what victims do | |
-//! | `verdict` | what a survivor must find | |
+//! | `ledger` | a page where a victim says what it did | yes |
+//! | `tally`, `pool` | the cases, each in a process of its own, a few at a time; the table, and the record | |
+//! | `structure` | what is killed: operations on scenes of a structure, and the verdict of each structure | |
 //! | `short` | every instruction of the short operations; killed, stopped and killed, stopped and let go on | |
 //! | `sleepers` | every instruction again, while somebody sleeps who waits for it | |
 //! | `double` | the sweeper is killed too, or stopped and let go on | |
+//! | `queues` | queues: rings, victims, verdicts; those that drop their oldest items, and those that know their producers | |
+//! | `topics` | the same of topics | |
 //! | `journeys` | creating, attaching, leaving, names: before and after each store and system call | |
-//! | `pool`, `tally` | the cases, each in a process of its own, a few at a time; the table, and the record | |
+//!
+//! Each imports only what is above it.
 //!
 //! A case that hangs is killed by the watchdog, and says where it was.
 //!
@@ -24,24 +27,21 @@ use std::process::ExitCode;
 #[allow(unsafe_code)]
 mod children;
 mod double;
-#[allow(unsafe_code)]
-mod items;
 mod journeys;
-mod operations;
+#[allow(unsafe_code)]
+mod ledger;
 mod pool;
-mod scenes;
+mod queues;
 mod short;
 mod sleepers;
+mod structure;
 mod tally;
+mod topics;
 #[allow(unsafe_code)]
 mod tracer;
-mod verdict;
 
 /// The command: all cases, or those that the arguments choose.
 pub fn main() -> ExitCode {
-    let cases: Vec<_> = [short::cases(), sleepers::cases(), double::cases(), journeys::cases()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let cases: Vec<_> = [queues::cases(), topics::cases(), journeys::cases()].into_iter().flatten().collect();
     pool::main(&cases)
 }

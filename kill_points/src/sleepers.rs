@@ -3,220 +3,114 @@
 //! The sleeper's call has gone to sleep before the victim begins. After the victim's death it must come back: by itself where
 //! the death alone brings what it waits for, else when the survivor does its part.
 
-use std::fs;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use treequeues::{BatchSize, Queue, Wait};
 
-use crate::children::{die, fork_child};
-use crate::items::{CAPACITY, LATER, Ledger, fill, put, take, value_in, value_of};
-use crate::operations::{self, Operation};
+use crate::children::{PAUSE, fork_child, is_asleep, until};
+use crate::ledger::Ledger;
 use crate::pool::{Case, Settings};
-use crate::scenes::{Scene, borrowed, put_all};
-use crate::short::{Fate, shortest, warm_up};
-use crate::tally::{Tally, at};
-use crate::tracer::{Path, Victim};
-use crate::verdict::{Account, assert_nothing_is_lost};
+use crate::structure::{self, Operation, Scene, Structure};
+use crate::tally::{Fate, Tally, at};
+use crate::tracer::{Path, Victim, shortest};
 
-/// What the sleeper puts.
-const SLEEPERS: u64 = 3000;
-/// Far above the bound of a sleep: over it, the sleeper hangs.
-const WATCHDOG: Duration = Duration::from_secs(20);
 /// For a sleeper that comes to sleep only if it does so in good time.
 const MAX_TRIES: usize = 20;
-const PAUSE: Duration = Duration::from_micros(100);
 
 /// A sleeper, and what it waits for.
-struct Sleeper {
-    name: &'static str,
-    life: fn(&Queue, &Ledger),
+pub struct Sleeper<S> {
+    pub name: &'static str,
+    pub life: fn(&S, &Ledger),
 }
 
-const CONSUMER: Sleeper = Sleeper {
-    name: "a consumer sleeps",
-    life: |queue, ledger| {
-        let loan = queue.borrow_with(Wait::at_most(WATCHDOG * 2)).expect("an item");
-        ledger.took(value_of(&loan));
-        loan.release().expect("sound");
-        ledger.done();
-    },
-};
-
-const PRODUCER: Sleeper = Sleeper {
-    name: "a producer sleeps",
-    life: |queue, ledger| {
-        let mut loan = queue.reserve_with(Wait::at_most(WATCHDOG * 2)).expect("a slot");
-        fill(&mut loan, SLEEPERS);
-        loan.commit().expect("sound");
-        ledger.put(1);
-        ledger.done();
-    },
-};
-
-const CONSUMER_OF_TWO: Sleeper = Sleeper {
-    name: "a consumer of two sleeps",
-    life: |queue, ledger| {
-        let wait = Wait::at_most(WATCHDOG * 2);
-        let batch = queue.borrow_batch_with(BatchSize::exactly(2), wait).expect("two items");
-        for item in 0..2 {
-            ledger.took(value_in(&batch, item));
-        }
-        batch.release().expect("sound");
-        ledger.done();
-    },
-};
-
-/// What the survivor does after the death, so that the sleeper has what it waits for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Nudge {
-    /// The death alone is enough.
-    Nothing,
-    Put,
-    Take,
-}
-
-struct Night {
-    scene: Scene,
-    sleeper: Sleeper,
+/// An operation beside a sleeper.
+pub struct Night<S: Structure> {
+    pub scene: Scene<S>,
+    pub sleeper: Sleeper<S>,
     /// By its name.
-    operation: &'static str,
-    nudge: Nudge,
-}
-
-fn nights() -> Vec<Night> {
-    let empty = || Scene { name: "empty", capacity: CAPACITY, items: &[], prepare: |_| vec![] };
-    let full = || Scene {
-        name: "full",
-        capacity: CAPACITY,
-        items: &[1, 2, 3],
-        prepare: |queue| {
-            put_all(queue, &[1, 2, 3]);
-            vec![]
-        },
-    };
-    let one_item = || Scene {
-        name: "one item",
-        capacity: CAPACITY,
-        items: &[1],
-        prepare: |queue| {
-            put_all(queue, &[1]);
-            vec![]
-        },
-    };
-    let two_items = || Scene {
-        name: "two items",
-        capacity: CAPACITY,
-        items: &[1, 2],
-        prepare: |queue| {
-            put_all(queue, &[1, 2]);
-            vec![]
-        },
-    };
-    let dead_reader = || Scene {
-        name: "a dead one has the only item",
-        capacity: CAPACITY,
-        items: &[1],
-        prepare: |queue| {
-            put_all(queue, &[1]);
-            die(|| {
-                let held = borrowed(queue);
-                // It looks for the dead, so that nobody else does so for a while.
-                assert_eq!(take(queue), None);
-                held
-            });
-            vec![]
-        },
-    };
-    let night = |scene, sleeper, operation, nudge| Night { scene, sleeper, operation, nudge };
-    vec![
-        night(empty(), CONSUMER, "commit", Nudge::Put),
-        night(empty(), CONSUMER, "put, whole", Nudge::Put),
-        night(empty(), CONSUMER, "commit a batch", Nudge::Put),
-        night(empty(), CONSUMER_OF_TWO, "commit a batch", Nudge::Put),
-        night(one_item(), CONSUMER, "give back", Nudge::Nothing),
-        night(one_item(), CONSUMER, "release", Nudge::Put),
-        night(two_items(), CONSUMER, "give back a batch", Nudge::Nothing),
-        night(two_items(), CONSUMER_OF_TWO, "give back a batch", Nudge::Nothing),
-        night(dead_reader(), CONSUMER, "sweep", Nudge::Nothing),
-        night(full(), PRODUCER, "release", Nudge::Take),
-        night(full(), PRODUCER, "get, whole", Nudge::Take),
-        night(full(), PRODUCER, "release a batch", Nudge::Take),
-        night(full(), PRODUCER, "linger, read", Nudge::Take),
-        night(full(), PRODUCER, "let go", Nudge::Nothing),
-        night(two_items(), PRODUCER, "abort", Nudge::Nothing),
-        night(one_item(), PRODUCER, "abort a batch", Nudge::Nothing),
-        night(two_items(), PRODUCER, "linger, written", Nudge::Nothing),
-    ]
+    pub operation: &'static str,
+    /// What the survivor does after the death, so that the sleeper has what it waits for. It is told whether the victim is only stopped.
+    pub nudge: fn(&S, bool) -> S::Account,
+    /// Whether the same holds beside a victim that is stopped.
+    pub also_stopped: bool,
 }
 
 /// A victim at its beginning, and a sleeper that sleeps.
-struct Prepared {
-    queue: Queue,
+struct Prepared<'s, S: Structure> {
+    held: S::Held<'s>,
     ledger: Ledger,
     victim: Victim,
     sleeper: Pid,
     sleepers: Ledger,
 }
 
-fn prepare(night: &Night, operation: &'static Operation) -> Prepared {
-    (0..MAX_TRIES).find_map(|_| try_to_prepare(night, operation)).expect("it sleeps once")
+/// Does something with what is prepared; anew if the sleeper was late to bed.
+fn prepared<S: Structure, R>(
+    night: &Night<S>,
+    operation: &Operation<S>,
+    then: impl Fn(&S, Prepared<'_, S>) -> R,
+) -> R {
+    let once = |_| {
+        let structure = S::create(night.scene.capacity);
+        try_to_prepare(&structure, night, operation).map(|prepared| then(&structure, prepared))
+    };
+    (0..MAX_TRIES).find_map(once).expect("it sleeps once")
 }
 
-/// `None` if the sleeper was late to bed, and found the dead one itself.
-fn try_to_prepare(night: &Night, operation: &'static Operation) -> Option<Prepared> {
-    let (queue, ledger, sleepers) = (night.scene.queue(), Ledger::new(), Ledger::new());
-    let mut victim = Victim::start(
-        || {
-            queue.snapshot().expect("sound");
-        },
-        || (operation.life)(&queue, &ledger),
-    );
+/// `None` if the sleeper found the dead one itself.
+fn try_to_prepare<'s, S: Structure>(
+    structure: &'s S,
+    night: &Night<S>,
+    operation: &Operation<S>,
+) -> Option<Prepared<'s, S>> {
+    let (ledger, sleepers) = (Ledger::new(), Ledger::new());
+    let mut victim = Victim::start(|| structure.join(), || (operation.life)(structure, &ledger));
     // It registers before anybody dies, and sleeps after the victim has what it begins with.
     let go = Ledger::new();
     let sleeper = fork_child(|| {
-        queue.snapshot().expect("sound");
+        structure.join();
         go.put(1);
         while !go.is_done() {
             thread::sleep(PAUSE);
         }
-        (night.sleeper.life)(&queue, &sleepers);
+        go.took(1);
+        (night.sleeper.life)(structure, &sleepers);
     });
     until("the sleeper is registered", || go.has_put());
-    (night.scene.prepare)(&queue);
+    let held = (night.scene.prepare)(structure);
     assert!(victim.begins(), "there is something for it to do");
     go.done();
+    // Not in that sleep.
+    until("the sleeper begins", || go.count_taken() > 0);
     until("the sleeper sleeps", || sleepers.is_done() || is_asleep(sleeper));
     if sleepers.is_done() {
         waitpid(sleeper, None).expect("a child");
         return None;
     }
-    Some(Prepared { queue, ledger, victim, sleeper, sleepers })
+    Some(Prepared { held, ledger, victim, sleeper, sleepers })
 }
 
 /// All kill points of one operation beside one sleeper.
-fn sweep(night: &Night, settings: &Settings) -> Tally {
-    let operation = operations::named(night.operation);
+fn sweep<S: Structure>(night: &Night<S>, settings: &Settings) -> Tally {
+    let operation = structure::operation::<S>(night.operation);
     let mut tally = Tally::default();
-    warm_up();
+    S::warm_up();
     let path = shortest(|| {
-        let mut prepared = prepare(night, operation);
-        let path = prepared.victim.record(|_, _| {});
-        prepared.victim.kill();
-        kill(prepared.sleeper, Signal::SIGKILL).expect("there");
-        waitpid(prepared.sleeper, None).expect("a child");
-        Some(path)
+        prepared(night, operation, |_, Prepared { mut victim, sleeper, .. }| {
+            let path = victim.record(|_, _| {});
+            victim.kill();
+            kill(sleeper, Signal::SIGKILL).expect("there");
+            waitpid(sleeper, None).expect("a child");
+            Some(path)
+        })
     })
     .expect("it begins");
     tally.instructions = path.len();
     let mut fates = vec![(Fate::Killed, settings.stride)];
-    // Where the death alone brings something, a stop brings nothing; and with a stopped one's slots missing, there may be no
-    // two items for anybody.
-    if night.nudge == Nudge::Put && night.sleeper.name != CONSUMER_OF_TWO.name {
+    if night.also_stopped {
         fates.push((Fate::StoppedThenKilled, settings.coarse_stride));
     }
     for (fate, stride) in fates {
@@ -232,77 +126,50 @@ fn sweep(night: &Night, settings: &Settings) -> Tally {
     tally
 }
 
-fn die_beside(
-    night: &Night,
-    operation: &'static Operation,
+fn die_beside<S: Structure>(
+    night: &Night<S>,
+    operation: &Operation<S>,
     fate: Fate,
     path: &Path,
     n: usize,
     tally: &mut Tally,
 ) {
-    let Prepared { queue, ledger, mut victim, sleeper, sleepers } = prepare(night, operation);
-    let reached = victim.run_to(path, n);
-    let stopped = match fate {
-        Fate::Killed => {
-            victim.kill();
-            None
-        }
-        Fate::StoppedThenKilled | Fate::StoppedThenGoesOn => Some(victim),
-    };
-    let since = Instant::now();
-    let mut account = Account::default();
-    match night.nudge {
-        Nudge::Nothing => {}
-        Nudge::Put => {
-            // Two, so that there is enough in any case; the second one may have to wait for what the dead one held.
-            assert!(put(&queue, LATER), "there is room");
-            account.put.push(LATER);
-            if stopped.is_none() {
-                let mut loan = queue.reserve_with(Wait::at_most(WATCHDOG)).expect("room");
-                fill(&mut loan, LATER + 1);
-                loan.commit().expect("sound");
-                account.put.push(LATER + 1);
+    let (reached, waited) = prepared(night, operation, |structure, prepared| {
+        let Prepared { held, ledger, mut victim, sleeper, sleepers } = prepared;
+        let reached = victim.run_to(path, n);
+        let stopped = match fate {
+            Fate::Killed => {
+                victim.kill();
+                None
             }
-        }
-        Nudge::Take => account.taken.extend(take(&queue)),
-    }
-    until("the sleeper goes on", || match waitpid(sleeper, Some(WaitPidFlag::WNOHANG)).expect("a child") {
-        WaitStatus::StillAlive => false,
-        WaitStatus::Exited(_, 0) => true,
-        other => panic!("the sleeper was {other:?}"),
+            Fate::StoppedThenKilled | Fate::StoppedThenGoesOn => Some(victim),
+        };
+        let since = Instant::now();
+        let mut account = (night.nudge)(structure, stopped.is_some());
+        let has_ended = || match waitpid(sleeper, Some(WaitPidFlag::WNOHANG)).expect("a child") {
+            WaitStatus::StillAlive => false,
+            WaitStatus::Exited(_, 0) => true,
+            other => panic!("the sleeper was {other:?}"),
+        };
+        until("the sleeper goes on", has_ended);
+        let waited = since.elapsed();
+        drop(stopped);
+        let (put, taken) = sleepers.outcome().expect("it said that it is done");
+        S::slept(&mut account, &put, taken);
+        structure.assert_nothing_is_lost(&night.scene, held, account, operation.may, &ledger);
+        (reached, waited)
     });
-    tally.longest_wait = tally.longest_wait.max(since.elapsed());
-    drop(stopped);
-    assert!(sleepers.is_done());
-    let (put, taken) = sleepers.outcome().expect("it said that it is done");
-    account.put.extend(put.iter().map(|_| SLEEPERS));
-    account.taken.extend(taken);
-    assert_nothing_is_lost(&queue, night.scene.items, vec![], account, operation, &ledger);
+    tally.longest_wait = tally.longest_wait.max(waited);
     tally.count(fate, reached);
 }
 
-pub fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + WATCHDOG;
-    while !condition() {
-        assert!(Instant::now() < deadline, "within {WATCHDOG:?} it did not happen that {what}");
-        thread::sleep(PAUSE);
-    }
-}
-
-/// Whether a process is in a system call that sleeps.
-fn is_asleep(pid: Pid) -> bool {
-    let call = fs::read_to_string(format!("/proc/{pid}/syscall")).expect("a child");
-    let number = call.split_whitespace().next().and_then(|number| number.parse().ok());
-    [libc::SYS_futex, libc::SYS_nanosleep, libc::SYS_clock_nanosleep].map(Some).contains(&number)
-}
-
-/// Every operation that somebody can wait for.
-pub fn cases() -> Vec<Case> {
-    let case = |night: Night| Case {
-        group: "beside a sleeper",
-        operation: format!("{}, {}", night.operation, night.sleeper.name),
+/// A case of each night.
+pub fn cases<S: Structure>(nights: Vec<Night<S>>) -> Vec<Case> {
+    let case = |night: Night<S>| Case {
+        group: S::GROUPS.beside_a_sleeper,
+        operation: format!("{}{}, {}", S::PREFIX, night.operation, night.sleeper.name),
         circumstance: night.scene.name.to_owned(),
         run: Box::new(move |settings| sweep(&night, settings)),
     };
-    nights().into_iter().map(case).collect()
+    nights.into_iter().map(case).collect()
 }

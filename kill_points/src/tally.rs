@@ -3,8 +3,15 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use crate::short::Fate;
 use crate::tracer::Reached;
+
+/// What becomes of the victim at its stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Killed,
+    StoppedThenKilled,
+    StoppedThenGoesOn,
+}
 
 /// The counts of one case, or of several.
 #[derive(Clone, Copy, Debug, Default)]

@@ -28,8 +28,7 @@ mod explained;
 mod matching;
 mod order;
 
-use std::fmt;
-
+pub use crate::findings::{Finding, Kind};
 use crate::history::History;
 
 /// What a history comes to.
@@ -56,42 +55,6 @@ pub struct Counts {
     pub with_the_dead: usize,
     /// Items that were overtaken while somebody held them without a receipt.
     pub explained: usize,
-}
-
-/// Something that must not be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What kind of thing.
-    pub kind: Kind,
-    /// Which item, when, and why that must not be.
-    pub text: String,
-}
-
-/// What can be wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// An item was taken that cannot be in the queue.
-    Phantom,
-    /// An item that was put did not come.
-    Lost,
-    /// An item was taken more often than it may, or by two at a time.
-    Duplicate,
-    /// An item came out before one that was put earlier.
-    Order,
-    /// A take found nothing where something was.
-    Empty,
-    /// A process did not go on, or not end.
-    Hang,
-    /// A process or call failed.
-    Failure,
-    /// In the end, slots or places were missing.
-    Capacity,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:?}: {}", self.kind, self.text)
-    }
 }
 
 /// The verdict on a history of a queue that was drained in the end.

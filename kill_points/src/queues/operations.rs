@@ -1,40 +1,36 @@
 //! What a victim does.
 
-use std::time::Duration;
-
 use treequeues::{BatchSize, Queue, Wait};
 
-use crate::items::{CAPACITY, Ledger, VICTIMS, fill, put, read, take, value_in, value_of, write};
-use crate::tracer::{begin, end};
+use super::items::{CAPACITY, SHORT_WAIT, fill, put, read, take, value_in, value_of, write};
+use crate::ledger::{Ledger, VICTIMS};
+use crate::structure::{Operation, finish};
+use crate::tracer::begin;
 
-/// One operation of a victim. `life` brings itself to its beginning, does it, and writes into the ledger what came of it.
-pub struct Operation {
-    pub name: &'static str,
+/// What a victim may have done that was killed half-way.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct May {
     /// How many items it puts, if any.
-    pub may_put: usize,
+    pub put: usize,
     /// How many items it takes for good at most.
-    pub may_take: usize,
-    pub life: fn(&Queue, &Ledger),
+    pub take: usize,
 }
 
-impl Operation {
+impl Operation<Queue> {
     const fn new(name: &'static str, life: fn(&Queue, &Ledger)) -> Self {
-        Self { name, may_put: 0, may_take: 0, life }
+        Self { name, may: May { put: 0, take: 0 }, life }
     }
 
-    const fn puts(self, may_put: usize) -> Self {
-        Self { may_put, ..self }
+    const fn puts(self, put: usize) -> Self {
+        Self { may: May { put, ..self.may }, ..self }
     }
 
-    const fn takes(self, may_take: usize) -> Self {
-        Self { may_take, ..self }
+    const fn takes(self, take: usize) -> Self {
+        Self { may: May { take, ..self.may }, ..self }
     }
 }
 
-/// Longer than a spin, so that the call sleeps.
-const SHORT_WAIT: Duration = Duration::from_millis(1);
-
-pub const OPERATIONS: &[Operation] = &[
+pub const OPERATIONS: &[Operation<Queue>] = &[
     Operation::new("reserve", |queue, ledger| {
         begin();
         let _held = queue.try_reserve();
@@ -250,10 +246,6 @@ pub const OPERATIONS: &[Operation] = &[
     }),
 ];
 
-pub fn named(name: &str) -> &'static Operation {
-    OPERATIONS.iter().find(|operation| operation.name == name).expect("an operation of the list")
-}
-
 /// Others go around the ring, past what the victim holds: its ticket is burned. Items are what they were, in another order.
 fn go_around(queue: &Queue) {
     for _ in 0..2 * queue.capacity() {
@@ -265,11 +257,4 @@ fn go_around(queue: &Queue) {
             assert_eq!(take(queue), Some(value));
         }
     }
-}
-
-/// The last instructions of every operation.
-#[inline(always)]
-pub fn finish(ledger: &Ledger) {
-    ledger.done();
-    end();
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use treequeues::{Hold, Queue};
 
-use crate::items::{LATER, Ledger, VICTIMS, put, read, take, value_of};
-use crate::operations::Operation;
+use super::items::{put, read, take, value_of};
+use super::operations::May;
+use crate::ledger::{LATER, Ledger, VICTIMS, is_victims};
 
 /// Times that the survivor goes around the ring while the victim is stopped.
 const LAPS: usize = 3;
@@ -84,7 +85,7 @@ pub fn assert_nothing_is_lost(
     items: &[u64],
     held: Vec<Hold>,
     account: Account,
-    operation: &Operation,
+    may: May,
     ledger: &Ledger,
 ) {
     // Give back what was read, abort what was written: items come again.
@@ -95,17 +96,7 @@ pub fn assert_nothing_is_lost(
     assert_eq!(stats.held, [], "nothing is held any more");
 
     let mut taken = account.taken;
-    let left: Vec<_> = std::iter::from_fn(|| {
-        read(queue).map(|loan| {
-            let ticket = loan.ticket();
-            let value = value_of(&loan);
-            loan.release().expect("sound");
-            (ticket, value)
-        })
-    })
-    .collect();
-    assert!(left.is_sorted(), "what was left came out of order: {left:?}");
-    taken.extend(left.iter().map(|(_, value)| value));
+    taken.extend(assert_order(queue));
     assert_in_order(&taken);
 
     let before = items.iter().chain(&account.put).copied();
@@ -121,16 +112,13 @@ pub fn assert_nothing_is_lost(
         // Killed half-way: what it put is there whole or not at all; some others are not there.
         None => {
             let more: Vec<_> = taken.iter().copied().filter(|value| is_victims(*value)).collect();
-            assert!(
-                [0, operation.may_put].contains(&more.len()),
-                "{more:?}, a part of what it put or too much"
-            );
+            assert!([0, may.put].contains(&more.len()), "{more:?}, a part of what it put or too much");
             assert!(
                 more.iter().copied().eq((VICTIMS..).take(more.len())),
                 "{more:?} are not its first items"
             );
             let less: Vec<_> = before.filter(|value| !taken.contains(value)).collect();
-            assert!(less.len() <= operation.may_take, "{less:?} were lost");
+            assert!(less.len() <= may.take, "{less:?} were lost");
             expected.retain(|value| !less.contains(value));
             expected.extend(more);
         }
@@ -140,6 +128,21 @@ pub fn assert_nothing_is_lost(
     assert_eq!(taken, expected, "each item comes exactly once");
 
     assert_capacity_is_whole(queue);
+}
+
+/// Takes what was left, which comes in order.
+pub fn assert_order(queue: &Queue) -> Vec<u64> {
+    let left: Vec<_> = std::iter::from_fn(|| {
+        read(queue).map(|loan| {
+            let ticket = loan.ticket();
+            let value = value_of(&loan);
+            loan.release().expect("sound");
+            (ticket, value)
+        })
+    })
+    .collect();
+    assert!(left.is_sorted(), "what was left came out of order: {left:?}");
+    left.into_iter().map(|(_, value)| value).collect()
 }
 
 /// All slots can be filled, and no more, and come out in order.
@@ -154,8 +157,4 @@ pub fn assert_capacity_is_whole(queue: &Queue) {
 fn assert_in_order(taken: &[u64]) {
     let later: Vec<_> = taken.iter().filter(|value| **value >= LATER).collect();
     assert!(later.is_sorted(), "out of order: {taken:?}");
-}
-
-fn is_victims(value: u64) -> bool {
-    (VICTIMS..LATER).contains(&value)
 }

@@ -1,26 +1,16 @@
 //! The rings that operations begin on.
 
+use std::thread;
+use std::time::Duration;
+
 use treequeues::{Hold, Queue};
 
+use super::items::{CAPACITY, MAX_CAPACITY, put, read, take, write};
 use crate::children::die;
-use crate::items::{CAPACITY, MAX_CAPACITY, put, queue, read, take, write};
+use crate::structure::Scene;
 
-/// How to bring a fresh queue into a state, with what the survivor holds meanwhile.
-pub struct Scene {
-    pub name: &'static str,
-    /// Slots.
-    pub capacity: usize,
-    /// The items that must be found by and by, if nothing else happens: what nobody has taken for good.
-    pub items: &'static [u64],
-    pub prepare: fn(&Queue) -> Vec<Hold>,
-}
-
-impl Scene {
-    pub fn queue(&self) -> Queue {
-        queue(self.capacity)
-    }
-}
-
+/// Longer than between two sweeps of calls that find nothing: a victim that is stepped slowly and one that runs find one due.
+const SWEEPS_APART: Duration = Duration::from_millis(6);
 /// Slots of a ring whose tree has a level between the root and the words that have a bit for each slot.
 const OF_TWO_LEVELS: usize = 40;
 /// Slots of a ring that a look which finds it full does not look over each time.
@@ -39,12 +29,12 @@ const fn first<const N: usize>() -> [u64; N] {
     values
 }
 
-pub const SCENES: &[Scene] = &[
-    Scene { name: "empty", capacity: CAPACITY, items: &[], prepare: |_| vec![] },
+pub const SCENES: &[Scene<Queue>] = &[
+    Scene { name: "empty", capacity: CAPACITY, known: &[], prepare: |_| vec![] },
     Scene {
         name: "one item",
         capacity: CAPACITY,
-        items: &[1],
+        known: &[1],
         prepare: |queue| {
             put_all(queue, &[1]);
             vec![]
@@ -53,7 +43,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "full",
         capacity: CAPACITY,
-        items: &[1, 2, 3],
+        known: &[1, 2, 3],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
             vec![]
@@ -62,7 +52,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "second lap",
         capacity: CAPACITY,
-        items: &[4, 5],
+        known: &[4, 5],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
             while take(queue).is_some() {}
@@ -73,7 +63,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "a reader in the way",
         capacity: CAPACITY,
-        items: &[1, 3],
+        known: &[1, 3],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
             let held = borrowed(queue);
@@ -84,7 +74,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "a writer in the way",
         capacity: CAPACITY,
-        items: &[2],
+        known: &[2],
         prepare: |queue| {
             let held = reserved(queue);
             put_all(queue, &[1, 2]);
@@ -95,7 +85,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "an item in the way",
         capacity: CAPACITY,
-        items: &[1, 2],
+        known: &[1, 2],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
             let held = borrowed(queue);
@@ -108,7 +98,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "an item given back",
         capacity: CAPACITY,
-        items: &[1, 2],
+        known: &[1, 2],
         prepare: |queue| {
             put_all(queue, &[1, 2]);
             borrowed(queue).give_back().expect("sound");
@@ -118,7 +108,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "a writer late",
         capacity: CAPACITY,
-        items: &[3, 4],
+        known: &[3, 4],
         prepare: |queue| {
             let held = reserved(queue);
             put_all(queue, &[1, 2]);
@@ -130,7 +120,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "the tail laps behind",
         capacity: CAPACITY,
-        items: &[1, 2],
+        known: &[1, 2],
         prepare: |queue| {
             for _ in 0..10 {
                 write(queue, 0).expect("a free slot").abort().expect("sound");
@@ -142,7 +132,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "a view in the way",
         capacity: CAPACITY,
-        items: &[3],
+        known: &[3],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
             let mut held = borrowed(queue);
@@ -154,7 +144,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "a dead reader",
         capacity: CAPACITY,
-        items: &[1, 2, 3],
+        known: &[1, 2, 3],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
             die(|| borrowed(queue));
@@ -164,7 +154,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "all held by a dead one",
         capacity: CAPACITY,
-        items: &[1],
+        known: &[1],
         prepare: |queue| {
             put_all(queue, &[1, 2, 3]);
             die(|| {
@@ -180,7 +170,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "an item given back in a larger ring",
         capacity: OF_TWO_LEVELS,
-        items: &[1, 2, 3],
+        known: &[1, 2, 3],
         prepare: |queue| {
             go_round(queue, OF_TWO_LEVELS - 2);
             put_all(queue, &[1, 2, 3]);
@@ -197,7 +187,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "full beside a reader that the ring has passed",
         capacity: NOT_FEW,
-        items: &first::<NOT_FEW>(),
+        known: &first::<NOT_FEW>(),
         prepare: |queue| {
             put_all(queue, &[1]);
             let held = borrowed(queue);
@@ -210,7 +200,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "a writer far behind",
         capacity: MAX_CAPACITY,
-        items: &[1, 2],
+        known: &[1, 2],
         prepare: |queue| {
             let held = reserved(queue);
             go_round(queue, FAR_BEHIND - 1);
@@ -240,4 +230,15 @@ pub fn borrowed(queue: &Queue) -> Hold {
 
 fn reserved(queue: &Queue) -> Hold {
     write(queue, 0).expect("a free slot").into_hold()
+}
+
+/// Brings a queue into a state, and waits if that has swept.
+pub fn settled<T>(queue: &Queue, prepare: impl FnOnce() -> T) -> T {
+    let sweeps = || queue.stats().expect("sound").counters.sweeps;
+    let before = sweeps();
+    let held = prepare();
+    if sweeps() != before {
+        thread::sleep(SWEEPS_APART);
+    }
+    held
 }
