@@ -74,6 +74,8 @@ pub struct HeldTopicSlot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubscriptionStats {
+    /// Its own number while it lasts; a later subscription may have it again.
+    pub number: usize,
     /// Whose it is: the participant's place in the table.
     pub participant: u32,
     /// The lowest ticket that it may come to.
@@ -193,7 +195,8 @@ impl TopicStats {
         }
         stats.subscriptions = Subscriptions::parse(records)
             .filter(|listed| tenants.of_tenancy(listed.place, listed.tenancy).is_some())
-            .map(|Listed { place, cursor, missed, .. }| SubscriptionStats {
+            .map(|Listed { number, place, cursor, missed, .. }| SubscriptionStats {
+                number,
                 participant: place,
                 next_ticket: cursor,
                 missed,

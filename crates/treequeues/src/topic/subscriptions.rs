@@ -30,6 +30,8 @@ pub(crate) struct Record {
 /// One subscription, as its record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
+    /// The number of its record.
+    pub(crate) number: usize,
     pub(crate) place: u32,
     pub(crate) tenancy: u64,
     /// The lowest ticket that it may come to.
@@ -99,21 +101,24 @@ impl<'s> Subscriptions<'s> {
 
     /// Those that have a record.
     pub(crate) fn list(&self) -> impl Iterator<Item = Listed> {
-        self.records().filter_map(|record| {
-            Listed::parse([OWNER, CURSOR, MISSED].map(|which| record[which].load(Ordering::Relaxed)))
+        self.records().enumerate().filter_map(|(number, record)| {
+            Listed::parse(number, [OWNER, CURSOR, MISSED].map(|which| record[which].load(Ordering::Relaxed)))
         })
     }
 
     /// The same of words that were read.
     pub(crate) fn parse(words: &[u64]) -> impl Iterator<Item = Listed> {
-        let records = words.chunks_exact(OF_A_SUBSCRIPTION);
-        records.filter_map(|record| Listed::parse([record[OWNER], record[CURSOR], record[MISSED]]))
+        let records = words.chunks_exact(OF_A_SUBSCRIPTION).enumerate();
+        records.filter_map(|(number, record)| {
+            Listed::parse(number, [record[OWNER], record[CURSOR], record[MISSED]])
+        })
     }
 }
 
 impl Listed {
-    fn parse([owner, cursor, missed]: [u64; 3]) -> Option<Self> {
+    fn parse(number: usize, [owner, cursor, missed]: [u64; 3]) -> Option<Self> {
         (owner != 0).then(|| Self {
+            number,
             place: (owner & ((1 << PLACE_BITS) - 1)) as u32,
             tenancy: (owner >> PLACE_BITS).wrapping_sub(1),
             cursor,
