@@ -1,17 +1,17 @@
-//! `treequeues clean`: removes what is left of queues whose participants have all died.
+//! `treequeues clean`: removes what is left of queues and topics whose participants have all died.
 //!
-//! What may be removed is decided by the core, under the queue's own locks, at the moment of the removal. What is found
+//! What may be removed is decided by the core, under the locks of the queue or topic, at the moment of the removal. What is found
 //! here before only says why something stays.
 
 use std::fs;
 use std::io::Write;
 
 use serde::Serialize;
-use treequeues::{NameState, QueueName, name_state, names_folder, remove_name};
+use treequeues::{AnyObserver, NameState, QueueName, name_state, names_folder, remove_name};
 
 use crate::arguments::Clean;
 use crate::failure::Failure;
-use crate::look::State;
+use crate::look::{Kind, State};
 use crate::output::write_json;
 use crate::units;
 use crate::watcher::{all_names, not_found};
@@ -28,6 +28,7 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct Removed {
     name: String,
+    kind: Option<Kind>,
     state: State,
     bytes: u64,
 }
@@ -35,6 +36,7 @@ struct Removed {
 #[derive(Debug, Serialize)]
 struct Left {
     name: String,
+    kind: Option<Kind>,
     state: State,
     reason: String,
 }
@@ -58,7 +60,7 @@ pub fn run(asked: &Clean, out: &mut dyn Write) -> Result<(), Failure> {
     if let Some(name) = missing {
         return Err(not_found(name));
     }
-    // Who names a queue wants it removed; who names none wants what can be.
+    // Who names one wants it removed; who names none wants what can be.
     if asked.names.is_empty() || report.left.is_empty() {
         return Ok(());
     }
@@ -71,6 +73,8 @@ pub fn run(asked: &Clean, out: &mut dyn Write) -> Result<(), Failure> {
 fn clean(name: &QueueName, asked: &Clean, report: &mut Report) -> Result<bool, Failure> {
     let Some(found) = name_state(name)? else { return Ok(false) };
     let state = State::of(&found);
+    // What is damaged does not say.
+    let kind = AnyObserver::open(name).ok().map(|observer| Kind::of(&observer));
     let bytes = fs::symlink_metadata(names_folder().join(name.as_str())).map_or(0, |file| file.len());
     let reason = match found {
         NameState::Stale | NameState::Broken(_) => None,
@@ -81,24 +85,24 @@ fn clean(name: &QueueName, asked: &Clean, report: &mut Report) -> Result<bool, F
     };
     let reason = match reason {
         None if asked.dry_run || remove_name(name, asked.idle)? => {
-            report.removed.push(Removed { name: name.to_string(), state, bytes });
+            report.removed.push(Removed { name: name.to_string(), kind, state, bytes });
             return Ok(true);
         }
         None => "it came into use, or went, meanwhile".to_owned(),
         Some(reason) => reason,
     };
-    report.left.push(Left { name: name.to_string(), state, reason });
+    report.left.push(Left { name: name.to_string(), kind, state, reason });
     Ok(true)
 }
 
 fn write_text(report: &Report, is_named: bool, out: &mut dyn Write) -> Result<(), Failure> {
     let verb = if report.dry_run { "would remove" } else { "removed" };
-    for Removed { name, state, bytes } in &report.removed {
+    for Removed { name, state, bytes, .. } in &report.removed {
         writeln!(out, "{verb} {name} ({}, {})", state.word(), units::bytes(*bytes as f64))?;
     }
     let mut says_what_is_left = false;
-    for Left { name, state, reason } in &report.left {
-        // A live queue that nobody asked about is not worth a line.
+    for Left { name, state, reason, .. } in &report.left {
+        // A live one that nobody asked about is not worth a line.
         if is_named || *state != State::Live {
             writeln!(out, "left {name} ({}): {reason}", state.word())?;
             says_what_is_left = true;
@@ -108,7 +112,10 @@ fn write_text(report: &Report, is_named: bool, out: &mut dyn Write) -> Result<()
     match report.removed.len() {
         0 if is_named || says_what_is_left => {}
         0 => writeln!(out, "nothing to remove")?,
-        count => writeln!(out, "{verb} {}, {bytes} in all", units::plural(count, "queue"))?,
+        _ => {
+            let removed = Kind::counted(report.removed.iter().map(|removed| removed.kind));
+            writeln!(out, "{verb} {removed}, {bytes} in all")?
+        }
     }
     Ok(())
 }

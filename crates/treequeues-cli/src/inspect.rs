@@ -1,4 +1,4 @@
-//! `treequeues inspect`: all about one queue.
+//! `treequeues inspect`: all about one queue or topic.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use treequeues::{LeafKind, QueueName, Schema};
 
 use crate::arguments::Inspect;
 use crate::failure::Failure;
-use crate::look::{Content, Facts, Look, Participant, State, Totals};
+use crate::look::{Content, Facts, Kind, Look, Participant, SlotCount, State, Subscription, Totals};
 use crate::output::{BOLD, Cell, DIM, PLAIN, Side, Table, style_of, write_json};
 use crate::watcher::{Watcher, not_found};
 use crate::{prometheus, tree, units};
@@ -17,9 +17,11 @@ use crate::{prometheus, tree, units};
 const MAX_TREE_LINES: usize = 200;
 /// Held slots that people read; the JSON has those that a look lists.
 const MAX_HELD_LINES: usize = 20;
+/// Subscriptions that people read; the JSON has all that are listed.
+const MAX_SUBSCRIPTION_LINES: usize = 20;
 const INDENT: &str = "  ";
 
-/// The JSON of one queue.
+/// The JSON of one.
 #[derive(Serialize)]
 struct Report<'l> {
     #[serde(flatten)]
@@ -48,7 +50,7 @@ pub fn run(asked: &Inspect, out: &mut dyn Write) -> Result<(), Failure> {
     let (Some(observer), Some(facts)) = (watcher.observer(name), &look.facts) else {
         return Err(unusable(name, &look));
     };
-    let schema = observer.schema();
+    let schema = observer.observed().schema();
     if asked.json {
         return Ok(write_json(&Report { look: &look, leaves: leaves(schema) }, out)?);
     }
@@ -58,6 +60,7 @@ pub fn run(asked: &Inspect, out: &mut dyn Write) -> Result<(), Failure> {
         write_slots(facts, content, out)?;
         write_counters(facts, &content.counters, out)?;
         write_participants(content, out)?;
+        write_subscriptions(content, out)?;
         write_held(content, out)?;
     }
     Ok(())
@@ -94,7 +97,8 @@ fn write_facts(look: &Look, facts: &Facts, schema: &Schema, out: &mut dyn Write)
         Some(content) if content.shut_down => shut_down_by_whom(content),
         _ => String::new(),
     };
-    writeln!(out, "{BOLD}{}{BOLD:#}  {style}{}{style:#}{note}", look.name, look.state.word())?;
+    let kind = look.kind.map_or("", Kind::word);
+    writeln!(out, "{BOLD}{}{BOLD:#}  {style}{}{style:#} {kind}{note}", look.name, look.state.word())?;
     if let Some(reason) = &look.reason {
         writeln!(out, "{INDENT}{reason}")?;
     }
@@ -109,11 +113,11 @@ fn write_facts(look: &Look, facts: &Facts, schema: &Schema, out: &mut dyn Write)
         "as long as its participants"
     };
     writeln!(out, "{INDENT}lives     {kept}")?;
-    if let Some(limit) = facts.max_deliveries {
+    if let Some(limit) = facts.max_deliveries() {
         let takers = units::plural(limit as usize, "taker");
         writeln!(out, "{INDENT}drops     items that killed {takers}")?;
     }
-    if facts.drops_oldest {
+    if facts.drops_oldest() {
         writeln!(out, "{INDENT}overflow  a put into the full queue drops the oldest item")?;
     }
     let leaves = match schema.leaves().len() {
@@ -152,32 +156,17 @@ fn write_schema(schema: &Schema, out: &mut dyn Write) -> io::Result<()> {
 
 fn write_slots(facts: &Facts, content: &Content, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n{BOLD}SLOTS{BOLD:#}")?;
-    let slots = &content.slots;
     let mut table = Table::new([("", Side::Left), ("", Side::Right), ("", Side::Left)]).indented(INDENT);
-    let rows = [
-        ("free", slots.free, "to put into"),
-        ("writing", slots.writing, "held by producers"),
-        ("ready", slots.ready, "items to get"),
-        ("returned", slots.returned, "items that come first: given back, or taken by somebody who died"),
-        ("reading", slots.reading, "held by consumers"),
-        ("lingering", slots.lingering, "kept by arrays that still live, though their loans have ended"),
-    ];
-    for (what, count, why) in
-        rows.iter().filter(|(what, count, _)| *count > 0 || matches!(*what, "free" | "ready"))
-    {
-        table.add(vec![(*what).into(), count.to_string().into(), Cell::styled(*why, DIM)]);
+    for SlotCount { state, count, meaning, .. } in content.slots.told() {
+        table.add(vec![(*state).into(), count.to_string().into(), Cell::styled(*meaning, DIM)]);
     }
     table.write_rows(out)?;
-    if content.most_deaths > 0 {
-        let takers = units::plural(content.most_deaths as usize, "taker");
-        writeln!(out, "{INDENT}{takers} died with the worst item")?;
+    for (what, text) in content.notes(facts) {
+        writeln!(out, "{INDENT}{what}: {text}")?;
     }
-    if let Some(producers) = content.producers {
-        writeln!(out, "{INDENT}{}", producers.text())?;
-    }
-    let counted = slots.free + slots.writing + slots.ready + slots.returned + slots.reading + slots.lingering;
+    let counted = content.slots.sum();
     if content.shut_down && counted < facts.capacity {
-        writeln!(out, "{INDENT}{} out of reach: the queue was shut down at once", facts.capacity - counted)?;
+        writeln!(out, "{INDENT}{} out of reach: it was shut down at once", facts.capacity - counted)?;
     }
     Ok(())
 }
@@ -210,6 +199,7 @@ fn write_counters(facts: &Facts, counters: &Totals, out: &mut dyn Write) -> io::
         ("deaths", counters.deaths, "participants that ended without leaving"),
         ("dropped", counters.dropped, "items that killed too many takers"),
         ("overwritten", counters.overwritten, "items dropped by puts into the full queue"),
+        ("missed", counters.missed, "items that subscriptions passed over"),
     ] {
         if count > 0 {
             rows.push((what, count, String::new(), why.to_owned()));
@@ -262,6 +252,24 @@ fn participant(who: &Participant) -> Vec<Cell> {
     ]
 }
 
+fn write_subscriptions(content: &Content, out: &mut dyn Write) -> io::Result<()> {
+    if content.subscriptions().is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{BOLD}SUBSCRIPTIONS{BOLD:#}")?;
+    let columns = ["PLACE", "PID", "NEXT", "LAG", "MISSED"];
+    let mut table = Table::new(columns.map(|heading| (heading, Side::Right))).indented(INDENT);
+    for Subscription { participant, pid, next_ticket, lag, missed, .. } in
+        content.subscriptions().iter().take(MAX_SUBSCRIPTION_LINES)
+    {
+        let pid = pid_text(*pid);
+        let numbers = [next_ticket, lag, missed].map(|number| number.to_string().into());
+        table.add([participant.to_string().into(), pid.into()].into_iter().chain(numbers).collect());
+    }
+    table.write(out)?;
+    write_more(content.subscriptions().len(), MAX_SUBSCRIPTION_LINES, out)
+}
+
 fn write_held(content: &Content, out: &mut dyn Write) -> io::Result<()> {
     if content.held.is_empty() {
         return Ok(());
@@ -272,21 +280,32 @@ fn write_held(content: &Content, out: &mut dyn Write) -> io::Result<()> {
         ("TICKET", Side::Right),
         ("PID", Side::Right),
         ("FOR", Side::Left),
+        ("TIMES", Side::Right),
         ("SINCE", Side::Right),
     ])
     .indented(INDENT);
     for held in content.held.iter().take(MAX_HELD_LINES) {
         table.add(vec![
             held.slot.to_string().into(),
-            held.ticket.to_string().into(),
-            held.pid.map_or("?".to_owned(), |pid| pid.to_string()).into(),
+            held.ticket.map_or("-".to_owned(), |ticket| ticket.to_string()).into(),
+            pid_text(held.pid).into(),
             held.purpose.word().into(),
-            units::hold(held.held_seconds).into(),
+            held.times.map_or(String::new(), |times| times.to_string()).into(),
+            held.since.text().unwrap_or_default().into(),
         ]);
     }
     table.write(out)?;
-    if content.held.len() > MAX_HELD_LINES {
-        writeln!(out, "{INDENT}... and {} more", content.held.len() - MAX_HELD_LINES)?;
+    write_more(content.held.len(), MAX_HELD_LINES, out)
+}
+
+fn pid_text(pid: Option<u32>) -> String {
+    pid.map_or("?".to_owned(), |pid| pid.to_string())
+}
+
+/// How many lines are missing.
+fn write_more(count: usize, shown: usize, out: &mut dyn Write) -> io::Result<()> {
+    if count > shown {
+        writeln!(out, "{INDENT}... and {} more", count - shown)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `treequeues peek`: the oldest item, without taking it.
+//! `treequeues peek`: a queue's oldest item, or a topic's newest, without taking it.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde_json::Value;
 use treequeues::dtype::DisplayShape;
-use treequeues::{LeafSpec, PeekedItem};
+use treequeues::{AnyObserver, AttachError, LeafSpec, PeekedItem, PeekedTopicItem};
 
 use crate::arguments::Peek;
 use crate::elements::{Summary, summarize};
@@ -28,7 +28,9 @@ struct Report<'i> {
     put_at: String,
     age_seconds: f64,
     producer_pid: u32,
-    delivery_count: u32,
+    /// Of a queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery_count: Option<u32>,
     leaves: Vec<Leaf<'i>>,
 }
 
@@ -41,6 +43,39 @@ struct Leaf<'i> {
     summary: Summary,
 }
 
+/// What is peeked at.
+struct Peeked {
+    ticket: u64,
+    put_time: SystemTime,
+    producer_pid: u32,
+    delivery_count: Option<u32>,
+    rows: Vec<Vec<u8>>,
+}
+
+impl Peeked {
+    /// The item that whoever asks next would have: the oldest of a queue, the newest of a topic.
+    fn at(observer: &AnyObserver) -> Result<Option<Self>, AttachError> {
+        Ok(match observer {
+            AnyObserver::Queue(queue) => queue.peek()?.map(Self::from),
+            AnyObserver::Topic(topic) => topic.peek()?.map(Self::from),
+        })
+    }
+}
+
+impl From<PeekedItem> for Peeked {
+    fn from(item: PeekedItem) -> Self {
+        let PeekedItem { ticket, put_time, producer_pid, delivery_count, rows, .. } = item;
+        Self { ticket, put_time, producer_pid, delivery_count: Some(delivery_count), rows }
+    }
+}
+
+impl From<PeekedTopicItem> for Peeked {
+    fn from(item: PeekedTopicItem) -> Self {
+        let PeekedTopicItem { ticket, put_time, producer_pid, rows, .. } = item;
+        Self { ticket, put_time, producer_pid, delivery_count: None, rows }
+    }
+}
+
 pub fn run(asked: &Peek, out: &mut dyn Write) -> Result<(), Failure> {
     let name = &asked.name;
     let mut watcher = Watcher::default();
@@ -50,9 +85,9 @@ pub fn run(asked: &Peek, out: &mut dyn Write) -> Result<(), Failure> {
     };
     // After an immediate shutdown, what is left can no longer be had.
     let is_over = look.content.is_some_and(|content| content.shut_down && content.items == 0);
-    let item = if is_over { None } else { observer.peek()? };
+    let item = if is_over { None } else { Peeked::at(observer)? };
     let Some(item) = item else { return Err(Failure::refused(format!("{name} is empty"))) };
-    let report = report(name.as_str(), &item, observer.schema().leaves());
+    let report = report(name.as_str(), &item, observer.observed().schema().leaves());
     if asked.json {
         write_json(&report, out)?
     } else {
@@ -61,7 +96,7 @@ pub fn run(asked: &Peek, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-fn report<'i>(name: &'i str, item: &PeekedItem, leaves: &'i [LeafSpec]) -> Report<'i> {
+fn report<'i>(name: &'i str, item: &Peeked, leaves: &'i [LeafSpec]) -> Report<'i> {
     let leaf = |(leaf, row): (&'i LeafSpec, &Vec<u8>)| Leaf {
         path: &leaf.path,
         dtype: leaf.dtype.to_string(),
@@ -85,8 +120,8 @@ fn write_text(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
         None => report.producer_pid.to_string(),
     };
     let delivered = match report.delivery_count {
-        0 => String::new(),
-        count => format!(", delivered {} before", units::plural(count as usize, "time")),
+        None | Some(0) => String::new(),
+        Some(count) => format!(", delivered {} before", units::plural(count as usize, "time")),
     };
     let Report { name, ticket, age_seconds, .. } = report;
     let age = units::span(std::time::Duration::from_secs_f64(*age_seconds));

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use crate::look::{Look, Participant, State, Totals};
+use crate::look::{Kind as Structure, Look, Participant, State, Subscription, Totals};
 
 const STATES: [State; 5] = [State::Live, State::Idle, State::Stale, State::Broken, State::Foreign];
 
@@ -14,6 +14,14 @@ const STATES: [State; 5] = [State::Live, State::Idle, State::Stale, State::Broke
 enum Kind {
     Gauge,
     Counter,
+}
+
+/// Which looks have samples of a metric.
+#[derive(Clone, Copy, PartialEq)]
+enum Of {
+    All,
+    Queues,
+    Topics,
 }
 
 /// The metric `treequeues_{name}`, in the making.
@@ -39,6 +47,7 @@ fn metrics(looks: &[Look]) -> Vec<Metric> {
     metrics.extend(slots(looks));
     metrics.extend(counters(looks));
     metrics.extend(participants(looks));
+    metrics.extend(subscriptions(looks));
     metrics
 }
 
@@ -55,11 +64,14 @@ fn states(looks: &[Look]) -> Metric {
 }
 
 fn info(looks: &[Look]) -> Metric {
-    let mut metric =
-        Metric::new("info", Kind::Gauge, "1 for each queue; another id is another queue of that name.");
+    let mut metric = Metric::new(
+        "info",
+        Kind::Gauge,
+        "1 for each queue and topic; another id is another one of that name.",
+    );
     for look in looks {
-        if let Some(facts) = &look.facts {
-            metric.add(&[("name", &look.name), ("id", &facts.id)], 1.0);
+        if let (Some(facts), Some(kind)) = (&look.facts, look.kind) {
+            metric.add(&[("name", &look.name), ("id", &facts.id), ("kind", kind.word())], 1.0);
         }
     }
     metric
@@ -71,7 +83,7 @@ fn facts(looks: &[Look]) -> Vec<Metric> {
         ("capacity_items", "Items that fit in.", |facts| facts.capacity as f64),
         ("segment_bytes", "Bytes of shared memory, all in all.", |facts| facts.bytes as f64),
         ("item_bytes", "Bytes of the leaves of one item.", |facts| facts.item_bytes as f64),
-        ("age_seconds", "Time since the queue was created.", |facts| facts.age_seconds),
+        ("age_seconds", "Time since it was created.", |facts| facts.age_seconds),
     ];
     let one = |(name, help, value): (_, _, Value)| {
         let mut metric = Metric::new(name, Kind::Gauge, help);
@@ -90,61 +102,67 @@ fn slots(looks: &[Look]) -> Vec<Metric> {
     let mut slots = Metric::new("slots", Kind::Gauge, "Slots by their state.");
     let mut attached =
         Metric::new("participants", Kind::Gauge, "Processes attached, dead ones not yet found included.");
-    let mut shut_down = Metric::new("shut_down", Kind::Gauge, "1 if the queue is shut down.");
+    let mut shut_down = Metric::new("shut_down", Kind::Gauge, "1 if it is shut down.");
     let mut most_deaths = Metric::new("most_deaths", Kind::Gauge, "Takers that died with the worst item.");
     let mut producers =
         Metric::new("producers", Kind::Gauge, "Producers of a queue that was told how many there will be.");
+    let mut version = Metric::new("version", Kind::Gauge, "Ticket of a topic's newest item; 0 for none.");
+    let mut subscriptions = Metric::new("subscriptions", Kind::Gauge, "A topic's subscriptions.");
     for look in looks {
         let Some(content) = &look.content else { continue };
         let name = ("name", look.name.as_str());
         items.add(&[name], content.items as f64);
         attached.add(&[name], content.participants.len() as f64);
         shut_down.add(&[name], f64::from(u8::from(content.shut_down)));
-        most_deaths.add(&[name], f64::from(content.most_deaths));
-        if let Some(of) = content.producers {
+        if let Some(deaths) = content.most_deaths() {
+            most_deaths.add(&[name], f64::from(deaths));
+        }
+        if let Some(newest) = content.version() {
+            version.add(&[name], newest as f64);
+            subscriptions.add(&[name], content.subscriptions().len() as f64);
+        }
+        if let Some(of) = content.producers() {
             let counts = [("said", of.said.into()), ("came", of.came), ("left", of.left), ("died", of.died)];
             for (what, count) in counts {
                 producers.add(&[name, ("count", what)], count as f64);
             }
         }
-        for (state, count) in [
-            ("free", content.slots.free),
-            ("writing", content.slots.writing),
-            ("ready", content.slots.ready),
-            ("returned", content.slots.returned),
-            ("reading", content.slots.reading),
-            ("lingering", content.slots.lingering),
-        ] {
-            slots.add(&[name, ("state", state)], count as f64);
+        for of in &content.slots.0 {
+            slots.add(&[name, ("state", of.state)], of.count as f64);
         }
     }
-    vec![items, slots, attached, shut_down, most_deaths, producers]
+    vec![items, slots, attached, shut_down, most_deaths, producers, version, subscriptions]
 }
 
 type Count = fn(&Totals) -> f64;
 
 fn counters(looks: &[Look]) -> Vec<Metric> {
-    let table: [(&'static str, &str, Count); 14] = [
-        ("puts_total", "Items put.", |totals| totals.puts as f64),
-        ("gets_total", "Items taken for good.", |totals| totals.gets as f64),
-        ("full_total", "Calls that found too few free slots.", |totals| totals.full as f64),
-        ("empty_total", "Calls that found too few items.", |totals| totals.empty as f64),
-        ("put_waits_total", "Calls that waited for free slots.", |totals| totals.put_waits as f64),
-        ("put_wait_seconds_total", "How long those waited.", |totals| totals.put_wait_seconds),
-        ("get_waits_total", "Calls that waited for items.", |totals| totals.get_waits as f64),
-        ("get_wait_seconds_total", "How long those waited.", |totals| totals.get_wait_seconds),
-        ("give_backs_total", "Items given back by their takers.", |totals| totals.give_backs as f64),
-        ("redeliveries_total", "Deliveries after the first one.", |totals| totals.redeliveries as f64),
-        ("sweeps_total", "Looks for dead participants.", |totals| totals.sweeps as f64),
-        ("deaths_total", "Dead participants found.", |totals| totals.deaths as f64),
-        ("dropped_total", "Items that killed too many takers.", |totals| totals.dropped as f64),
-        ("overwritten_total", "Items dropped by puts into the full queue.", |totals| {
+    let table: [(&'static str, Of, &str, Count); 15] = [
+        ("puts_total", Of::All, "Items put.", |totals| totals.puts as f64),
+        ("gets_total", Of::All, "Items taken for good; of a topic, reads.", |totals| totals.gets as f64),
+        ("full_total", Of::All, "Calls that found too few free slots.", |totals| totals.full as f64),
+        ("empty_total", Of::All, "Calls that found too few items.", |totals| totals.empty as f64),
+        ("put_waits_total", Of::All, "Calls that waited for free slots.", |totals| totals.put_waits as f64),
+        ("put_wait_seconds_total", Of::All, "How long those waited.", |totals| totals.put_wait_seconds),
+        ("get_waits_total", Of::All, "Calls that waited for items.", |totals| totals.get_waits as f64),
+        ("get_wait_seconds_total", Of::All, "How long those waited.", |totals| totals.get_wait_seconds),
+        ("give_backs_total", Of::Queues, "Items given back by their takers.", |totals| {
+            totals.give_backs as f64
+        }),
+        ("redeliveries_total", Of::Queues, "Deliveries after the first one.", |totals| {
+            totals.redeliveries as f64
+        }),
+        ("sweeps_total", Of::All, "Looks for dead participants.", |totals| totals.sweeps as f64),
+        ("deaths_total", Of::All, "Dead participants found.", |totals| totals.deaths as f64),
+        ("dropped_total", Of::Queues, "Items that killed too many takers.", |totals| totals.dropped as f64),
+        ("overwritten_total", Of::Queues, "Items dropped by puts into the full queue.", |totals| {
             totals.overwritten as f64
         }),
+        ("missed_total", Of::Topics, "Items that subscriptions passed over.", |totals| totals.missed as f64),
     ];
-    let one = |(name, help, count): (_, _, Count)| {
+    let one = |(name, of, help, count): (_, Of, _, Count)| {
         let mut metric = Metric::new(name, Kind::Counter, help);
-        for look in looks {
+        for look in looks.iter().filter(|look| of.has(look)) {
             if let Some(content) = &look.content {
                 metric.add(&[("name", &look.name)], count(&content.counters));
             }
@@ -154,7 +172,7 @@ fn counters(looks: &[Look]) -> Vec<Metric> {
     let mut metrics: Vec<Metric> = table.map(one).into();
     let volumes: [(&'static str, &str, Count); 2] = [
         ("put_bytes_total", "Bytes of the items put.", |totals| totals.puts as f64),
-        ("get_bytes_total", "Bytes of the items taken for good.", |totals| totals.gets as f64),
+        ("get_bytes_total", "Bytes of the items taken for good, or read.", |totals| totals.gets as f64),
     ];
     for (name, help, count) in volumes {
         let mut metric = Metric::new(name, Kind::Counter, help);
@@ -216,6 +234,47 @@ fn participants(looks: &[Look]) -> Vec<Metric> {
     }
     metrics.push(slots);
     metrics
+}
+
+/// Of those that have a record: a participant has some for its first subscriptions.
+fn subscriptions(looks: &[Look]) -> Vec<Metric> {
+    type Value = fn(&Subscription) -> f64;
+    use Kind::{Counter, Gauge};
+    let table: [(&'static str, Kind, &str, Value); 2] = [
+        (
+            "subscription_lag_items",
+            Gauge,
+            "Items that the subscription has not come to yet.",
+            |subscription| subscription.lag as f64,
+        ),
+        ("subscription_missed_total", Counter, "Items that the subscription passed over.", |subscription| {
+            subscription.missed as f64
+        }),
+    ];
+    let one = |(name, kind, help, value): (_, _, _, Value)| {
+        let mut metric = Metric::new(name, kind, help);
+        for look in looks {
+            for it in look.content.iter().flat_map(|content| content.subscriptions()) {
+                let [number, place] = [it.number.to_string(), it.participant.to_string()];
+                let pid = it.pid.map_or(String::new(), |pid| pid.to_string());
+                let labels =
+                    [("name", &look.name), ("subscription", &number), ("participant", &place), ("pid", &pid)];
+                metric.add(&labels.map(|(label, value)| (label, value.as_str())), value(it));
+            }
+        }
+        metric
+    };
+    table.map(one).into()
+}
+
+impl Of {
+    fn has(self, look: &Look) -> bool {
+        match self {
+            Self::All => true,
+            Self::Queues => look.kind == Some(Structure::Queue),
+            Self::Topics => look.kind == Some(Structure::Topic),
+        }
+    }
 }
 
 impl Metric {

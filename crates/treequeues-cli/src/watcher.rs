@@ -1,19 +1,19 @@
-//! Looks, at one queue or at all of them, again and again.
+//! Looks, at one queue or topic or at all of them, again and again.
 
 use std::collections::HashMap;
 
-use treequeues::{AttachError, NameState, Observer, QueueName, name_state, names, names_folder};
+use treequeues::{AnyObserver, AttachError, NameState, QueueName, name_state, names, names_folder};
 
 use crate::failure::Failure;
-use crate::look::{Content, Facts, Look, State};
+use crate::look::{Look, State};
 
 /// Tries at a name that changes hands between two steps of a look.
 const MAX_TRIES: usize = 5;
 
-/// Keeps the queues open that it has looked at, so that the next look need not parse their schemas again.
+/// Keeps the queues and topics open that it has looked at, so that the next look need not parse their schemas again.
 #[derive(Default)]
 pub struct Watcher {
-    open: HashMap<QueueName, Observer>,
+    open: HashMap<QueueName, AnyObserver>,
 }
 
 impl Watcher {
@@ -32,14 +32,11 @@ impl Watcher {
     /// What this name leads to now; `None` if it leads nowhere.
     pub fn look_at(&mut self, name: &QueueName) -> Result<Option<Look>, Failure> {
         for _ in 0..MAX_TRIES {
-            if !self.open.get(name).is_some_and(|observer| observer.has_name()) {
+            if !self.open.get(name).is_some_and(|observer| observer.observed().has_name()) {
                 self.open.remove(name);
-                match Observer::open(name) {
+                match AnyObserver::open(name) {
                     Ok(observer) => self.open.insert(name.clone(), observer),
                     Err(AttachError::NotFound { .. }) => return Ok(None),
-                    Err(error @ AttachError::OtherKind { .. }) => {
-                        return Ok(Some(unusable(name, State::Foreign, &error)));
-                    }
                     Err(error @ (AttachError::System { .. } | AttachError::Folder(_))) => {
                         return Err(error.into());
                     }
@@ -56,18 +53,18 @@ impl Watcher {
                     },
                 };
             }
-            return Ok(Some(look_into(&self.open[name])?));
+            return Ok(Some(Look::at(&self.open[name])?));
         }
         Err(AttachError::ChangingHands { name: name.clone() }.into())
     }
 
-    /// The observer of the last look at this name, if there was a queue to look into.
-    pub fn observer(&self, name: &QueueName) -> Option<&Observer> {
+    /// The observer of the last look at this name, if there was something to look into.
+    pub fn observer(&self, name: &QueueName) -> Option<&AnyObserver> {
         self.open.get(name)
     }
 }
 
-/// The names of this user's queues.
+/// The names of this user's queues and topics.
 pub fn all_names() -> Result<Vec<QueueName>, Failure> {
     Ok(names()?)
 }
@@ -81,21 +78,7 @@ pub fn not_found(name: &QueueName) -> Failure {
     ))
 }
 
-fn look_into(observer: &Observer) -> Result<Look, Failure> {
-    let state = observer.state()?;
-    let (content, damage) = match observer.look() {
-        Ok(stats) => (Some(Content::of(&stats)), None),
-        Err(error @ AttachError::Corrupted(_)) => (None, Some(error.to_string())),
-        Err(error) => return Err(error.into()),
-    };
-    let reason = match &state {
-        NameState::Broken(error) | NameState::Foreign(error) => Some(error.to_string()),
-        NameState::Live | NameState::Idle | NameState::Stale => damage,
-    };
-    let name = observer.name().to_string();
-    Ok(Look { name, state: State::of(&state), reason, facts: Some(Facts::of(observer)), content })
-}
-
 fn unusable(name: &QueueName, state: State, error: &AttachError) -> Look {
-    Look { name: name.to_string(), state, reason: Some(error.to_string()), facts: None, content: None }
+    let reason = Some(error.to_string());
+    Look { name: name.to_string(), kind: None, state, reason, facts: None, content: None }
 }

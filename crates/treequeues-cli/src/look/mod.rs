@@ -1,22 +1,34 @@
-//! What is seen of a queue at about one moment, as plain data.
+//! What is seen of a queue or a topic at about one moment, as plain data.
 //!
 //! The names of the fields are those of the JSON, so they are part of the interface: fields are added, not renamed. Spans
 //! are seconds, moments are UTC.
 //!
+//! | file | what it is |
+//! |---|---|
+//! | `mod` | a look: what queues and topics have in common |
+//! | `slots` | slots by their state, and who holds them |
+//! | `participant` | attached processes, and what was done |
+//! | `queue` | what only queues have |
+//! | `topic` | what only topics have |
+//!
 //! A process is known by the number that it sees itself. In another pid namespace that number is another process's, or
 //! nobody's, so the name of a command is a help for people and decides nothing.
 
-use std::fs;
-use std::num::NonZeroU32;
+mod participant;
+mod queue;
+mod slots;
+mod topic;
+
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use treequeues::{Counters, HeldSlot, NameState, Observer, ParticipantStats, Stats, WhatFor};
+use treequeues::{AnyObserver, AttachError, NameState, Observed, Shutdown};
 
 use crate::units;
-
-/// The most of a command's name that is read: the kernel keeps 15 bytes.
-const MAX_COMMAND_CHARS: usize = 15;
+pub use participant::{Participant, Totals, command_of};
+pub use queue::{Producers, QueueContent, QueueFacts};
+pub use slots::{Held, Purpose, Since, SlotCount, Slots};
+pub use topic::{Subscription, TopicContent};
 
 /// What a name leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -29,10 +41,20 @@ pub enum State {
     Foreign,
 }
 
+/// Which of the two it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Queue,
+    Topic,
+}
+
 /// One look at one name.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Look {
     pub name: String,
+    /// None of what is broken or foreign.
+    pub kind: Option<Kind>,
     pub state: State,
     /// Why it is broken or foreign, or could not be looked into.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,20 +65,18 @@ pub struct Look {
     pub content: Option<Content>,
 }
 
-/// What does not change while a queue lives, but for its age.
+/// What does not change while a queue or a topic lives, but for its age.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Facts {
-    /// The segment's random id, in hexadecimal: another one under the same name is another queue.
+    /// The segment's random id, in hexadecimal: another one under the same name is another queue or topic.
     pub id: String,
     pub capacity: usize,
     /// Of the whole segment.
     pub bytes: usize,
     pub item_bytes: usize,
     pub max_participants: u32,
-    /// How many takers an item may kill before it is dropped; null for no limit.
-    pub max_deliveries: Option<u32>,
-    /// Whether a put into the full queue drops the oldest item.
-    pub drops_oldest: bool,
+    #[serde(flatten)]
+    pub of_queue: Option<QueueFacts>,
     pub created_at: String,
     pub age_seconds: f64,
     pub creator_pid: u32,
@@ -64,111 +84,35 @@ pub struct Facts {
     pub kept: bool,
 }
 
-/// What is in a queue, what was done to it, and by whom.
+/// What is in a queue or a topic, what was done to it, and by whom.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Content {
     /// Items to be had.
     pub items: usize,
+    /// Slots that a put cannot have now, or would have to wait for: of a queue its items, of a topic what somebody reads, writes or keeps.
+    #[serde(skip)]
+    pub depth: usize,
     pub shut_down: bool,
     /// The process that shut it down first, and when.
     pub shut_down_by: Option<u32>,
     pub shut_down_at: Option<String>,
-    /// How many takers died with the item with which most have died.
-    pub most_deaths: u32,
     pub slots: Slots,
     pub counters: Totals,
-    /// Those of a queue that was told how many there will be.
-    pub producers: Option<Producers>,
     pub participants: Vec<Participant>,
-    /// Held longest first.
+    /// In the order of `held_order`.
     pub held: Vec<Held>,
+    #[serde(skip)]
+    pub held_order: &'static str,
+    #[serde(flatten)]
+    pub own: Own,
 }
 
-/// Blocks of producers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Producers {
-    /// How many there will be.
-    pub said: u32,
-    pub came: u64,
-    pub left: u64,
-    /// As far as they were found.
-    pub died: u64,
-}
-
-/// Slots by their state. Their sum is the capacity, until an immediate shutdown puts items out of reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Slots {
-    pub free: usize,
-    pub writing: usize,
-    /// In order.
-    pub ready: usize,
-    /// Out of order: they come first.
-    pub returned: usize,
-    pub reading: usize,
-    pub lingering: usize,
-}
-
-/// The core's counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Totals {
-    pub puts: u64,
-    pub gets: u64,
-    pub full: u64,
-    pub empty: u64,
-    pub put_waits: u64,
-    pub put_wait_seconds: f64,
-    pub get_waits: u64,
-    pub get_wait_seconds: f64,
-    pub give_backs: u64,
-    pub redeliveries: u64,
-    pub sweeps: u64,
-    pub deaths: u64,
-    /// Items that killed too many takers.
-    pub dropped: u64,
-    /// Items dropped by puts into the full queue.
-    pub overwritten: u64,
-}
-
-/// An attached process.
+/// What only one of the kinds has.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Participant {
-    /// Its place in the table of participants.
-    pub place: u32,
-    pub pid: u32,
-    /// Its command, where a living process of that number can be seen from here.
-    pub command: Option<String>,
-    pub alive: bool,
-    pub attached_at: String,
-    pub attached_seconds: f64,
-    pub counters: Totals,
-    pub writing: usize,
-    pub reading: usize,
-    pub lingering: usize,
-    /// Of the slots in its loans.
-    pub longest_hold_seconds: Option<f64>,
-}
-
-/// A slot that somebody holds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Held {
-    pub slot: usize,
-    pub ticket: u64,
-    /// The holder's place in the table of participants, and its process if it is still there.
-    pub participant: u32,
-    pub pid: Option<u32>,
-    #[serde(rename = "for")]
-    pub purpose: Purpose,
-    /// None while a put or a get is under way: only loans look at the clock.
-    pub held_seconds: Option<f64>,
-}
-
-/// What a slot is held for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Purpose {
-    Writing,
-    Reading,
-    Lingering,
+#[serde(untagged)]
+pub enum Own {
+    Queue(QueueContent),
+    Topic(TopicContent),
 }
 
 impl State {
@@ -193,148 +137,136 @@ impl State {
     }
 }
 
-impl Purpose {
+impl Kind {
+    pub fn of(observer: &AnyObserver) -> Self {
+        match observer {
+            AnyObserver::Queue(_) => Self::Queue,
+            AnyObserver::Topic(_) => Self::Topic,
+        }
+    }
+
+    /// `2 queues, 1 topic`. What does not say what it is counts as a queue.
+    pub fn counted(kinds: impl Iterator<Item = Option<Self>>) -> String {
+        let (topics, queues): (Vec<_>, Vec<_>) = kinds.partition(|kind| *kind == Some(Self::Topic));
+        let parts = [(queues.len(), Self::Queue), (topics.len(), Self::Topic)];
+        let parts =
+            parts.iter().filter(|(count, kind)| *count > 0 || (topics.is_empty() && *kind == Self::Queue));
+        let parts: Vec<_> = parts.map(|(count, kind)| units::plural(*count, kind.word())).collect();
+        parts.join(", ")
+    }
+
     pub fn word(self) -> &'static str {
         match self {
-            Self::Writing => "writing",
-            Self::Reading => "reading",
-            Self::Lingering => "lingering",
+            Self::Queue => "queue",
+            Self::Topic => "topic",
         }
+    }
+}
+
+impl Look {
+    /// What is seen of it now.
+    pub fn at(observer: &AnyObserver) -> Result<Self, AttachError> {
+        let (of_queue, content) = match observer {
+            AnyObserver::Queue(queue) => {
+                (Some(QueueFacts::of(queue)), queue.look().map(|stats| queue::content(&stats)))
+            }
+            AnyObserver::Topic(topic) => (None, topic.look().map(|stats| topic::content(&stats))),
+        };
+        let observed = observer.observed();
+        let state = observed.state()?;
+        let (content, damage) = match content {
+            Ok(content) => (Some(content), None),
+            Err(error @ AttachError::Corrupted(_)) => (None, Some(error.to_string())),
+            Err(error) => return Err(error),
+        };
+        let reason = match &state {
+            NameState::Broken(error) | NameState::Foreign(error) => Some(error.to_string()),
+            NameState::Live | NameState::Idle | NameState::Stale => damage,
+        };
+        Ok(Self {
+            name: observed.name().to_string(),
+            kind: Some(Kind::of(observer)),
+            state: State::of(&state),
+            reason,
+            facts: Some(Facts::of(observed, of_queue)),
+            content,
+        })
     }
 }
 
 impl Facts {
-    pub fn of(observer: &Observer) -> Self {
+    fn of(observed: &Observed, of_queue: Option<QueueFacts>) -> Self {
         Self {
-            id: observer.id().iter().map(|byte| format!("{byte:02x}")).collect(),
-            capacity: observer.capacity(),
-            bytes: observer.nbytes(),
-            item_bytes: observer.schema().item_nbytes(),
-            max_participants: observer.max_participants(),
-            max_deliveries: observer.max_deliveries().map(NonZeroU32::get),
-            drops_oldest: observer.drops_oldest(),
-            created_at: units::moment(observer.created_at()),
-            age_seconds: seconds_since(observer.created_at()),
-            creator_pid: observer.creator_pid(),
-            kept: observer.is_kept(),
+            id: observed.id().iter().map(|byte| format!("{byte:02x}")).collect(),
+            capacity: observed.capacity(),
+            bytes: observed.nbytes(),
+            item_bytes: observed.schema().item_nbytes(),
+            max_participants: observed.max_participants(),
+            of_queue,
+            created_at: units::moment(observed.created_at()),
+            age_seconds: seconds_since(observed.created_at()),
+            creator_pid: observed.creator_pid(),
+            kept: observed.is_kept(),
         }
+    }
+
+    /// How many takers an item may kill before it is dropped.
+    pub fn max_deliveries(&self) -> Option<u32> {
+        self.of_queue.and_then(|facts| facts.max_deliveries)
+    }
+
+    /// Whether a put into the full queue drops the oldest item.
+    pub fn drops_oldest(&self) -> bool {
+        self.of_queue.is_some_and(|facts| facts.drops_oldest)
     }
 }
 
 impl Content {
-    pub fn of(stats: &Stats) -> Self {
-        let snapshot = &stats.snapshot;
-        let pid_of = |place| stats.participants.iter().find(|who| who.id == place).map(|who| who.pid);
-        let mut held: Vec<_> =
-            stats.held.iter().map(|held| Held::of(held, pid_of(held.participant))).collect();
-        held.sort_by(|a, b| b.held_seconds.unwrap_or(0.0).total_cmp(&a.held_seconds.unwrap_or(0.0)));
-        Self {
-            items: snapshot.ready,
-            shut_down: snapshot.is_shut_down,
-            shut_down_by: stats.shutdown.and_then(|shutdown| shutdown.pid()),
-            shut_down_at: stats.shutdown.and_then(|shutdown| shutdown.at()).map(units::moment),
-            most_deaths: stats.most_deaths,
-            slots: Slots {
-                free: snapshot.free,
-                writing: snapshot.writing,
-                ready: snapshot.ready - snapshot.returned,
-                returned: snapshot.returned,
-                reading: snapshot.reading,
-                lingering: snapshot.lingering,
-            },
-            counters: Totals::of(&stats.counters),
-            producers: stats.producers.map(|stats| Producers {
-                said: stats.said.get(),
-                came: stats.came,
-                left: stats.left,
-                died: stats.died,
-            }),
-            participants: stats.participants.iter().map(Participant::of).collect(),
-            held,
-        }
-    }
-}
-
-impl Totals {
-    fn of(counters: &Counters) -> Self {
-        Self {
-            puts: counters.puts,
-            gets: counters.gets,
-            full: counters.full,
-            empty: counters.empty,
-            put_waits: counters.put_waits,
-            put_wait_seconds: counters.put_wait.as_secs_f64(),
-            get_waits: counters.get_waits,
-            get_wait_seconds: counters.get_wait.as_secs_f64(),
-            give_backs: counters.give_backs,
-            redeliveries: counters.redeliveries,
-            sweeps: counters.sweeps,
-            deaths: counters.deaths,
-            dropped: counters.dropped,
-            overwritten: counters.overwritten,
-        }
-    }
-}
-
-impl Producers {
-    /// `producers: 2 of 3 came, 1 left, 1 died`.
-    pub fn text(self) -> String {
-        let Self { said, came, left, died } = self;
-        let died = if died > 0 { format!(", {died} died") } else { String::new() };
-        format!("producers: {came} of {said} came, {left} left{died}")
-    }
-}
-
-impl Participant {
-    fn of(stats: &ParticipantStats) -> Self {
-        Self {
-            place: stats.id,
-            pid: stats.pid,
-            command: if stats.is_alive { command_of(stats.pid) } else { None },
-            alive: stats.is_alive,
-            attached_at: units::moment(stats.attached_at),
-            attached_seconds: seconds_since(stats.attached_at),
-            counters: Totals::of(&stats.counters),
-            writing: stats.writing,
-            reading: stats.reading,
-            lingering: stats.lingering,
-            longest_hold_seconds: stats.longest_hold.map(|hold| hold.as_secs_f64()),
+    /// What is worth a line of its own: what it is about, and what is said of that.
+    pub fn notes(&self, facts: &Facts) -> Vec<(&'static str, String)> {
+        match &self.own {
+            Own::Queue(own) => own.notes(facts, &self.counters),
+            Own::Topic(own) => own.notes(&self.counters),
         }
     }
 
-    /// `reading 2, lingering 1`, or nothing.
-    pub fn holds(&self) -> String {
-        let parts = [("writing", self.writing), ("reading", self.reading), ("lingering", self.lingering)];
-        let parts =
-            parts.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{what} {count}"));
-        parts.collect::<Vec<_>>().join(", ")
+    /// The ticket of a topic's newest item.
+    pub fn version(&self) -> Option<u64> {
+        self.topic().map(|topic| topic.version)
+    }
+
+    pub fn subscriptions(&self) -> &[Subscription] {
+        self.topic().map_or(&[], |topic| &topic.subscriptions)
+    }
+
+    /// How far the last of a topic's subscriptions is behind.
+    pub fn most_lag(&self) -> Option<u64> {
+        self.topic().and_then(TopicContent::most_lag)
+    }
+
+    /// How many takers died with the item with which most have died.
+    pub fn most_deaths(&self) -> Option<u32> {
+        self.queue().map(|queue| queue.most_deaths)
+    }
+
+    /// Of a queue that was told how many there will be.
+    pub fn producers(&self) -> Option<Producers> {
+        self.queue().and_then(|queue| queue.producers)
+    }
+
+    fn queue(&self) -> Option<&QueueContent> {
+        if let Own::Queue(own) = &self.own { Some(own) } else { None }
+    }
+
+    fn topic(&self) -> Option<&TopicContent> {
+        if let Own::Topic(own) = &self.own { Some(own) } else { None }
     }
 }
 
-impl Held {
-    fn of(held: &HeldSlot, pid: Option<u32>) -> Self {
-        Self {
-            slot: held.slot,
-            ticket: held.ticket,
-            participant: held.participant,
-            pid,
-            purpose: match held.what_for {
-                WhatFor::Writing => Purpose::Writing,
-                WhatFor::Reading => Purpose::Reading,
-                WhatFor::Lingering => Purpose::Lingering,
-            },
-            held_seconds: held.held_for.map(|hold| hold.as_secs_f64()),
-        }
-    }
-}
-
-/// What the system calls this process, where it shows it.
-pub fn command_of(pid: u32) -> Option<String> {
-    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
-    // A process may call itself anything.
-    let name = String::from_utf8_lossy(&name);
-    let plain = name.trim_end_matches('\n').chars().take(MAX_COMMAND_CHARS);
-    Some(plain.map(|c| if c.is_control() { '?' } else { c }).collect())
+/// Who shut it down first, and when: of a `Content`.
+fn shut_down_by_whom(shutdown: Option<Shutdown>) -> (Option<u32>, Option<String>) {
+    let at = shutdown.and_then(|shutdown| shutdown.at());
+    (shutdown.and_then(|shutdown| shutdown.pid()), at.map(units::moment))
 }
 
 fn seconds_since(moment: SystemTime) -> f64 {

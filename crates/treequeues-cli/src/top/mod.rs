@@ -2,7 +2,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `model` | queues over time, their rates, and what the user has chosen |
+//! | `model` | queues and topics over time, their rates, and what the user has chosen |
 //! | `draw` | the screen, drawn from the model |
 //! | `mod` | the loop: look, draw, wait for a key |
 
@@ -27,7 +27,7 @@ use self::draw::{Scene, draw};
 use self::model::Model;
 use crate::arguments::Top;
 use crate::failure::Failure;
-use crate::look::Look;
+use crate::look::{Kind, Look};
 use crate::stop::Stop;
 use crate::units;
 use crate::watcher::{Watcher, not_found};
@@ -47,6 +47,7 @@ struct Report<'m> {
 #[derive(Serialize)]
 struct QueueLine<'m> {
     name: &'m str,
+    kind: Option<Kind>,
     state: &'m str,
     id: Option<&'m str>,
     items: Option<usize>,
@@ -57,6 +58,12 @@ struct QueueLine<'m> {
     put_waiting: f64,
     get_waiting: f64,
     participants: Option<usize>,
+    /// Of a topic, as what follows.
+    version: Option<u64>,
+    subscriptions: Option<usize>,
+    /// How far the last of its subscriptions is behind.
+    most_lag: Option<u64>,
+    missed_per_second: Option<f64>,
 }
 
 /// What a key asks for.
@@ -145,19 +152,24 @@ fn print_lines(looker: &mut Looker<'_>, out: &mut dyn Write) -> Result<(), Failu
     Ok(())
 }
 
-fn line_of(queue: &model::Queue) -> QueueLine<'_> {
+fn line_of(watched: &model::Watched) -> QueueLine<'_> {
     QueueLine {
-        name: &queue.look.name,
-        state: queue.state_word(),
-        id: queue.look.facts.as_ref().map(|facts| facts.id.as_str()),
-        items: queue.items(),
-        capacity: queue.capacity(),
-        puts_per_second: queue.rates.puts_per_second,
-        gets_per_second: queue.rates.gets_per_second,
-        bytes_per_second: queue.bytes_per_second(),
-        put_waiting: queue.rates.put_waiting,
-        get_waiting: queue.rates.get_waiting,
-        participants: queue.processes(),
+        name: &watched.look.name,
+        kind: watched.look.kind,
+        state: watched.state_word(),
+        id: watched.look.facts.as_ref().map(|facts| facts.id.as_str()),
+        items: watched.items(),
+        capacity: watched.capacity(),
+        puts_per_second: watched.rates.puts_per_second,
+        gets_per_second: watched.rates.gets_per_second,
+        bytes_per_second: watched.bytes_per_second(),
+        put_waiting: watched.rates.put_waiting,
+        get_waiting: watched.rates.get_waiting,
+        participants: watched.processes(),
+        version: watched.version(),
+        subscriptions: watched.subscriptions(),
+        most_lag: watched.most_lag(),
+        missed_per_second: watched.is_topic().then_some(watched.rates.missed_per_second),
     }
 }
 
@@ -223,7 +235,7 @@ impl Drop for Screen {
 
 fn watch(looker: &mut Looker<'_>, mut screen: Screen, stop: &Stop) -> Result<(), Failure> {
     let nothing = match &looker.asked.name {
-        Some(name) => format!("No queue is named {name} now. One that comes will be shown."),
+        Some(name) => format!("No queue or topic is named {name} now. One that comes will be shown."),
         None => {
             format!("No named queues in {} now. Those that come will be shown.", names_folder().display())
         }

@@ -1,12 +1,12 @@
-//! What `top` knows: queues over time, their rates, and what the user has chosen. It draws nothing and asks nobody.
+//! What `top` knows: queues and topics over time, their rates, and what the user has chosen. It draws nothing and asks nobody.
 //!
-//! A queue is known by its segment's id: another queue under the same name starts anew. One that is gone stays for
+//! Each is known by its segment's id: another one under the same name starts anew. One that is gone stays for
 //! `GONE_FOR`, so that people see it go. Rates are those between the last two looks.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::look::{Look, Participant, State, Totals};
+use crate::look::{Content, Facts, Kind, Look, Participant, State, Subscription, Totals};
 
 /// Depths that are kept: more than the widest screen shows.
 const MAX_HISTORY: usize = 512;
@@ -16,11 +16,11 @@ const GONE_FOR: Duration = Duration::from_secs(5);
 /// All of it.
 #[derive(Debug, Default)]
 pub struct Model {
-    queues: BTreeMap<String, Queue>,
+    watched: BTreeMap<String, Watched>,
     pub sort: SortBy,
     /// Against the column's own direction.
     pub is_reversed: bool,
-    /// The selected queue's name: it stays selected wherever it is sorted to.
+    /// The selected one's name: it stays selected wherever it is sorted to.
     selected: Option<String>,
     pub has_details: bool,
     pub has_help: bool,
@@ -28,15 +28,17 @@ pub struct Model {
     pub trouble: Option<String>,
 }
 
-/// One queue over time.
+/// A queue or a topic over time.
 #[derive(Debug)]
-pub struct Queue {
+pub struct Watched {
     pub look: Look,
-    /// Items at each look, the newest last; none where it could not be looked into.
+    /// How much of it was in use at each look, as `depth`, the newest last; none where it could not be looked into.
     pub depths: VecDeque<Option<usize>>,
     pub rates: Rates,
     /// By place in the table of participants.
     participants: BTreeMap<u32, Rates>,
+    /// Items that each subscription misses a second, by its number.
+    subscriptions: BTreeMap<usize, f64>,
     looked_at: Duration,
     gone_since: Option<Duration>,
 }
@@ -48,9 +50,11 @@ pub struct Rates {
     pub gets_per_second: f64,
     /// Items dropped by puts into the full queue.
     pub overwritten_per_second: f64,
-    /// Share of the time that producers waited for room: of the queue, the mean of those who put.
+    /// Items of a topic that its subscriptions passed over.
+    pub missed_per_second: f64,
+    /// Share of the time that producers waited for room: of all, the mean of those who put.
     pub put_waiting: f64,
-    /// Share of the time that consumers waited for items: of the queue, the mean of those who get.
+    /// Share of the time that consumers waited for items: of all, the mean of those who get.
     pub get_waiting: f64,
 }
 
@@ -102,17 +106,17 @@ impl SortBy {
     }
 
     /// What is compared; names are compared as text.
-    fn value(self, queue: &Queue) -> f64 {
+    fn value(self, watched: &Watched) -> f64 {
         match self {
             Self::Name => 0.0,
-            Self::Items => queue.items().unwrap_or(0) as f64,
-            Self::Full => queue.fill().unwrap_or(0.0),
-            Self::Puts => queue.rates.puts_per_second,
-            Self::Gets => queue.rates.gets_per_second,
-            Self::Bytes => queue.bytes_per_second(),
-            Self::PutWaits => queue.rates.put_waiting,
-            Self::GetWaits => queue.rates.get_waiting,
-            Self::Processes => queue.processes().unwrap_or(0) as f64,
+            Self::Items => watched.items().unwrap_or(0) as f64,
+            Self::Full => watched.fill().unwrap_or(0.0),
+            Self::Puts => watched.rates.puts_per_second,
+            Self::Gets => watched.rates.gets_per_second,
+            Self::Bytes => watched.bytes_per_second(),
+            Self::PutWaits => watched.rates.put_waiting,
+            Self::GetWaits => watched.rates.get_waiting,
+            Self::Processes => watched.processes().unwrap_or(0) as f64,
         }
     }
 }
@@ -123,52 +127,52 @@ impl Model {
         Self { has_details, ..Self::default() }
     }
 
-    /// Takes in looks at all queues that are there, at `now` since some beginning.
+    /// Takes in looks at all that are there, at `now` since some beginning.
     pub fn update(&mut self, now: Duration, looks: Vec<Look>) {
         let mut looks: BTreeMap<String, Look> =
             looks.into_iter().map(|look| (look.name.clone(), look)).collect();
-        self.queues.retain(|name, queue| match looks.remove(name) {
+        self.watched.retain(|name, watched| match looks.remove(name) {
             Some(look) => {
-                queue.update(now, look);
+                watched.update(now, look);
                 true
             }
             None => {
-                (queue.rates, queue.participants) = Default::default();
-                now.saturating_sub(*queue.gone_since.get_or_insert(now)) < GONE_FOR
+                watched.forget_rates();
+                now.saturating_sub(*watched.gone_since.get_or_insert(now)) < GONE_FOR
             }
         });
-        self.queues.extend(looks.into_iter().map(|(name, look)| (name, Queue::new(now, look))));
-        if self.selected.as_ref().is_none_or(|name| !self.queues.contains_key(name)) {
-            self.selected = self.sorted().first().map(|queue| queue.look.name.clone());
+        self.watched.extend(looks.into_iter().map(|(name, look)| (name, Watched::new(now, look))));
+        if self.selected.as_ref().is_none_or(|name| !self.watched.contains_key(name)) {
+            self.selected = self.sorted().first().map(|watched| watched.look.name.clone());
         }
     }
 
-    /// The queues in the order that was asked for; of equal ones the first by name comes first.
-    pub fn sorted(&self) -> Vec<&Queue> {
-        let mut queues: Vec<&Queue> = self.queues.values().collect();
+    /// All in the order that was asked for; of equal ones the first by name comes first.
+    pub fn sorted(&self) -> Vec<&Watched> {
+        let mut all: Vec<&Watched> = self.watched.values().collect();
         match self.sort {
-            SortBy::Name if self.is_reversed => queues.reverse(),
+            SortBy::Name if self.is_reversed => all.reverse(),
             SortBy::Name => {}
-            sort => queues.sort_by(|a, b| {
+            sort => all.sort_by(|a, b| {
                 let (a, b) = (sort.value(a), sort.value(b));
                 // The largest are what people look for.
                 if self.is_reversed { a.total_cmp(&b) } else { b.total_cmp(&a) }
             }),
         }
-        queues
+        all
     }
 
-    pub fn selected(&self) -> Option<&Queue> {
-        self.queues.get(self.selected.as_ref()?)
+    pub fn selected(&self) -> Option<&Watched> {
+        self.watched.get(self.selected.as_ref()?)
     }
 
-    /// The selected queue's place in the order.
+    /// The selected one's place in the order.
     pub fn selected_place(&self) -> Option<usize> {
         let selected = self.selected.as_ref()?;
-        self.sorted().iter().position(|queue| queue.look.name == *selected)
+        self.sorted().iter().position(|watched| watched.look.name == *selected)
     }
 
-    /// Selects another queue, so many places down, or up if negative. There is no way past the ends.
+    /// Selects another one, so many places down, or up if negative. There is no way past the ends.
     pub fn select(&mut self, down: isize) {
         let sorted = self.sorted();
         let Some(last) = sorted.len().checked_sub(1) else { return };
@@ -177,18 +181,19 @@ impl Model {
     }
 }
 
-impl Queue {
+impl Watched {
     fn new(now: Duration, look: Look) -> Self {
-        let mut queue = Self {
+        let mut watched = Self {
             depths: VecDeque::new(),
             rates: Rates::default(),
             participants: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
             looked_at: now,
             gone_since: None,
             look,
         };
-        queue.remember_depth();
-        queue
+        watched.remember_depth();
+        watched
     }
 
     fn update(&mut self, now: Duration, look: Look) {
@@ -212,6 +217,16 @@ impl Queue {
                     Some((after.place, Rates::between(&before.counters, &after.counters, passed)))
                 })
                 .collect();
+            self.subscriptions = after
+                .subscriptions()
+                .iter()
+                .filter_map(|after| {
+                    let of = |it: &Subscription| (it.number, it.participant, it.pid);
+                    let before = before.subscriptions().iter().find(|before| of(before) == of(after))?;
+                    // Another one that has its number by now has missed less, perhaps.
+                    Some((after.number, after.missed.saturating_sub(before.missed) as f64 / passed))
+                })
+                .collect();
             self.rates = Rates::between(&before.counters, &after.counters, passed);
             let mean = |does: fn(&Totals) -> bool, share: fn(&Rates) -> f64| {
                 let shares: Vec<f64> = (after.participants.iter())
@@ -223,7 +238,7 @@ impl Queue {
             self.rates.put_waiting = mean(|did| did.puts + did.put_waits > 0, |rates| rates.put_waiting);
             self.rates.get_waiting = mean(|did| did.gets + did.get_waits > 0, |rates| rates.get_waiting);
         } else {
-            (self.rates, self.participants) = Default::default();
+            self.forget_rates();
         }
         (self.look, self.looked_at, self.gone_since) = (look, now, None);
         self.remember_depth();
@@ -233,7 +248,16 @@ impl Queue {
         if self.depths.len() == MAX_HISTORY {
             self.depths.pop_front();
         }
-        self.depths.push_back(self.items());
+        self.depths.push_back(self.depth());
+    }
+
+    fn forget_rates(&mut self) {
+        (self.rates, self.participants, self.subscriptions) = Default::default();
+    }
+
+    /// How much of the capacity is in use: of a queue its items, of a topic the slots that somebody has.
+    pub fn depth(&self) -> Option<usize> {
+        self.look.content.as_ref().map(|content| content.depth)
     }
 
     pub fn items(&self) -> Option<usize> {
@@ -246,12 +270,31 @@ impl Queue {
 
     /// From 0 to 1.
     pub fn fill(&self) -> Option<f64> {
-        Some(self.items()? as f64 / self.capacity()?.max(1) as f64)
+        Some(self.depth()? as f64 / self.capacity()?.max(1) as f64)
     }
 
     /// Processes attached.
     pub fn processes(&self) -> Option<usize> {
         self.look.content.as_ref().map(|content| content.participants.len())
+    }
+
+    /// The ticket of a topic's newest item.
+    pub fn version(&self) -> Option<u64> {
+        self.look.content.as_ref().and_then(Content::version)
+    }
+
+    /// How far the last of a topic's subscriptions is behind.
+    pub fn most_lag(&self) -> Option<u64> {
+        self.look.content.as_ref().and_then(Content::most_lag)
+    }
+
+    /// How many subscriptions a topic has.
+    pub fn subscriptions(&self) -> Option<usize> {
+        self.is_topic().then(|| self.look.content.as_ref().map(|content| content.subscriptions().len()))?
+    }
+
+    pub fn is_topic(&self) -> bool {
+        self.look.kind == Some(Kind::Topic)
     }
 
     /// Bytes of the items put.
@@ -266,7 +309,7 @@ impl Queue {
 
     /// Whether a put into the full queue drops the oldest item.
     pub fn drops_oldest(&self) -> bool {
-        self.look.facts.as_ref().is_some_and(|facts| facts.drops_oldest)
+        self.look.facts.as_ref().is_some_and(Facts::drops_oldest)
     }
 
     /// What people are told of its state, beside what a name can lead to.
@@ -282,6 +325,11 @@ impl Queue {
     pub fn rates_of(&self, place: u32) -> Rates {
         self.participants.get(&place).copied().unwrap_or_default()
     }
+
+    /// Items that a subscription misses a second; none of one that has just come.
+    pub fn missed_per_second(&self, subscription: usize) -> f64 {
+        self.subscriptions.get(&subscription).copied().unwrap_or_default()
+    }
 }
 
 impl Rates {
@@ -294,6 +342,7 @@ impl Rates {
             puts_per_second: of(before.puts, after.puts),
             gets_per_second: of(before.gets, after.gets),
             overwritten_per_second: of(before.overwritten, after.overwritten),
+            missed_per_second: of(before.missed, after.missed),
             put_waiting: share(before.put_wait_seconds, after.put_wait_seconds),
             get_waiting: share(before.get_wait_seconds, after.get_wait_seconds),
         }
@@ -301,141 +350,4 @@ impl Rates {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::{look, participant};
-    use super::*;
-
-    fn at(seconds: f64) -> Duration {
-        Duration::from_secs_f64(seconds)
-    }
-
-    fn model(looks: Vec<Vec<Look>>) -> Model {
-        let mut model = Model::default();
-        for (second, looks) in looks.into_iter().enumerate() {
-            model.update(at(second as f64), looks);
-        }
-        model
-    }
-
-    fn names(model: &Model) -> Vec<&str> {
-        model.sorted().iter().map(|queue| queue.look.name.as_str()).collect()
-    }
-
-    #[test]
-    fn rates_are_those_between_two_looks() {
-        let before = look("a", 1, 10).with(participant(0, 100, 90).waited(1.0, 0.0));
-        let after = look("a", 1, 20).with(participant(0, 300, 280).waited(1.5, 0.0));
-        let mut model = Model::default();
-        model.update(at(0.0), vec![before.look]);
-        assert_eq!(model.sorted()[0].rates, Rates::default(), "one look is no rate");
-        model.update(at(2.0), vec![after.look]);
-        let queue = model.sorted()[0];
-        assert_eq!((queue.rates.puts_per_second, queue.rates.gets_per_second), (100.0, 95.0));
-        assert_eq!(queue.bytes_per_second(), 100.0 * 1000.0);
-        assert_eq!((queue.rates.put_waiting, queue.rates_of(0).put_waiting), (0.25, 0.25));
-        assert_eq!(Vec::from(queue.depths.clone()), [Some(10), Some(20)]);
-    }
-
-    #[test]
-    fn waits_are_the_mean_of_those_who_could_wait() {
-        let first = |waited| participant(0, 10, 0).waited(waited, 0.0);
-        let second = |waited| participant(1, 10, 0).waited(waited, 0.0);
-        let consumer = |waited| participant(2, 0, 10).waited(0.0, waited);
-        let before = look("a", 1, 0).with(first(0.0)).with(second(0.0)).with(consumer(0.0)).look;
-        // Several threads of the consumer waited.
-        let after = look("a", 1, 0).with(first(1.0)).with(second(0.5)).with(consumer(30.0)).look;
-        let model = model(vec![vec![before], vec![after]]);
-        let rates = model.sorted()[0].rates;
-        assert_eq!((rates.put_waiting, rates.get_waiting), (0.75, 1.0));
-    }
-
-    #[test]
-    fn another_queue_of_the_same_name_starts_anew() {
-        let mut model = model(vec![vec![look("a", 1, 5).with(participant(0, 1000, 0)).look]]);
-        model.update(at(1.0), vec![look("a", 2, 7).with(participant(0, 3000, 0)).look]);
-        let queue = model.sorted()[0];
-        assert_eq!((queue.rates, queue.depths.len()), (Rates::default(), 1));
-        model.update(at(2.0), vec![look("a", 2, 7).with(participant(0, 3010, 0)).look]);
-        assert_eq!(model.sorted()[0].rates.puts_per_second, 10.0);
-    }
-
-    #[test]
-    fn another_participant_at_the_same_place_starts_anew() {
-        let mut after = participant(0, 500, 0);
-        after.pid += 1;
-        let model = model(vec![
-            vec![look("a", 1, 0).with(participant(0, 10, 0)).look],
-            vec![look("a", 1, 0).with(after).look],
-        ]);
-        assert_eq!(model.sorted()[0].rates_of(0), Rates::default());
-    }
-
-    #[test]
-    fn a_queue_that_is_gone_is_shown_for_a_while() {
-        let mut model = model(vec![vec![look("a", 1, 5).look, look("b", 2, 5).look]]);
-        let there = || vec![look("b", 2, 5).look];
-        model.update(at(1.0), there());
-        assert_eq!((names(&model), model.sorted()[0].state_word()), (vec!["a", "b"], "gone"));
-        model.update(at(5.9), there());
-        assert_eq!(names(&model), ["a", "b"]);
-        model.update(at(6.1), there());
-        assert_eq!(names(&model), ["b"]);
-        assert_eq!(model.selected().expect("one is left").look.name, "b");
-    }
-
-    #[test]
-    fn a_queue_that_comes_back_is_gone_no_more() {
-        let mut model = model(vec![vec![look("a", 1, 5).look], vec![], vec![look("a", 2, 5).look]]);
-        assert_eq!(model.sorted()[0].state_word(), "live");
-        model.update(at(3.0), vec![]);
-        assert_eq!(model.sorted()[0].state_word(), "gone");
-    }
-
-    #[test]
-    fn the_order_is_what_was_asked_for() {
-        let looks = || vec![look("a", 1, 5).look, look("b", 2, 50).look, look("c", 3, 5).look];
-        let mut model = model(vec![looks()]);
-        assert_eq!(names(&model), ["a", "b", "c"]);
-        model.is_reversed = true;
-        assert_eq!(names(&model), ["c", "b", "a"]);
-        (model.sort, model.is_reversed) = (SortBy::Items, false);
-        assert_eq!(names(&model), ["b", "a", "c"], "of equal ones the first by name comes first");
-        model.is_reversed = true;
-        assert_eq!(names(&model), ["a", "c", "b"]);
-    }
-
-    #[test]
-    fn the_sort_goes_through_all_columns() {
-        let mut sort = SortBy::default();
-        for expected in SortBy::ALL.iter().cycle().skip(1).take(SortBy::ALL.len()) {
-            sort = sort.next();
-            assert_eq!(sort, *expected);
-        }
-        assert_eq!(sort, SortBy::default());
-    }
-
-    #[test]
-    fn the_selection_follows_its_queue_and_stops_at_the_ends() {
-        let mut model = model(vec![vec![look("a", 1, 1).look, look("b", 2, 2).look, look("c", 3, 3).look]]);
-        assert_eq!(model.selected_place(), Some(0));
-        model.select(1);
-        model.sort = SortBy::Items;
-        assert_eq!(model.selected().expect("b").look.name, "b");
-        model.select(10);
-        assert_eq!(model.selected_place(), Some(2));
-        model.select(-10);
-        assert_eq!(model.selected_place(), Some(0));
-        let mut nothing = Model::default();
-        nothing.select(1);
-        assert_eq!(nothing.selected_place(), None);
-    }
-
-    #[test]
-    fn history_is_bounded() {
-        let mut model = Model::default();
-        for second in 0..2 * MAX_HISTORY {
-            model.update(at(second as f64), vec![look("a", 1, second % 60).look]);
-        }
-        assert_eq!(model.sorted()[0].depths.len(), MAX_HISTORY);
-    }
-}
+mod tests;

@@ -40,7 +40,7 @@ fn stale_and_broken_queues_go_and_all_others_stay() {
     let report = folder.json(&["clean", "--json"]);
     assert_eq!(
         report["removed"],
-        json!([{"name": "broken", "state": "broken", "bytes": bytes}, {"name": "stale", "state": "stale", "bytes": bytes}])
+        json!([{"name": "broken", "kind": null, "state": "broken", "bytes": bytes}, {"name": "stale", "kind": "queue", "state": "stale", "bytes": bytes}])
     );
     assert_eq!((&report["removed_bytes"], &report["dry_run"]), (&json!(2 * bytes), &json!(false)));
     assert_eq!(names(&folder), ["idle", "live", "notes"]);

@@ -1,4 +1,4 @@
-//! A folder of named queues, commands that look at it, and processes that hold queues in it.
+//! A folder of named queues and topics, commands that look at it, and processes that hold them.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -12,17 +12,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use treequeues::schema::{Key, Node};
-use treequeues::{CreateOptions, Dtype, LeafKind, LeafSpec, Queue, Schema, Structure};
+use treequeues::{
+    CreateOptions, Dtype, LeafKind, LeafSpec, Queue, Schema, Start, Structure, Topic, TopicOptions,
+};
 
 /// What no command takes on the slowest machine.
 pub const WATCHDOG: Duration = Duration::from_secs(120);
 pub const CAPACITY: u64 = 8;
 const VARIABLE: &str = "TREEQUEUES_DIR";
-const READY: &str = "the queue is there";
-/// Tells a process that holds a queue its name, items, and whether it is kept, an item is borrowed, and it is shut down.
-const ORDER: &str = "TREEQUEUES_TEST_QUEUE";
+const READY: &str = "it is there";
+/// Tells a process that holds a queue or a topic which, its name, items, and whether it is kept, an item is borrowed, and it is shut down.
+const ORDER: &str = "TREEQUEUES_TEST_ORDER";
 
-/// A folder of named queues.
+/// A folder of named queues and topics.
 pub struct Folder {
     path: tempfile::TempDir,
 }
@@ -35,7 +37,7 @@ pub struct Answer {
     pub stderr: String,
 }
 
-/// Another process that is attached to a queue.
+/// Another process that is attached to a queue or a topic.
 pub struct Holder(Child);
 
 /// What a holder does.
@@ -107,18 +109,27 @@ impl Folder {
 
     /// Starts a process that makes a queue of this name, and waits until it has.
     pub fn hold(&self, name: &str, order: Order) -> Holder {
+        self.hold_one("queue", name, order)
+    }
+
+    /// The same for a topic: see `hold_a_topic`.
+    pub fn hold_topic(&self, name: &str, order: Order) -> Holder {
+        self.hold_one("topic", name, order)
+    }
+
+    fn hold_one(&self, kind: &str, name: &str, order: Order) -> Holder {
         let Order { items, keep, borrow, shut_down, is_stream } = order;
         let mut child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", "process_that_holds_a_queue", "--ignored", "--nocapture"])
+            .args(["--exact", "process_that_holds_one", "--ignored", "--nocapture"])
             .env(VARIABLE, self.path())
-            .env(ORDER, format!("{name} {items} {keep} {borrow} {shut_down} {is_stream}"))
+            .env(ORDER, format!("{kind} {name} {items} {keep} {borrow} {shut_down} {is_stream}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("it starts");
         let lines = lines_of(child.stdout.take().expect("piped"));
         let holder = Holder(child);
-        while !lines.recv_timeout(WATCHDOG).expect("it makes its queue").contains(READY) {}
+        while !lines.recv_timeout(WATCHDOG).expect("it makes it").contains(READY) {}
         holder
     }
 
@@ -146,7 +157,7 @@ impl Holder {
         self.0.wait().expect("it was ours");
     }
 
-    /// Lets it close its queue and end.
+    /// Lets it close what it holds and end.
     pub fn end(mut self) {
         drop(self.0.stdin.take());
         assert!(wait_for(&mut self.0).success());
@@ -211,32 +222,71 @@ pub fn wait_for(child: &mut Child) -> std::process::ExitStatus {
     }
 }
 
-/// What the other process does: see `process_that_holds_a_queue`.
-pub fn hold_a_queue() {
+/// What the other process does: see `process_that_holds_one`.
+pub fn hold_one() {
     // Whoever runs all ignored tests gives no order.
     let Ok(order) = std::env::var(ORDER) else { return };
     let words: Vec<&str> = order.split(' ').collect();
-    let [name, items, keep, borrow, shut_down, is_stream] = words[..] else { panic!("{order}") };
-    let is_stream = is_stream == "true";
+    let [kind, name, items, keep, borrow, shut_down, is_stream] = words[..] else { panic!("{order}") };
+    let items = items.parse().expect("a number");
+    let [keep, borrow, shut_down, is_stream] =
+        [keep, borrow, shut_down, is_stream].map(|word| word.parse().expect("true or false"));
+    let order = Order { items, keep, borrow, shut_down, is_stream };
+    if kind == "topic" { hold_a_topic(name, order) } else { hold_a_queue(name, order) }
+}
+
+fn hold_a_queue(name: &str, Order { items, keep, borrow, shut_down, is_stream }: Order) {
     let producers = NonZeroU32::new(2).filter(|_| is_stream);
-    let options =
-        CreateOptions { keep: keep == "true", drop_oldest: is_stream, producers, ..CreateOptions::default() };
+    let options = CreateOptions { keep, drop_oldest: is_stream, producers, ..CreateOptions::default() };
     let queue = Queue::create_named(name, schema(), CAPACITY, options).expect("created");
-    for number in 0..items.parse::<u8>().expect("a number") {
+    for number in 0..items {
         let mut loan = queue.reserve().expect("free");
-        loan.leaf_bytes_mut(0).copy_from_slice(&[number, 1, 2, 3, 4, 5]);
-        loan.leaf_bytes_mut(1).copy_from_slice(&(0.5 + f64::from(number)).to_le_bytes());
-        loan.leaf_bytes_mut(2).copy_from_slice(b"hi\0\0");
+        for (leaf, row) in rows(number).iter().enumerate() {
+            loan.leaf_bytes_mut(leaf).copy_from_slice(row);
+        }
         loan.commit().expect("sound");
     }
     let _producing = is_stream.then(|| queue.producing().expect("open"));
-    let _held = (borrow == "true").then(|| queue.borrow().expect("an item"));
-    if shut_down == "true" {
+    let _held = borrow.then(|| queue.borrow().expect("an item"));
+    if shut_down {
         queue.shutdown(false).expect("attached");
     }
+    wait_for_the_end();
+}
+
+/// A topic with a subscription that was there before the items, and has read one since; whoever borrows reads the newest item twice.
+fn hold_a_topic(name: &str, Order { items, keep, borrow, shut_down, .. }: Order) {
+    let options = TopicOptions { keep, ..TopicOptions::default() };
+    let topic = Topic::create_named(name, schema(), CAPACITY, options).expect("created");
+    let lagging = topic.subscribe(Start::Oldest).expect("attached");
+    for number in 0..items {
+        let mut loan = topic.reserve().expect("free");
+        for (leaf, row) in rows(number).iter().enumerate() {
+            loan.leaf_bytes_mut(leaf).copy_from_slice(row);
+        }
+        loan.commit().expect("sound");
+    }
+    if items > 0 {
+        lagging.borrow().expect("an item").release().expect("sound");
+    }
+    let _held: Vec<_> =
+        (0..if borrow { 2 } else { 0 }).map(|_| topic.borrow_latest().expect("an item")).collect();
+    if shut_down {
+        topic.shutdown(false).expect("attached");
+    }
+    wait_for_the_end();
+}
+
+fn wait_for_the_end() {
     println!("\n{READY}");
     io::stdout().flush().expect("read");
     let _ = io::stdin().read(&mut [0]);
+}
+
+/// The leaves of one item.
+fn rows(number: usize) -> [Vec<u8>; 3] {
+    let obs = vec![number as u8, 1, 2, 3, 4, 5];
+    [obs, (0.5 + number as f64).to_le_bytes().into(), b"hi\0\0".into()]
 }
 
 /// `{"obs": uint8 (2, 3), "reward": float, "tag": S4}`

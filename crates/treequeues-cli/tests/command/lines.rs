@@ -22,11 +22,16 @@ fn top_prints_a_line_a_look() {
         "gets_per_second",
         "id",
         "items",
+        "kind",
+        "missed_per_second",
+        "most_lag",
         "name",
         "participants",
         "put_waiting",
         "puts_per_second",
         "state",
+        "subscriptions",
+        "version",
     ];
     assert_eq!(fields, expected);
     assert_eq!((&queue["items"], &queue["puts_per_second"]), (&json!(3), &json!(0.0)));

@@ -34,11 +34,11 @@ fn every_state_is_told() {
     let text = folder.text(&["ls"]);
     assert!(text.contains("it is a symbolic link") && !text.contains('\x1b'), "{text}");
     let row = |name: &str| text.lines().find(|line| line.starts_with(name)).expect("a row").to_owned();
-    let words = |line: String| line.split_whitespace().take(4).map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(words(row("live")), ["live", "live", "3", "8"]);
-    assert_eq!(words(row("stale")), ["stale", "stale", "3", "8"]);
+    let words = |line: String| line.split_whitespace().take(5).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(row("live")), ["live", "queue", "live", "3", "8"]);
+    assert_eq!(words(row("stale")), ["stale", "queue", "stale", "3", "8"]);
     // Behind the size and its unit: the dead are not counted.
-    let processes = |name: &str| row(name).split_whitespace().nth(6).map(str::to_owned);
+    let processes = |name: &str| row(name).split_whitespace().nth(7).map(str::to_owned);
     assert_eq!(["live", "idle", "stale"].map(processes), ["1", "0", "0"].map(|count| Some(count.to_owned())));
 }
 
@@ -62,6 +62,7 @@ fn the_fields_of_a_listing_are_stable() {
         "item_bytes",
         "items",
         "kept",
+        "kind",
         "max_deliveries",
         "max_participants",
         "most_deaths",
@@ -97,7 +98,7 @@ fn who_shut_a_queue_down_and_when_is_told() {
     let at = report["shut_down_at"].as_str().expect("a time");
     let text = folder.text(&["inspect", "actors"]);
     let first = text.lines().next().expect("a line");
-    assert_eq!(first, format!("actors  live, shut down by process {} at {at}", holder.pid()));
+    assert_eq!(first, format!("actors  live queue, shut down by process {} at {at}", holder.pid()));
     let open = folder.hold("open", THREE_ITEMS);
     let report = folder.json(&["inspect", "open", "--json"]);
     assert_eq!(report["shut_down_by"], json!(null));

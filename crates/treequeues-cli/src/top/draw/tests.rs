@@ -2,6 +2,7 @@
 //!
 //! After a change that is meant, `UPDATE_SCREENS=1 cargo test -p treequeues-cli screen` writes them anew, to be looked at.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
 
@@ -9,7 +10,9 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 
-use super::super::testing::{TestLook, look, participant};
+use super::super::testing::{TestLook, look, participant, topic};
+use super::list::history;
+use super::table::elided;
 use super::*;
 use crate::look::{Look, State};
 
@@ -61,7 +64,7 @@ fn gone_stale(name: &str, id: u32) -> Look {
 
 fn foreign(name: &str) -> Look {
     let reason = Some("not a treequeues segment: it is too short".to_owned());
-    Look { name: name.into(), state: State::Foreign, reason, facts: None, content: None }
+    Look { name: name.into(), kind: None, state: State::Foreign, reason, facts: None, content: None }
 }
 
 /// A busy queue, an idle one with a long name, a stale one, one that is gone, and a file that is none.
@@ -95,6 +98,74 @@ fn crowd() -> Model {
     }
     model.update(Duration::ZERO, vec![looks.look]);
     model
+}
+
+/// A queue, and a topic whose publisher puts 60 items a second: two readers keep up, of which one reads an item, the third lags and misses
+/// half of what comes.
+fn topics() -> Model {
+    let mut model = Model::default();
+    for second in 0..40 {
+        let frames = topic("camera-frames", 2, 60 * second, usize::from(second % 4 > 0) + 1)
+            .with(participant(0, 60 * second, 0))
+            .with(participant(1, 0, 60 * second).waited(0.0, 0.75 * second as f64))
+            .with(participant(2, 0, 60 * second).waited(0.0, 0.25 * second as f64))
+            .with(participant(3, 0, 30 * second))
+            .subscribed(3, second.min(6), 30 * second)
+            .subscribed(1, 0, 0)
+            .subscribed(2, u64::from(second > 0), 0)
+            .read_by(3, 5, 60 * second - second.min(6), 1)
+            .read_by(1, 2, 60 * second, 2);
+        let looks = vec![busy("actors", 1, second).look, frames.look, foreign("notes.txt")];
+        model.update(Duration::from_secs(second), looks);
+    }
+    model.select(1);
+    model
+}
+
+#[test]
+fn screen_of_topics_among_queues() {
+    compare("topics-80x24.txt", &text(&topics(), SMALL));
+    compare("topics-160x50.txt", &text(&topics(), LARGE));
+}
+
+#[test]
+fn screen_with_the_details_of_a_topic() {
+    let mut model = topics();
+    model.has_details = true;
+    compare("topic-details-80x24.txt", &text(&model, SMALL));
+    compare("topic-details-160x50.txt", &text(&model, LARGE));
+}
+
+#[test]
+fn columns_of_topics_are_for_those_who_have_some() {
+    for (model, expected) in [(topics(), true), (scene(), false)] {
+        let text = text(&model, LARGE);
+        for heading in ["KIND", "VERSION", "MISSED/S", "SUBS", "LAG"] {
+            assert_eq!(text.contains(heading), expected, "{heading} in {text}");
+        }
+    }
+    // At every width, names and states are there.
+    for width in 80..=160 {
+        let text = text(&topics(), (width, 24));
+        let row = text.lines().find(|line| line.contains("topic") && line.contains("cam")).expect("a row");
+        assert!(row.ends_with("live"), "{width}: {row}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_of_each_section_is_counted() {
+    let mut model = Model::new(true);
+    let mut looks = topic("crowd", 1, 1000, 8);
+    for place in 0..30 {
+        looks = looks.with(participant(place, 0, 10));
+    }
+    for place in 0..30 {
+        looks = looks.subscribed(place, 100 - u64::from(place), 5).read_by(place, 3, 900, 1);
+    }
+    model.update(Duration::ZERO, vec![looks.look]);
+    let text = text(&model, SMALL);
+    assert_eq!(text.lines().filter(|line| line.starts_with("... and ")).count(), 3, "{text}");
+    assert!(text.contains("NEXT ITEM") && text.contains("Slots held, the oldest items first"), "{text}");
 }
 
 #[test]
@@ -182,12 +253,13 @@ fn a_folder_of_many_queues_scrolls_with_the_selection() {
 
 #[test]
 fn nothing_is_wider_or_higher_than_the_screen() {
-    for model in [scene(), crowd(), Model::default()] {
+    for model in [scene(), crowd(), topics(), Model::default()] {
         for has_details in [false, true] {
             for size in [(1, 1), (10, 3), (20, 5), (40, 10), (80, 2), (300, 100)] {
                 let mut shown = Model::new(has_details);
                 shown.has_help = true;
-                shown.update(Duration::ZERO, model.sorted().iter().map(|queue| queue.look.clone()).collect());
+                let looks = model.sorted().iter().map(|watched| watched.look.clone()).collect();
+                shown.update(Duration::ZERO, looks);
                 text(&shown, size);
             }
         }
