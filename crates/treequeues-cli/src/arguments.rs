@@ -18,15 +18,15 @@ const MAX_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
 #[command(
     name = "treequeues",
     version,
-    about = "Look at queues that carry arrays between processes: who is attached, what is in them, how fast they go",
+    about = "Look at queues and topics that carry arrays between processes: who is attached, what is in them, how fast they go",
     after_help = "\
 Examples:
-  treequeues ls                     the named queues of this user
+  treequeues ls                     the named queues and topics of this user
   treequeues top                    watch them live
   treequeues inspect actors         all about one of them
   treequeues demo                   queues to try it on: watch them from another terminal
 
-Queues have names if they were made with one: TreeQueue(example, 64, name=\"actors\").
+Queues and topics have names if they were made with one: TreeQueue(example, 64, name=\"actors\").
 Exit codes: 0 done; 1 not there, or could not be done; 2 the command line was not understood."
 )]
 pub struct Arguments {
@@ -36,16 +36,16 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the named queues of this user
+    /// List the named queues and topics of this user
     #[command(visible_alias = "list")]
     Ls(Ls),
-    /// Show all about one queue: schema, slots, participants, counters
+    /// Show all about one of them: schema, slots, participants, subscriptions, counters
     Inspect(Inspect),
-    /// Watch queues live: depth, rates, waits, and who holds slots
+    /// Watch them live: depth, rates, waits, what is missed, and who holds slots
     Top(Top),
-    /// Remove what is left of queues whose participants have all died
+    /// Remove what is left of those whose participants have all died
     Clean(Clean),
-    /// Show the oldest item of a queue, without taking it
+    /// Show the oldest item of a queue, or the newest of a topic, without taking it
     Peek(Peek),
     /// Measure what this machine can do: copies, latency, rates (5 to 20 seconds)
     Bench(Bench),
@@ -71,8 +71,8 @@ States:
   live      somebody is attached
   idle      nobody is attached, and it was made to be kept
   stale     all its participants have died: `treequeues clean` removes it
-  broken    a damaged queue that nobody is attached to: `treequeues clean` removes it
-  foreign   no queue, or one that this version must not touch
+  broken    a damaged one that nobody is attached to: `treequeues clean` removes it
+  foreign   no queue or topic, or one that this version must not touch
 
 Examples:
   treequeues ls
@@ -90,7 +90,7 @@ Examples:
   treequeues inspect actors --json | jq .slots
   treequeues inspect --prometheus > /var/lib/node_exporter/treequeues.prom")]
 pub struct Inspect {
-    /// The queue; with --prometheus all of them if none is named
+    /// The queue or topic; with --prometheus all of them if none is named
     #[arg(required_unless_present = "prometheus")]
     pub name: Option<QueueName>,
     /// Print JSON
@@ -105,22 +105,26 @@ pub struct Inspect {
 #[command(after_help = "\
 Keys:
   q, Esc, Ctrl-C    quit
-  up, down          select a queue
-  Enter             open or close its details: participants, and who holds slots
+  up, down          select a queue or topic
+  Enter             open or close its details: participants, subscriptions, and who holds slots
   s, r              sort by the next column; the other way round
   ?                 help
 
 Columns:
+  DEPTH             of a queue its items, of a topic the slots that somebody writes, reads or keeps
   PUT W, GET W      share of the time that producers waited for room, and consumers for items:
                     the mean of those attached
   PROC              processes attached
+  VERSION           ticket of a topic's newest item; 130 or 150 columns have room for this and what follows
+  MISSED/S          items that its subscriptions passed over
+  SUBS, LAG         how many subscriptions it has, and how far the last of them is behind
 
 Examples:
   treequeues top
   treequeues top actors --interval 0.2
   treequeues top --json --count 10 | jq '.queues[].puts_per_second'")]
 pub struct Top {
-    /// Only this queue, with its details
+    /// Only this one, with its details
     pub name: Option<QueueName>,
     /// Seconds between two looks
     #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = interval)]
@@ -135,7 +139,7 @@ pub struct Top {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Live queues, and files that are no queues, are never touched.
+Live queues and topics, and files that are neither, are never touched.
 
 Examples:
   treequeues clean --dry-run        what it would do
@@ -148,7 +152,7 @@ pub struct Clean {
     /// Only say what would be removed
     #[arg(long)]
     pub dry_run: bool,
-    /// Also kept queues that nobody is attached to, with the items in them
+    /// Also kept ones that nobody is attached to, with the items in them
     #[arg(long)]
     pub idle: bool,
     /// Print JSON
@@ -159,13 +163,13 @@ pub struct Clean {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Smallest, largest and mean leave NaN and NaT out; of complex numbers they are those of the magnitude.
-The exit code is 1 if the queue is empty.
+The exit code is 1 if it is empty.
 
 Examples:
   treequeues peek actors
   treequeues peek actors --json | jq '.leaves[] | {path, mean}'")]
 pub struct Peek {
-    /// The queue
+    /// The queue or topic
     pub name: QueueName,
     /// Print JSON
     #[arg(long)]

@@ -1,6 +1,6 @@
-//! The command `treequeues`: it lists, shows, watches and cleans up named queues.
+//! The command `treequeues`: it lists, shows, watches and cleans up named queues and topics.
 //!
-//! Almost all of it looks at queues from outside, through [`treequeues::Observer`]: it is no participant, holds no slot,
+//! Almost all of it looks from outside, through [`treequeues::AnyObserver`]: it is no participant, holds no slot,
 //! and is in nobody's way. Only `demo` and `bench` put and get, in queues of their own.
 //!
 //! # A tour in reading order
@@ -11,8 +11,8 @@
 //! | `failure` | why something was not done, and the exit codes |
 //! | `output` | tables, JSON, and a reader that has gone |
 //! | `units` | bytes, spans of time and rates, as people read them |
-//! | `look` | what is seen of a queue at about one moment, as plain data: the fields of the JSON |
-//! | `watcher` | looks, at one queue or at all of them, again and again |
+//! | `look` | what is seen of a queue or topic at about one moment, as plain data: the fields of the JSON |
+//! | `watcher` | looks, at one of them or at all, again and again |
 //! | `tree` | a schema as a tree of lines |
 //! | `ls`, `inspect`, `clean`, `peek` | one look each, and what is printed of it |
 //! | `prometheus` | looks in the format that Prometheus reads |

@@ -202,7 +202,7 @@ fn participants(looks: &[Look]) -> Vec<Metric> {
         (
             "participant_longest_hold_seconds",
             Gauge,
-            "How long it has held the slot that it has held longest.",
+            "How long it has held the slot that it has held longest; of a topic, of those that it writes to.",
             |who| who.longest_hold_seconds.unwrap_or(0.0),
         ),
     ];

@@ -135,3 +135,110 @@ impl Held {
         (rank, self.ticket, self.slot)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use treequeues::{Schema, Start, Topic};
+
+    use super::*;
+
+    fn topic() -> Topic {
+        let schema = Schema::builder().array::<u8>("pixels", [2]).build().expect("sound");
+        Topic::create(schema, 4).expect("memory")
+    }
+
+    fn put(topic: &Topic) -> u64 {
+        topic.reserve().expect("free").commit().expect("sound")
+    }
+
+    fn seen(topic: &Topic) -> Content {
+        content(&topic.stats().expect("sound"))
+    }
+
+    fn told(content: &Content) -> Vec<(&'static str, usize)> {
+        content.slots.told().map(|slots| (slots.state, slots.count)).collect()
+    }
+
+    #[test]
+    fn who_writes_reads_and_keeps_which_slot_is_told_oldest_items_first() {
+        let topic = topic();
+        let mut kept = topic.reserve().expect("free").into_hold();
+        kept.linger().expect("sound");
+        put(&topic);
+        let _old = topic.borrow_latest().expect("an item");
+        put(&topic);
+        let _writing = topic.reserve().expect("free");
+        let content = seen(&topic);
+        assert_eq!(
+            told(&content),
+            [("free", 0), ("writing", 1), ("ready", 1), ("reading", 1), ("lingering", 1)]
+        );
+        assert_eq!((content.items, content.depth, content.slots.sum()), (2, 3, 4));
+        let held: Vec<_> = content.held.iter().map(|it| (it.purpose, it.ticket, it.times)).collect();
+        assert_eq!(
+            held,
+            [
+                (Purpose::Lingering, None, Some(1)),
+                (Purpose::Reading, Some(1), Some(1)),
+                (Purpose::Writing, None, None),
+            ]
+        );
+        assert_eq!(content.held[1].since, Since::Unknown, "a read does not look at the clock");
+        assert!(content.held[2].since.seconds().is_some(), "a loan that is written to does");
+    }
+
+    #[test]
+    fn the_subscription_that_is_furthest_behind_comes_first() {
+        let topic = topic();
+        let [all, newest] =
+            [Start::Oldest, Start::Latest].map(|start| topic.subscribe(start).expect("attached"));
+        for _ in 0..9 {
+            put(&topic);
+        }
+        newest.borrow_latest().expect("an item").release().expect("sound");
+        let content = seen(&topic);
+        let lags: Vec<_> = content.subscriptions().iter().map(|it| (it.lag, it.missed)).collect();
+        assert_eq!(lags, [(9, 0), (0, 8)]);
+        assert_eq!(
+            content.notes(&facts()),
+            [("version", "9; 2 subscriptions, the last one 9 items behind; 8 missed".to_owned())]
+        );
+        drop((all, newest));
+        let notes = seen(&topic).notes(&facts());
+        assert_eq!(notes, [("version", "9; 0 subscriptions; 8 missed".to_owned())]);
+    }
+
+    #[test]
+    fn a_topic_that_nobody_has_put_into_has_version_0() {
+        let content = seen(&topic());
+        assert_eq!((content.version(), content.items), (Some(0), 0));
+        assert_eq!(content.notes(&facts()), [("version", "0".to_owned())]);
+    }
+
+    #[test]
+    fn after_an_immediate_shutdown_items_are_out_of_reach() {
+        for (immediate, items, slots) in [(false, 1, 4), (true, 0, 3)] {
+            let topic = topic();
+            put(&topic);
+            topic.shutdown(immediate).expect("attached");
+            let content = seen(&topic);
+            assert_eq!((content.shut_down, content.items, content.slots.sum()), (true, items, slots));
+            assert_eq!(content.shut_down_by, Some(std::process::id()));
+        }
+    }
+
+    fn facts() -> crate::look::Facts {
+        crate::look::Facts {
+            id: String::new(),
+            capacity: 4,
+            bytes: 0,
+            item_bytes: 2,
+            max_participants: 64,
+            of_queue: None,
+            created_at: String::new(),
+            age_seconds: 0.0,
+            creator_pid: 1,
+            kept: false,
+        }
+    }
+}
