@@ -39,11 +39,11 @@ pub enum Command {
     /// List the named queues and topics of this user
     #[command(visible_alias = "list")]
     Ls(Ls),
-    /// Show all about one of them: schema, slots, participants, subscriptions, counters
+    /// Show all about one queue or topic: schema, slots, participants, subscriptions, counters
     Inspect(Inspect),
-    /// Watch them live: depth, rates, waits, what is missed, and who holds slots
+    /// Watch queues and topics live: depth, rates, waits, what is missed, who holds slots
     Top(Top),
-    /// Remove what is left of those whose participants have all died
+    /// Remove what is left of queues and topics whose participants have all died
     Clean(Clean),
     /// Show the oldest item of a queue, or the newest of a topic, without taking it
     Peek(Peek),
@@ -115,9 +115,9 @@ Columns:
   PUT W, GET W      share of the time that producers waited for room, and consumers for items:
                     the mean of those attached
   PROC              processes attached
-  VERSION           ticket of a topic's newest item; 130 or 150 columns have room for this and what follows
-  MISSED/S          items that its subscriptions passed over
-  SUBS, LAG         how many subscriptions it has, and how far the last of them is behind
+  MISSED/S, LAG     items that a topic's subscriptions passed over, and that the last of them is
+                    behind, where there are 130 columns
+  VERSION, SUBS     ticket of its newest item, and how many subscriptions it has, where there are 150
 
 Examples:
   treequeues top
