@@ -197,8 +197,8 @@ mod tests {
         }
         newest.borrow_latest().expect("an item").release().expect("sound");
         let content = seen(&topic);
-        let lags: Vec<_> = content.subscriptions().iter().map(|it| (it.lag, it.missed)).collect();
-        assert_eq!(lags, [(9, 0), (0, 8)]);
+        let lags: Vec<_> = content.subscriptions().iter().map(|it| (it.number, it.lag, it.missed)).collect();
+        assert_eq!(lags, [(0, 9, 0), (1, 0, 8)]);
         assert_eq!(
             content.notes(&facts()),
             [("version", "9; 2 subscriptions, the last one 9 items behind; 8 missed".to_owned())]

@@ -1,5 +1,7 @@
 //! The commands tell of topics what they tell of queues, and what only topics have.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::exposition;
@@ -239,6 +241,29 @@ fn inspect_of_a_stale_topic_tells_what_the_dead_read() {
     assert_eq!((&report["held"][0]["ticket"], &report["subscriptions"][0]["lag"]), (&json!(12), &json!(7)));
     let text = folder.text(&["inspect", "weights"]);
     assert!(text.starts_with("weights  stale topic\n") && text.contains("dead"), "{text}");
+}
+
+#[test]
+fn a_damaged_topic_is_told_with_the_reason() {
+    let folder = Folder::new();
+    folder.hold_topic("weights", READ).kill();
+    let mut bytes = fs::read(folder.path_of("weights")).expect("readable");
+    // What the newest item's slot says: its ticket, and a phase below it that no slot has from here on.
+    let ready = (12_u64 << 3 | 3).to_le_bytes();
+    let places: Vec<_> = (0..bytes.len()).step_by(8).filter(|&at| bytes[at..].starts_with(&ready)).collect();
+    let [place] = places[..] else { panic!("{places:?}") };
+    bytes[place] |= 7;
+    fs::write(folder.path_of("weights"), bytes).expect("writable");
+    let look = folder.json(&["inspect", "weights", "--json"]);
+    assert!(look["reason"].as_str().is_some_and(|reason| reason.contains("which has no meaning")), "{look}");
+    assert_eq!((&look["kind"], look.get("version")), (&json!("topic"), None));
+    let answer = folder.run(&["peek", "weights"]);
+    assert_eq!(answer.code, Some(1));
+    assert!(
+        answer.stderr.starts_with("treequeues: weights is stale: the segment is corrupted: "),
+        "{answer:?}"
+    );
+    assert!(folder.text(&["ls"]).contains("which has no meaning"));
 }
 
 #[test]

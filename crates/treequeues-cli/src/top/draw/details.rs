@@ -14,10 +14,11 @@ const MIN_SECTION_LINES: usize = 4;
 /// The most of a command's name that is shown.
 const COMMAND_WIDTH: usize = 15;
 
-/// A heading, and what stands below it; all of it, or as much as fits.
-struct Section {
+/// A heading, and what stands below it: as much as fits. What does not fit is never drawn.
+struct Section<'c> {
     heading: Line<'static>,
-    rows: Vec<Line<'static>>,
+    count: usize,
+    row: Box<dyn Fn(usize) -> Line<'static> + 'c>,
 }
 
 pub fn lines(watched: &Watched, has_colors: bool, width: usize, height: usize) -> Vec<Line<'static>> {
@@ -29,18 +30,18 @@ pub fn lines(watched: &Watched, has_colors: bool, width: usize, height: usize) -
         held(content),
     ];
     let mut later: usize = sections.iter().map(Section::min_lines).sum();
-    for section in sections.into_iter().filter(|section| !section.rows.is_empty()) {
+    for section in sections.into_iter().filter(|section| section.count > 0) {
         later -= section.min_lines();
         lines.extend([Line::default(), section.heading]);
         let fit = height.saturating_sub(lines.len() + later);
-        lines.extend(at_most(section.rows, fit));
+        lines.extend(at_most(section.count, fit, section.row));
     }
     lines
 }
 
-impl Section {
+impl Section<'_> {
     fn min_lines(&self) -> usize {
-        if self.rows.is_empty() { 0 } else { (self.rows.len() + 2).min(MIN_SECTION_LINES) }
+        if self.count == 0 { 0 } else { (self.count + 2).min(MIN_SECTION_LINES) }
     }
 }
 
@@ -84,26 +85,33 @@ fn slots_line(content: &Content) -> Line<'static> {
     Line::from(format!("slots: {}{deaths}", text.join(", ")))
 }
 
-fn participants(watched: &Watched, content: &Content, has_colors: bool, width: usize) -> Section {
+fn participants<'c>(watched: &Watched, content: &'c Content, has_colors: bool, width: usize) -> Section<'c> {
     let columns = participant_columns(watched, content, has_colors, width);
-    let mut rows: Vec<_> = content.participants.iter().map(|who| row(&columns, who)).collect();
-    if rows.is_empty() {
-        rows.push(Line::from("nobody is attached"));
+    Section {
+        heading: headings(&columns, None),
+        count: content.participants.len().max(1),
+        row: Box::new(move |place| match content.participants.get(place) {
+            Some(who) => row(&columns, who),
+            None => Line::from("nobody is attached"),
+        }),
     }
-    Section { heading: headings(&columns, None), rows }
 }
 
-fn subscriptions(watched: &Watched, content: &Content, has_colors: bool) -> Section {
+fn subscriptions<'c>(watched: &Watched, content: &'c Content, has_colors: bool) -> Section<'c> {
     let columns = subscription_columns(watched, content, has_colors);
-    let rows = content.subscriptions().iter().map(|subscription| row(&columns, subscription)).collect();
-    Section { heading: headings(&columns, None), rows }
+    Section {
+        heading: headings(&columns, None),
+        count: content.subscriptions().len(),
+        row: Box::new(move |place| row(&columns, &content.subscriptions()[place])),
+    }
 }
 
-fn held(content: &Content) -> Section {
+fn held(content: &Content) -> Section<'_> {
     let heading = format!("Slots held, {}", content.held_order);
     Section {
         heading: Line::styled(heading, Style::new().add_modifier(Modifier::BOLD)),
-        rows: content.held.iter().map(held_line).collect(),
+        count: content.held.len(),
+        row: Box::new(|place| held_line(&content.held[place])),
     }
 }
 

@@ -39,14 +39,14 @@ impl<T> Column<T> {
     }
 }
 
-/// The first of these lines, so many as fit; where they do not, the last one says how many are missing.
-pub fn at_most(mut lines: Vec<Line<'static>>, fit: usize) -> Vec<Line<'static>> {
-    if lines.len() > fit {
-        let shown = fit.saturating_sub(1);
-        let more = lines.len() - shown;
-        lines.truncate(shown);
-        lines.push(Line::from(format!("... and {more} more")));
+/// So many lines of `count`, the last of which says how many are missing if they do not fit.
+pub fn at_most(count: usize, fit: usize, line: impl Fn(usize) -> Line<'static>) -> Vec<Line<'static>> {
+    if count <= fit {
+        return (0..count).map(line).collect();
     }
+    let shown = fit.saturating_sub(1);
+    let mut lines: Vec<_> = (0..shown).map(line).collect();
+    lines.push(Line::from(format!("... and {} more", count - shown)));
     lines
 }
 
