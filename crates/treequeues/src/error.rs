@@ -295,7 +295,7 @@ pub enum ReserveError {
     #[error("the queue is full")]
     Full,
     /// The queue was shut down: by whom, and when.
-    #[error("{0}; nothing more can be put")]
+    #[error("the queue was {0}; nothing more can be put")]
     ShutDown(Shutdown),
     /// Views keep so many slots that too few can become free: see `Queue::reserve_elsewhere_with`.
     #[error("views keep the slots of the queue that the item could be copied into")]
@@ -318,7 +318,7 @@ pub enum ProducingError {
     #[error("the queue was made without `producers=`, so nobody counts its producers")]
     NotCounted,
     /// The stream has ended, or the queue was shut down.
-    #[error("{0}; no producer can come any more")]
+    #[error("the queue was {0}; no producer can come any more")]
     ShutDown(Shutdown),
     /// A participant could not be looked at, or this process was forked, and could not join the queue as itself.
     #[error(transparent)]
@@ -335,7 +335,7 @@ pub enum BorrowError {
     #[error("the queue is empty")]
     Empty,
     /// The queue was shut down, by whom and when, and too few items are left: of one that was shut down immediately, none.
-    #[error("{0}; too few items are left")]
+    #[error("the queue was {0}; too few items are left")]
     ShutDown(Shutdown),
     /// The caller's own check ended the wait.
     #[error("the wait was interrupted")]
@@ -355,7 +355,7 @@ pub enum PublishError {
     #[error("the topic is full: {0}")]
     Full(Used),
     /// The topic was shut down: by whom, and when.
-    #[error("{0}; nothing more can be put")]
+    #[error("the topic was {0}; nothing more can be put")]
     ShutDown(Shutdown),
     /// Views keep all slots that the item could be copied into: see `Topic::reserve_elsewhere_with`.
     #[error("views keep the slots of the topic that the item could be copied into")]
@@ -378,7 +378,7 @@ pub enum SubscribeError {
     #[error("nothing new has come")]
     Empty,
     /// The topic was shut down, by whom and when, and nothing is left for this call.
-    #[error("{0}; nothing more comes")]
+    #[error("the topic was {0}; nothing more comes")]
     ShutDown(Shutdown),
     /// The caller's own check ended the wait.
     #[error("the wait was interrupted")]

@@ -1,11 +1,11 @@
-//! Who shut a queue down, and when.
+//! Who shut a queue or a topic down, and when.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::format::{NOBODY, SHUTDOWN_IMMEDIATE, ShutdownNote};
 
-/// Who shut a queue down, and when.
+/// Who shut a queue or a topic down, and when.
 ///
 /// ```
 /// use treequeues::{Dtype, LeafKind, LeafSpec, Queue, ReserveError, Schema, Structure};
@@ -74,10 +74,10 @@ impl Shutdown {
     }
 }
 
-/// `the queue was shut down by process 4711 (another one), 3.2 s ago`.
+/// `shut down by process 4711 (another one), 3.2 s ago`.
 impl fmt::Display for Shutdown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the queue was shut down")?;
+        f.write_str("shut down")?;
         if self.is_immediate {
             f.write_str(" immediately")?;
         }
@@ -123,10 +123,10 @@ mod tests {
     #[test]
     fn any_note_can_be_shown() {
         let shown = |first, immediate| Shutdown::first(SHUTDOWN_IMMEDIATE, first, immediate, 0).to_string();
-        assert_eq!(shown(0, 1), "the queue was shut down");
+        assert_eq!(shown(0, 1), "shut down");
         assert_eq!(
             shown(u64::MAX, u64::MAX),
-            "the queue was shut down immediately by process 4194303 (another one), 0.0 s ago"
+            "shut down immediately by process 4194303 (another one), 0.0 s ago"
         );
         assert!(shown(1 << 22, 0).ends_with(" s ago"));
     }

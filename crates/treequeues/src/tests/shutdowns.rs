@@ -57,7 +57,7 @@ fn a_shutdown_says_who_did_it_and_when() {
             assert!(before <= at && at <= SystemTime::now());
         }
         let kind = if is_immediate { " immediately" } else { "" };
-        let by = format!("the queue was shut down{kind} by process {} (this one), 0", process::id());
+        let by = format!("shut down{kind} by process {} (this one), 0", process::id());
         assert!(of_put(&queue).to_string().starts_with(&by), "{}", of_put(&queue));
     }
 }
