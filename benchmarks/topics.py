@@ -5,7 +5,8 @@
 
 1. *Weights*: 100 MB in 10 leaves to 8 readers, each of which reads a byte of each leaf. Beside it,
    in the same rounds, `numpy.copyto` of the same, and other ways to reach 8 readers.
-2. *A frame*: 6.2 MB to 3 readers that wait. What is counted is the time beyond the copy's.
+2. *A frame*: 6.2 MB to 3 readers that wait. What is counted is the time beyond the copy's, beside
+   that of a bare futex, which is the system's own.
 3. *Borrow*: `borrow_latest` and release, of small and of large items.
 
 Rounds are interleaved, every way once in each, and what is printed are medians and quartiles.
@@ -44,6 +45,8 @@ PAUSE_S = 0.02  # Between two rounds: whoever waits has fallen asleep by then.
 WATCHDOG_S = 60.0
 POLL_S = 0.0001
 COPYTO = "numpy.copyto"
+# Of the system, on x86-64.
+SYS_FUTEX, FUTEX_WAIT, FUTEX_WAKE, INT_MAX = 202, 0, 1, 2**31 - 1
 
 
 class Way(Protocol):
@@ -179,6 +182,50 @@ class LockedArray:
             memory.unlink()
 
 
+class BareFutex:
+    """The least that wakes processes: what is left of a time is not the topic's."""
+
+    name = "a shared array and a bare futex"
+    method = "copy, one FUTEX_WAKE; FUTEX_WAIT"
+    remark = "a reader may see half of the next item; nothing else is promised either"
+
+    def __init__(self, example: Tree, readers: int) -> None:
+        self.libc = ctypes.CDLL(None)
+        self.word: NDArray[np.int32] = np.frombuffer(mmap.mmap(-1, mmap.PAGESIZE), np.int32, 1)
+        self.address = ctypes.c_void_p(self.word.ctypes.data)
+        self.leaves = {
+            name: np.frombuffer(mmap.mmap(-1, leaf.nbytes), leaf.dtype).reshape(leaf.shape)
+            for name, leaf in example.items()
+        }
+
+    def nbytes(self) -> int:
+        return sum(leaf.nbytes for leaf in self.leaves.values())
+
+    def putter(self) -> Callable[[Tree], None]:
+        def put(item: Tree) -> None:
+            for name, leaf in item.items():
+                np.copyto(self.leaves[name], leaf)
+            self.word[0] += 1
+            self.libc.syscall(SYS_FUTEX, self.address, FUTEX_WAKE, INT_MAX, None, None, 0)
+
+        return put
+
+    def getter(self, reader: int) -> Callable[[], None]:
+        seen = int(self.word[0])
+
+        def get() -> None:
+            nonlocal seen
+            while int(self.word[0]) == seen:
+                self.libc.syscall(SYS_FUTEX, self.address, FUTEX_WAIT, seen, None, None, 0)
+            seen = int(self.word[0])
+            touch(self.leaves.values())
+
+        return get
+
+    def close(self) -> None:
+        self.leaves.clear()
+
+
 class Iceoryx2:
     name = "iceoryx2"
     method = "loan, copy into it, send; receive"
@@ -253,7 +300,7 @@ class Iceoryx2:
         self.kept.clear()
 
 
-WAYS: tuple[type[Way], ...] = (Topic, Iceoryx2, Queues, LockedArray)
+WAYS: tuple[type[Way], ...] = (Topic, Iceoryx2, Queues, LockedArray, BareFutex)
 
 
 @dataclass
@@ -391,7 +438,7 @@ def main() -> None:
     }
     measure(run, "weights", weights, READERS, ways, rounds)
     frame = {"frame": rng.integers(0, 255, FRAME, np.uint8)}
-    measure(run, "frame", frame, WATCHERS, [Topic], rounds * 10)
+    measure(run, "frame", frame, WATCHERS, [Topic, BareFutex], rounds * 6)
     print("\nborrow")
     for nbytes in (64, 6_220_800, WEIGHTS_NBYTES):
         measure_borrow(run, nbytes, rounds)
