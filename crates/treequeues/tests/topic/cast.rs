@@ -21,6 +21,12 @@ pub struct Mutation {
     pub backs_off_to_ready: bool,
     /// A put that found no slot in one look is full.
     pub one_look_is_enough: bool,
+    /// A publisher that lingers frees its slot, and pins it then.
+    pub linger_frees_first: bool,
+    /// ... pins it not at all.
+    pub linger_without_pin: bool,
+    /// The death of the last view notifies nobody.
+    pub let_go_silent: bool,
     /// Nobody helps.
     pub no_help: bool,
     /// Helps whatever is being written in the slot.
@@ -140,6 +146,8 @@ pub struct Scenario {
     pub start: Start,
     /// Whether publishers may abort.
     pub aborts: bool,
+    /// Whether publishers may linger: they give a slot up to which their views still write.
+    pub lingers: bool,
     /// Whether calls that find nothing wait; else a put tries again, and a get is in vain.
     pub waits: bool,
     pub crashes: u8,
@@ -170,6 +178,7 @@ impl Scenario {
             calls: vec![Call::Next],
             start: Start::Oldest,
             aborts: false,
+            lingers: false,
             waits: false,
             crashes: 0,
             mortal: None,
@@ -249,6 +258,11 @@ impl Scenario {
 
     pub fn aborting(mut self) -> Scenario {
         self.aborts = true;
+        self
+    }
+
+    pub fn lingering(mut self) -> Scenario {
+        self.lingers = true;
         self
     }
 
@@ -365,6 +379,7 @@ impl fmt::Display for Scenario {
         }
         let words = [
             (self.aborts, "aborting"),
+            (self.lingers, "lingering"),
             (self.waits, "waiting"),
             (self.all_asleep, "all asleep"),
             (self.outsiders, "sweepers without places"),

@@ -17,7 +17,7 @@
 
 use stateright::{Model, Property};
 
-use crate::cast::{Call, MAX_PROCESSES, Role, Scenario, Start};
+use crate::cast::{Call, MAX_PROCESSES, Mutation, Role, Scenario, Start};
 use crate::memory::{Event, Fault, Memory, Newest, Owner, Pin, Rows, Ticket, Window, Word};
 use crate::properties;
 use crate::steps::{Pc, Target};
@@ -107,6 +107,7 @@ pub enum Action {
     /// A reader begins a call.
     Call(u8, Call),
     Abort(u8),
+    Linger(u8),
     Sweep {
         sweeper: u8,
         place: u8,
@@ -247,7 +248,7 @@ impl TopicModel {
         let mut lines = String::new();
         for action in actions {
             let before = match *action {
-                Action::Step(p) | Action::Call(p, _) | Action::Abort(p) => {
+                Action::Step(p) | Action::Call(p, _) | Action::Abort(p) | Action::Linger(p) => {
                     let Process { pc, bell, .. } = state.processes[usize::from(p)];
                     format!(
                         "{pc:?}{}",
@@ -314,6 +315,9 @@ impl TopicModel {
         if self.scenario.aborts && matches!(process.pc, Pc::Write(_) | Pc::WriteRest(_)) {
             actions.push(Action::Abort(id));
         }
+        if self.scenario.lingers && matches!(process.pc, Pc::WriteRest(_)) {
+            actions.push(Action::Linger(id));
+        }
     }
 }
 
@@ -374,6 +378,13 @@ impl Model for TopicModel {
                 let process = &mut state.processes[usize::from(p)];
                 let (Pc::Write(claim) | Pc::WriteRest(claim)) = process.pc else { return None };
                 process.pc = Pc::Abort(claim);
+            }
+            Action::Linger(p) => {
+                let process = &mut state.processes[usize::from(p)];
+                let Pc::WriteRest(claim) = process.pc else { return None };
+                let Mutation { linger_frees_first, linger_without_pin, .. } = self.scenario.mutation;
+                let frees_now = linger_frees_first || linger_without_pin;
+                process.pc = if frees_now { Pc::LingerFree(claim) } else { Pc::LingerPin(claim) };
             }
             Action::Sweep { sweeper, place } => {
                 let target = Target { place, generation: state.memory.entry(place).generation };

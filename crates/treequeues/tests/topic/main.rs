@@ -1,8 +1,7 @@
 //! Topics as a model: the newest item for everybody, and for each subscriber what it has not seen yet. Explored in every reachable
 //! state.
 //!
-//! A topic is a structure to come: there is no code yet. This is its protocol, small enough to be explored whole. Between any two
-//! steps any other process may run, stop for ever, or die.
+//! This is the protocol of `topic::board`, small enough to be explored whole. Between any two steps any other process may run, stop for ever, or die.
 //!
 //! One word, `newest`, says which ticket is the newest and in which slot its item is. Nothing else does: there is no list of
 //! tickets, and no cursor but those of the subscribers. Each slot has a state word:
@@ -48,7 +47,9 @@
 //!     away by compare-and-swap from its generation alone. Then both events are moved and all sleepers woken, whatever the bits say, since
 //!     the dead may have cleared one and woken nobody. Only then the entry is freed, since the sweeper may die too.
 //!     A sweeper that is a participant is swept itself then.
-//! Z14. One slot is too few: its second put would wait for ever.
+//! Z14. *Linger.* A publisher whose views can still write pins its slot, and makes it FREE then; both events are notified. When the last
+//!     view has died it unpins, and notifies `slots`. Whoever claims the slot after it was FREE sees the pin, and nothing waits at the end for it.
+//! Z15. One slot is too few: its second put would wait for ever.
 //!
 //! What holds then, in each state and from each state, is in `properties`. Before a sweep, a wake-up may be lost with the dead in
 //! three windows, and the end of a bounded sleep makes up for it: the item is linked and nobody notified; something is changed and

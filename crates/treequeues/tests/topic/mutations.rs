@@ -62,6 +62,30 @@ fn an_abort_makes_the_slot_ready_again() {
     fails(two(4).aborting(), mutation, &[GONE]);
 }
 
+/// Two publishers whose views may outlive what they write.
+fn lingers() -> Scenario {
+    topic(3).publishers(1, 2).publishers(1, 2).readers(1, 1).lingering()
+}
+
+#[test]
+fn a_slot_that_views_keep_is_freed_before_it_is_pinned() {
+    let mutation = Mutation { linger_frees_first: true, ..Mutation::default() };
+    fails(lingers(), mutation, &[TORN, FORWARD, NEWEST]);
+}
+
+#[test]
+fn a_slot_that_views_keep_is_not_pinned() {
+    let mutation = Mutation { linger_without_pin: true, ..Mutation::default() };
+    fails(lingers(), mutation, &[TORN, FORWARD, NEWEST]);
+}
+
+#[test]
+fn the_death_of_the_last_view_wakes_nobody() {
+    let mutation = Mutation { let_go_silent: true, ..Mutation::default() };
+    let scenario = topic(2).publishers(2, 1).readers(1, 1).lingering().waiting().filled(1);
+    fails(scenario, mutation, &[LOST]);
+}
+
 #[test]
 fn nobody_helps() {
     let mutation = Mutation { no_help: true, ..Mutation::default() };

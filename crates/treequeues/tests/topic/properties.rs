@@ -128,6 +128,7 @@ pub fn goals(scenario: &Scenario) -> Vec<Goal<TopicModel>> {
             Action::Step(q)
             | Action::Call(q, _)
             | Action::Abort(q)
+            | Action::Linger(q)
             | Action::Sweep { sweeper: q, .. }
             | Action::WakeOne { waker: q, .. } => usize::from(q) == p,
             _ => false,

@@ -2,7 +2,7 @@
 
 use crate::cast::Silent;
 use crate::explore::{Process, State, TopicModel, Watch};
-use crate::memory::{Fault, Newest, Rows, Ticket, Word, is_before, low};
+use crate::memory::{Fault, Newest, Pin, Rows, Ticket, Word, is_before, low};
 use crate::steps::{Claim, For, Look, Pc, Was};
 
 const BOTH: Silent = Silent { items: false, slots: false };
@@ -90,6 +90,28 @@ impl TopicModel {
                 let is_item = mutation.aborts_to_ready && last > 0;
                 memory.set_word(slot, if is_item { Word::Ready(last) } else { Word::Free(last) });
                 self.owe(process, mutation.abort_silent);
+                self.end_put(process)
+            }
+            Pc::LingerPin(claim) => {
+                let place = self.place(p);
+                let generation = memory.entry(place).generation + 1;
+                let pin = memory.pin_mut(claim.slot, place);
+                *pin = Pin { generation, count: pin.count + 1, ..*pin };
+                if mutation.linger_frees_first { Pc::Kept(claim) } else { Pc::LingerFree(claim) }
+            }
+            Pc::LingerFree(claim) => {
+                memory.set_word(claim.slot, Word::Free(claim.last));
+                self.owe_both(process);
+                if mutation.linger_frees_first { Pc::LingerPin(claim) } else { Pc::Kept(claim) }
+            }
+            Pc::Kept(claim) => {
+                memory.rows[usize::from(claim.slot)] = Rows::Torn;
+                Pc::LetGo(claim)
+            }
+            Pc::LetGo(Claim { slot, .. }) => {
+                let pin = memory.pin_mut(slot, self.place(p));
+                *pin = if pin.count <= 1 { Pin::NONE } else { Pin { count: pin.count - 1, ..*pin } };
+                self.owe(process, Silent { items: true, slots: mutation.let_go_silent });
                 self.end_put(process)
             }
             Pc::LoadNewestAgain(claim) => {

@@ -19,7 +19,7 @@ impl TopicModel {
             return true;
         }
         match process.pc {
-            Pc::Asleep | Pc::Hold { .. } | Pc::Write(_) => false,
+            Pc::Asleep | Pc::Hold { .. } | Pc::Write(_) | Pc::Kept(_) => false,
             Pc::Idle if matches!(self.role(p), Role::Sweeper { .. }) => {
                 process.left > 0 && state.memory.has_unswept()
             }

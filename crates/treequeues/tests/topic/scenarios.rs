@@ -118,6 +118,14 @@ fn two_slots_with_aborts_and_a_crash() {
 }
 
 #[test]
+fn publishers_whose_views_outlive_the_write() {
+    holds(topic(2).publishers(1, 3).readers(1, 2).calls(&ALL_CALLS).lingering().sweepers(2).crashes(1));
+    holds(topic(3).publishers(1, 2).publishers(1, 2).readers(1, 1).lingering());
+    holds(topic(2).publishers(2, 1).readers(1, 1).lingering().waiting().filled(1).sweepers(1).crashes(1));
+    holds(topic(2).publishers(1, 2).readers(1, 2).lingering().waiting().closer());
+}
+
+#[test]
 fn two_slots_two_publishers_and_a_crash() {
     holds(topic(2).publishers(1, 2).publishers(1, 1).readers(1, 1).sweepers(1).crashes(1));
 }

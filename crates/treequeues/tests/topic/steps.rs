@@ -110,6 +110,14 @@ pub enum Pc {
     WriteRest(Claim),
     /// To FREE.
     Abort(Claim),
+    /// Views outlive the write: pin the slot.
+    LingerPin(Claim),
+    /// To FREE.
+    LingerFree(Claim),
+    /// A view writes.
+    Kept(Claim),
+    /// The last view dies: unpin.
+    LetGo(Claim),
     /// Load `newest` for the commit.
     LoadNewestAgain(Claim),
     /// The commit: CAS `newest`.
@@ -265,6 +273,7 @@ impl Pc {
             | Pc::Write(claim)
             | Pc::WriteRest(claim)
             | Pc::Abort(claim)
+            | Pc::LingerFree(claim)
             | Pc::LoadNewestAgain(claim)
             | Pc::Link { claim, .. }
             | Pc::LoadHelped { then: For::Link(claim), .. }
