@@ -9,17 +9,19 @@ E3. What is written through a view of a reserve after its end reaches no reader.
 E4. When the last view dies, the slot is free. Nothing but capacity was lost meanwhile.
 """
 
+import contextlib
 import ctypes
 import gc
 import os
 import signal
+import threading
 import warnings
 from queue import Empty, Full
 
 import numpy as np
 import pytest
 from escapes import every_escape, fill, make_item, numbers_in
-from helpers import WATCHDOG_S, in_forked_child
+from helpers import WATCHDOG_S, in_forked_child, reap
 
 from treequeues import HeldViewWarning, SchemaError, ShutDown, TreeTopic
 
@@ -240,3 +242,38 @@ def test_a_wait_of_a_process_that_keeps_slots_by_views_says_so():
             topic.put(np.ones(4))
         with pytest.raises(Empty):
             topic.subscribe("new").get(block=False)
+
+
+def test_views_of_one_item_keep_one_slot_however_many_there_are():
+    with TreeTopic(np.zeros(4), MAXSIZE) as topic:
+        topic.put(np.zeros(4))
+        views = []
+        for _ in range(2 * MAXSIZE):
+            with topic.borrow_latest() as loan:
+                views.append(loan.tree)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(Empty):
+                topic.subscribe("new").get(timeout=1)
+        assert (topic.stats().reading, len(views)) == (1, 2 * MAXSIZE)
+
+
+def test_a_write_into_a_loan_that_another_thread_ends_meanwhile_harms_nobody():
+    nbytes = 32 << 20
+    with TreeTopic({"w": np.zeros(nbytes, np.uint8)}, 3) as topic:
+        topic.put({"w": np.full(nbytes, 7, np.uint8)})
+
+        def write():
+            for _ in range(5):
+                loan = topic.reserve()
+                view = loan.tree["w"]
+                # The copy of what lies in the slot itself takes a while, without the interpreter.
+                ending = threading.Timer(0.002, loan.abort)
+                ending.start()
+                with contextlib.suppress(ValueError):
+                    loan.write({"w": view[::-1]})
+                ending.join()
+
+        # Not here: a write to memory that may only be read would end this process.
+        reap(in_forked_child(write))
+        assert (topic.latest()["w"] == 7).all()

@@ -196,6 +196,7 @@ def test_an_info_of_a_topic_unpacks_as_one_of_a_queue(topic):
     assert info.missed == 3 and "missed=3" in repr(info)
     # It travels whole, and one of a queue has missed nothing.
     assert pickle.loads(pickle.dumps(info)).missed == 3
+    assert info._replace(ticket=9).missed == 3
     assert ItemInfo(1, 2.0, 3, 4).missed == 0
     assert "missed" not in repr(ItemInfo(1, 2.0, 3, 4))
 
@@ -253,8 +254,7 @@ def test_a_subscription_ends_by_its_close_or_that_of_its_topic(topic):
     for use in (subscription.get, subscription.borrow, subscription.get_nowait):
         with pytest.raises(ValueError, match="the subscription is closed"):
             use()
-    with pytest.raises(ValueError, match="the subscription is closed"):
-        subscription.missed  # noqa: B018
+    assert (subscription.missed, subscription.next_ticket) == (0, 1)
     subscription.close()
     other = topic.subscribe()
     waiting = Worker(pytest.raises, ValueError, other.get)
@@ -263,7 +263,9 @@ def test_a_subscription_ends_by_its_close_or_that_of_its_topic(topic):
     assert "the topic is closed" in str(waiting.join().value)
     with pytest.raises(ValueError, match="the topic is closed"):
         other.get()
-    assert repr(other) == "<Subscription closed of <TreeTopic closed>>"
+    assert repr(other) == "<Subscription closed, from item 1 on of <TreeTopic closed>>"
+    with pytest.raises(ValueError, match="the topic is closed"):
+        pickle.dumps(other)
 
 
 def test_a_wait_ends_when_its_subscription_is_closed_and_the_topic_goes_on(topic):

@@ -751,6 +751,7 @@ class Subscription(Generic[T]):
     def missed(self) -> int:
         """How many items it has passed over since it began: replaced before it came to them, or
         skipped by `latest=True`. With those that it has had, these are all from its beginning on.
+        It can be read after the close.
         """
 
     @property

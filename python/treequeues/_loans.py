@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 
 class _OfAnItem(NamedTuple):
@@ -27,6 +27,11 @@ class ItemInfo(_OfAnItem):
 
     missed: int = 0
     """How many items of a topic the subscription passed over just before it."""
+
+    def _replace(self, **fields: Any) -> Self:
+        replaced = super()._replace(**fields)
+        replaced.missed = self.missed
+        return replaced
 
     def __repr__(self) -> str:
         shown = super().__repr__()

@@ -66,11 +66,12 @@ class ParticipantStats:
     writing: int
     """Slots that it is filling."""
     reading: int
-    """Slots that it is reading."""
+    """Slots that it is reading. Of a topic, also those that its views of reads keep."""
     lingering: int
-    """Slots that its views keep, whose loans have ended."""
+    """Slots that its views keep, whose loans have ended. Of a topic, of writes alone."""
     longest_hold_seconds: float | None
-    """How long it has held the slot that it has held longest; None if it holds none."""
+    """How long it has held the slot that it has held longest; None if it holds none. Of a topic,
+    of those that it fills: reads say no time."""
     counters: QueueCounters
     """What it has done since it attached."""
 
@@ -185,6 +186,6 @@ class TopicStats:
     counters: QueueCounters
     """What all processes have done since the topic was created, those that are gone included."""
     subscriptions: tuple[SubscriptionStats, ...]
-    """The subscriptions. Of one process that has very many, some are not listed."""
+    """The subscriptions: of each process four at most."""
     by_participant: tuple[ParticipantStats, ...]
     """The processes that are attached, by their places."""

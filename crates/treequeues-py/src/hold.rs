@@ -1,7 +1,7 @@
 //! What keeps the slots of a loan: the base of all its arrays.
 //!
 //! W1. While a hold is writing, its rows are written through arrays that have it as their base, and here; while it is
-//!     lingering, by such arrays alone, and nobody reads what they write but the commit that copies the rows elsewhere.
+//!     lingering after that, likewise, and nobody reads what is written but the commit that copies the rows elsewhere.
 //! W2. The rows of a hold of several slots that lie side by side follow each other without a gap.
 
 use std::ptr::NonNull;
@@ -47,6 +47,14 @@ impl AnyHold {
         match self {
             Self::Queue(hold) => hold.len(),
             Self::Topic(_) => 1,
+        }
+    }
+
+    /// The slot, if several readers may have it.
+    fn shared_slot(&self) -> Option<usize> {
+        match self {
+            Self::Queue(_) => None,
+            Self::Topic(hold) => Some(hold.slot()),
         }
     }
 
@@ -170,7 +178,8 @@ impl HoldObject {
     /// The loan has ended, but views of these leaves keep the slots.
     pub fn outlived_by(&self, slots: usize, leaves: Vec<String>) {
         // A loan ends once.
-        let _ = self.views.set(self.kept.keep(slots, leaves));
+        let shared = self.lock().shared_slot();
+        let _ = self.views.set(self.kept.keep(slots, shared, leaves));
     }
 }
 

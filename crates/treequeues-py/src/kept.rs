@@ -3,6 +3,7 @@
 //! A process that keeps all slots of a queue that way, and then waits for one, waits for itself. So each queue object
 //! remembers which leaves the views are of, and a wait that takes long says so.
 
+use std::collections::BTreeSet;
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -28,6 +29,8 @@ struct KeptHold {
     pid: u32,
     key: u64,
     slots: usize,
+    /// The one slot that readers share, if they do.
+    shared: Option<usize>,
     leaves: Vec<String>,
 }
 
@@ -48,11 +51,11 @@ impl Kept {
         }
     }
 
-    /// From now on `slots` slots are kept by views of these leaves.
-    pub fn keep(self: &Arc<Self>, slots: usize, leaves: Vec<String>) -> KeptGuard {
+    /// From now on `slots` slots are kept by views of these leaves; or this one, which readers share.
+    pub fn keep(self: &Arc<Self>, slots: usize, shared: Option<usize>, leaves: Vec<String>) -> KeptGuard {
         let mut holds = self.holds();
         let key = holds.last().map_or(0, |last| last.key + 1);
-        holds.push(KeptHold { pid: process::id(), key, slots, leaves });
+        holds.push(KeptHold { pid: process::id(), key, slots, shared, leaves });
         KeptGuard { kept: Arc::clone(self), key }
     }
 
@@ -62,7 +65,7 @@ impl Kept {
         if self.warned_of_wait.get().is_some() {
             return false;
         }
-        let slots: usize = own(&self.holds()).map(|hold| hold.slots).sum();
+        let slots = slots_of(&self.holds());
         match awaits {
             Awaited::Slot => slots > 0,
             Awaited::Items(wanted) => slots + wanted > capacity,
@@ -74,7 +77,7 @@ impl Kept {
         let (slots, mut leaves) = {
             let holds = self.holds();
             let leaves: Vec<String> = own(&holds).flat_map(|hold| hold.leaves.iter().cloned()).collect();
-            (own(&holds).map(|hold| hold.slots).sum::<usize>(), leaves)
+            (slots_of(&holds), leaves)
         };
         leaves.sort();
         leaves.dedup();
@@ -123,6 +126,13 @@ impl Kept {
 fn own(holds: &[KeptHold]) -> impl Iterator<Item = &KeptHold> {
     let here = process::id();
     holds.iter().filter(move |hold| hold.pid == here)
+}
+
+/// How many slots this process keeps: one that several readers share counts once.
+fn slots_of(holds: &[KeptHold]) -> usize {
+    let shared: BTreeSet<usize> = own(holds).filter_map(|hold| hold.shared).collect();
+    let others = own(holds).filter(|hold| hold.shared.is_none()).map(|hold| hold.slots);
+    shared.len() + others.sum::<usize>()
 }
 
 impl Drop for KeptGuard {

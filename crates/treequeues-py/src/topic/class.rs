@@ -153,7 +153,7 @@ impl TreeTopic {
 
     /// A subscription that begins with this ticket: what unpickling one calls.
     fn _subscribe_from(slf: &Bound<'_, Self>, ticket: u64) -> PyResult<Subscription> {
-        let following = Opened::subscribe_from(slf.get().opened(slf.py())?, ticket)?;
+        let following = Opened::subscribe_from(slf.py(), slf.get().opened(slf.py())?, ticket)?;
         Ok(Subscription::new(slf, following))
     }
 
@@ -253,7 +253,7 @@ impl TreeTopic {
     #[pyo3(signature = (start = None), text_signature = "($self, start='latest')")]
     fn subscribe(slf: &Bound<'_, Self>, start: Option<&Bound<'_, PyAny>>) -> PyResult<Subscription> {
         let start = start_of(start)?;
-        let following = Opened::subscribe(slf.get().opened(slf.py())?, start)?;
+        let following = Opened::subscribe(slf.py(), slf.get().opened(slf.py())?, start)?;
         Ok(Subscription::new(slf, following))
     }
 

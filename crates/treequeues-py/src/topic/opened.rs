@@ -35,10 +35,29 @@ pub struct Following {
 
 /// What a subscription is at.
 enum At {
-    Open(Py<Opened>, Arc<Subscriber>),
-    Closed,
-    /// The topic's object was.
-    ClosedWithTopic,
+    /// The subscription first, as what is dropped first: the other one leaves the topic, detached.
+    Open(Arc<Subscriber>, Py<Opened>),
+    /// By itself, or with the topic's object.
+    Closed(Standing, Closing),
+}
+
+/// How far a subscription has come.
+#[derive(Clone, Copy)]
+pub struct Standing {
+    pub missed: u64,
+    pub next_ticket: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Closing {
+    Alone,
+    WithTopic,
+}
+
+impl Standing {
+    fn of(subscriber: &Subscriber) -> Self {
+        Self { missed: subscriber.missed(), next_ticket: subscriber.next_ticket() }
+    }
 }
 
 /// Which item a call is after.
@@ -73,7 +92,7 @@ impl Opened {
         subscriptions
             .iter()
             .filter_map(Weak::upgrade)
-            .for_each(|following| following.end(At::ClosedWithTopic));
+            .for_each(|following| following.end(Closing::WithTopic));
     }
 
     /// A subscription.
@@ -81,9 +100,9 @@ impl Opened {
     /// # Errors
     ///
     /// `OSError` if the segment is damaged.
-    pub fn subscribe(opened: Py<Opened>, start: Start) -> PyResult<Arc<Following>> {
+    pub fn subscribe(py: Python<'_>, opened: Py<Opened>, start: Start) -> PyResult<Arc<Following>> {
         let subscriber = opened.get().shared.subscribe(start).map_err(outcome::attach_error)?;
-        Ok(Self::follow(opened, subscriber))
+        Self::follow(py, opened, subscriber)
     }
 
     /// A subscription that begins where another one has left off.
@@ -91,19 +110,26 @@ impl Opened {
     /// # Errors
     ///
     /// As `subscribe`.
-    pub fn subscribe_from(opened: Py<Opened>, ticket: u64) -> PyResult<Arc<Following>> {
+    pub fn subscribe_from(py: Python<'_>, opened: Py<Opened>, ticket: u64) -> PyResult<Arc<Following>> {
         let subscriber = opened.get().shared.subscribe_from(ticket).map_err(outcome::attach_error)?;
-        Ok(Self::follow(opened, subscriber))
+        Self::follow(py, opened, subscriber)
     }
 
-    fn follow(opened: Py<Opened>, subscriber: Subscriber) -> Arc<Following> {
+    /// # Errors
+    ///
+    /// `ValueError` if the topic's object was closed meanwhile.
+    fn follow(py: Python<'_>, opened: Py<Opened>, subscriber: Subscriber) -> PyResult<Arc<Following>> {
+        let at = Mutex::new(At::Open(Arc::new(subscriber), opened.clone_ref(py)));
+        let following = Arc::new(Following { at, closed: Closed::default() });
         let mut subscriptions = lock(&opened.get().subscriptions);
-        let at = At::Open(Python::attach(|py| opened.clone_ref(py)), Arc::new(subscriber));
-        let following = Arc::new(Following { at: Mutex::new(at), closed: Closed::default() });
+        if opened.get().is_closed() {
+            drop(subscriptions);
+            return Err(closed::<Topic>());
+        }
         subscriptions.retain(|following| following.strong_count() > 0);
         subscriptions.push(Arc::downgrade(&following));
         drop(subscriptions);
-        following
+        Ok(following)
     }
 
     /// For a call that uses the topic: a forked child attaches at its first one.
@@ -203,24 +229,33 @@ impl Following {
     /// `ValueError` if it is closed, or its topic.
     pub fn open(&self, py: Python<'_>) -> PyResult<(Py<Opened>, Arc<Subscriber>)> {
         let (opened, subscriber) = match &*lock(&self.at) {
-            At::Open(opened, subscriber) => (opened.clone_ref(py), Arc::clone(subscriber)),
-            At::Closed => return Err(closed_by(false)),
-            At::ClosedWithTopic => return Err(closed_by(true)),
+            At::Open(subscriber, opened) => (opened.clone_ref(py), Arc::clone(subscriber)),
+            At::Closed(_, closing) => return Err(closed_by(matches!(closing, Closing::WithTopic))),
         };
         Ok((Opened::here(opened, py)?, subscriber))
     }
 
-    /// Ends it. Calls of other threads that are under way end then.
-    pub fn close(&self) {
-        self.end(At::Closed);
+    /// How far it has come, or had when it was closed; and whether it is open.
+    pub fn standing(&self) -> (Standing, bool) {
+        match &*lock(&self.at) {
+            At::Open(subscriber, _) => (Standing::of(subscriber), true),
+            At::Closed(standing, _) => (*standing, false),
+        }
     }
 
-    fn end(&self, at: At) {
+    /// Ends it. Calls of other threads that are under way end then.
+    pub fn close(&self) {
+        self.end(Closing::Alone);
+    }
+
+    fn end(&self, closing: Closing) {
         self.closed.set();
         let mut now = lock(&self.at);
-        let before = if matches!(*now, At::Open(..)) { std::mem::replace(&mut *now, at) } else { return };
+        let At::Open(subscriber, _) = &*now else { return };
+        let at = At::Closed(Standing::of(subscriber), closing);
+        let before = std::mem::replace(&mut *now, at);
         drop(now);
-        if let At::Open(opened, _) = &before {
+        if let At::Open(_, opened) = &before {
             opened.get().shared.wake_all();
         }
     }
@@ -229,7 +264,7 @@ impl Following {
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // Locked by nobody for longer than a few instructions, in which no collection begins.
         match self.at.try_lock().as_deref() {
-            Ok(At::Open(opened, _)) => visit.call(opened),
+            Ok(At::Open(_, opened)) => visit.call(opened),
             _ => Ok(()),
         }
     }

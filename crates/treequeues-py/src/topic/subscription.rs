@@ -109,16 +109,16 @@ impl Subscription {
     }
 
     /// How many items it has passed over since it began: replaced before it came to them, or skipped by latest=True. With those that it has
-    /// had, these are all from its beginning on.
+    /// had, these are all from its beginning on. It can be read after the close.
     #[getter]
-    fn missed(&self, py: Python<'_>) -> PyResult<u64> {
-        Ok(self.following.open(py)?.1.missed())
+    fn missed(&self) -> u64 {
+        self.following.standing().0.missed
     }
 
     /// The lowest ticket that it may come to.
     #[getter]
-    fn next_ticket(&self, py: Python<'_>) -> PyResult<u64> {
-        Ok(self.following.open(py)?.1.next_ticket())
+    fn next_ticket(&self) -> u64 {
+        self.following.standing().0.next_ticket
     }
 
     /// The topic.
@@ -158,18 +158,17 @@ impl Subscription {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let py = slf.py();
         let subscribe_from = py.import(intern!(py, "treequeues._pickling"))?.getattr("subscribe_from")?;
-        let (topic, ticket) = (slf.get().topic.clone_ref(py), slf.get().next_ticket(py)?);
+        // One that is closed leads nowhere.
+        slf.get().following.open(py)?;
+        let (topic, ticket) = (slf.get().topic.clone_ref(py), slf.get().next_ticket());
         (subscribe_from, (topic, ticket)).into_pyobject(py)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let of = self.topic.bind(py).repr()?;
-        Ok(match self.following.open(py) {
-            Ok((_, subscriber)) => {
-                format!("<Subscription from item {} on of {of}>", subscriber.next_ticket())
-            }
-            Err(_) => format!("<Subscription closed of {of}>"),
-        })
+        let (standing, is_open) = self.following.standing();
+        let state = if is_open { "" } else { "closed, " };
+        Ok(format!("<Subscription {state}from item {} on of {of}>", standing.next_ticket))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

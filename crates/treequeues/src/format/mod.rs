@@ -303,7 +303,7 @@ pub(crate) mod topic_words {
     /// Words of one subscription's record: a cache line.
     pub(crate) const OF_A_SUBSCRIPTION: usize = LINE;
     /// Subscriptions that are seen from outside, for each participant that there may be. More of them are not listed.
-    const SUBSCRIPTIONS_OF_A_PARTICIPANT: usize = 4;
+    pub(crate) const SUBSCRIPTIONS_OF_A_PARTICIPANT: usize = 4;
 
     /// Words from the pins of one slot to those of the next: slots share no cache line.
     pub(crate) fn pins_of_a_slot(participants: u32) -> usize {

@@ -48,7 +48,7 @@ pub struct TopicStats {
     pub participants: Vec<ParticipantStats>,
     /// Slots that somebody writes to, reads or keeps, by their number; at most 4096 of them.
     pub held: Vec<HeldTopicSlot>,
-    /// Subscriptions, but for those of which a participant has more than a few.
+    /// Subscriptions: of each participant four at most.
     pub subscriptions: Vec<SubscriptionStats>,
     /// Who shut the topic down first; `None` if nobody has.
     pub shutdown: Option<Shutdown>,

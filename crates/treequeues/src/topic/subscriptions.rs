@@ -1,12 +1,11 @@
 //! Records of subscriptions, for people: who has one, how far it has come, and what it has missed. Nothing decides by them.
 //!
 //! A record is a cache line of its subscription's own. The first word says whose it is, and is changed by compare-and-swap; the others are
-//! written by the subscription alone. There are a few for each participant that there may be; a subscription that finds none free has
-//! none, and is not listed.
+//! written by the subscription alone. Each place has a few; a subscription that finds none free there has none, and is not listed.
 
 use std::fmt;
 
-use crate::format::topic_words::OF_A_SUBSCRIPTION;
+use crate::format::topic_words::{OF_A_SUBSCRIPTION, SUBSCRIPTIONS_OF_A_PARTICIPANT};
 use crate::format::word::Tenant;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -69,12 +68,13 @@ impl<'s> Subscriptions<'s> {
     /// Takes a record, if one is free.
     pub(crate) fn begin(&self, me: &Tenant, cursor: u64) -> Option<Record> {
         let owner = owner_of(me);
+        let first = me.place as usize * SUBSCRIPTIONS_OF_A_PARTICIPANT;
         // Relaxed, here and below: for people.
-        let index = self.records().position(|record| {
+        let index = self.records().skip(first).take(SUBSCRIPTIONS_OF_A_PARTICIPANT).position(|record| {
             record[OWNER].load(Ordering::Relaxed) == 0
                 && record[OWNER].compare_exchange(0, owner, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         })?;
-        let record = Record { index, owner };
+        let record = Record { index: first + index, owner };
         self.has_moved(&record, cursor, 0);
         Some(record)
     }

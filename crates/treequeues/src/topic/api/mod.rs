@@ -302,7 +302,8 @@ impl Topic {
     /// Waits for a slot for an item whose own slot views keep: to copy it there.
     ///
     /// # Errors
-    /// `Kept` if no slot may become free: all but the newest item's are kept by views of this process, or by others'. As `reserve_with`.
+    /// `Kept` if for a second no slot may become free: each has the newest item, is read by this process, or is kept by views. As
+    /// `reserve_with`.
     pub fn reserve_elsewhere_with(
         &self,
         _: TopicElsewhere,

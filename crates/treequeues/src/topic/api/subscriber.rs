@@ -2,11 +2,12 @@
 
 use crate::sync::Ordering;
 use crate::sync::local::AtomicU64;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Topic;
 use crate::error::{AttachError, SubscribeError};
 use crate::format::word::Tenant;
+use crate::memory::fork;
 use crate::presence::counters::Counter;
 use crate::topic::calls::{Taken, Wanted};
 use crate::topic::here::Attached;
@@ -23,10 +24,14 @@ pub struct Subscriber {
     /// The lowest ticket that it may come to.
     cursor: AtomicU64,
     missed: AtomicU64,
-    /// The participant that `missed` and `record` are of.
+    /// The participant that the next two are of.
     owner: AtomicU64,
+    /// What `missed` was when it began: a forked child counts anew.
+    missed_before: AtomicU64,
     /// The number of its record plus one; 0 if there was none to be had.
     record: AtomicU64,
+    /// Held while these three change, and forks are held off, so that no child inherits it locked.
+    beginning: Mutex<()>,
 }
 
 impl Subscriber {
@@ -36,7 +41,9 @@ impl Subscriber {
             cursor: AtomicU64::new(cursor),
             missed: AtomicU64::new(0),
             owner: AtomicU64::new(0),
+            missed_before: AtomicU64::new(0),
             record: AtomicU64::new(0),
+            beginning: Mutex::default(),
         };
         subscriber.say_where(subscriber.topic.attached()?, 0);
         Ok(subscriber)
@@ -102,7 +109,8 @@ impl Subscriber {
         let is_ours = self.topic.is_attached_here()
             && self.topic.attached().is_ok_and(|attached| self.is_of(attached.participant().tenant()));
         // Relaxed, here and below: a count.
-        if is_ours { self.missed.load(Ordering::Relaxed) } else { 0 }
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        if is_ours { load(&self.missed) - load(&self.missed_before) } else { 0 }
     }
 
     /// The lowest ticket that it may come to.
@@ -124,7 +132,8 @@ impl Subscriber {
     }
 
     fn is_of(&self, me: &Tenant) -> bool {
-        self.owner.load(Ordering::Relaxed) == owner_of(me)
+        // Acquire: pairs with `begin`, which sets it last.
+        self.owner.load(Ordering::Acquire) == owner_of(me)
     }
 
     /// Counts what was missed, and says in shared memory where it is; in a forked child, by a record and a count of its own.
@@ -134,6 +143,7 @@ impl Subscriber {
             self.begin(attached, me);
         }
         let missed = self.missed.fetch_add(missed, Ordering::Relaxed) + missed;
+        let missed = missed - self.missed_before.load(Ordering::Relaxed);
         if let Some(record) = self.record_of(me) {
             attached.subscriptions().has_moved(&record, self.next_ticket(), missed);
         }
@@ -141,19 +151,17 @@ impl Subscriber {
 
     #[cold]
     fn begin(&self, attached: &Attached, me: &Tenant) {
-        let before = self.owner.load(Ordering::Relaxed);
-        let record = attached.subscriptions().begin(me, self.next_ticket());
-        let is_first = || {
-            let mine = owner_of(me);
-            self.owner.compare_exchange(before, mine, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        };
-        if before != owner_of(me) && is_first() {
-            self.missed.store(0, Ordering::Relaxed);
+        let no_fork = fork::hold_off();
+        let alone = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have been faster.
+        if !self.is_of(me) {
+            let record = attached.subscriptions().begin(me, self.next_ticket());
+            self.missed_before.store(self.missed.load(Ordering::Relaxed), Ordering::Relaxed);
             self.record.store(record.map_or(0, |record| record.number() + 1), Ordering::Relaxed);
-        } else if let Some(record) = record {
-            // Another thread was faster.
-            attached.subscriptions().end(record);
+            self.owner.store(owner_of(me), Ordering::Release);
         }
+        drop(alone);
+        drop(no_fork);
     }
 
     fn record_of(&self, me: &Tenant) -> Option<Record> {

@@ -29,7 +29,7 @@ pub struct TopicHold {
 enum State {
     Writing(Claim),
     Reading(Pinned),
-    Lingering(Pinned),
+    Lingering { kept: Pinned, was_writing: bool },
     Ended,
 }
 
@@ -44,6 +44,11 @@ impl TopicHold {
 
     pub(super) fn reading(attached: &Arc<Attached>, pinned: Pinned) -> Self {
         Self { attached: Arc::clone(attached), slot: pinned.slot, state: State::Reading(pinned) }
+    }
+
+    /// The slot's number: several readers have one.
+    pub fn slot(&self) -> usize {
+        self.slot
     }
 
     /// The topic's schema.
@@ -71,8 +76,9 @@ impl TopicHold {
     pub fn first_row(&self, leaf: usize) -> NonNull<u8> {
         let segment = self.attached.segment();
         match self.state {
-            State::Writing(_) => segment.row(leaf, self.slot).0,
-            State::Reading(_) | State::Lingering(_) => segment.row_to_read(leaf, self.slot).0,
+            // Nobody else gets a slot that lingers after a write, so that whoever still writes to it does so for nobody.
+            State::Writing(_) | State::Lingering { was_writing: true, .. } => segment.row(leaf, self.slot).0,
+            State::Reading(_) | State::Lingering { .. } => segment.row_to_read(leaf, self.slot).0,
             State::Ended => panic!("a hold that has ended has no rows"),
         }
     }
@@ -88,7 +94,7 @@ impl TopicHold {
     /// # Panics
     /// Unless the hold lingers.
     pub fn elsewhere(&self) -> TopicElsewhere {
-        assert!(matches!(self.state, State::Lingering(_)), "what can be committed is not copied");
+        assert!(matches!(self.state, State::Lingering { .. }), "what can be committed is not copied");
         TopicElsewhere(())
     }
 
@@ -137,16 +143,19 @@ impl TopicHold {
     /// # Panics
     /// Unless the hold is writing or reading.
     pub fn linger(&mut self) -> Result<(), Corrupted> {
-        let kept = match self.take_state() {
-            _ if !self.is_this_process() => return Ok(()),
+        let state = self.take_state();
+        let was_writing = matches!(state, State::Writing(_));
+        let kept = match state {
+            State::Lingering { .. } | State::Ended => panic!("a loan ends once"),
+            // H2: of a hold that was inherited nothing is kept, but its rows.
+            _ if !self.is_this_process() => Pinned { slot: self.slot, ticket: 0 },
             State::Writing(claim) => self.attached.linger(claim)?,
             State::Reading(pinned) => {
                 self.attached.count_one(Counter::Gets);
                 pinned
             }
-            State::Lingering(_) | State::Ended => panic!("a loan ends once"),
         };
-        self.state = State::Lingering(kept);
+        self.state = State::Lingering { kept, was_writing };
         Ok(())
     }
 
@@ -162,7 +171,7 @@ impl Drop for TopicHold {
             _ if !self.is_this_process() => return,
             State::Writing(claim) => self.attached.abort(claim),
             State::Reading(pinned) => self.attached.release(pinned),
-            State::Lingering(kept) => self.attached.let_go(kept),
+            State::Lingering { kept, .. } => self.attached.let_go(kept),
             State::Ended => return,
         };
     }
