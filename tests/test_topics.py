@@ -5,6 +5,7 @@ import gc
 import os
 import pickle
 import time
+import warnings
 import weakref
 from queue import Empty, Full
 
@@ -218,6 +219,16 @@ def test_iteration_ends_when_the_topic_is_shut_down_and_all_was_had(topic):
             take()
 
 
+def test_a_thread_that_writes_itself_comes_to_the_end(topic):
+    subscription = topic.subscribe("new")
+    put_numbers(topic, range(2))
+    with topic.reserve() as loan:
+        topic.shutdown()
+        assert [number_of(tree) for tree in subscription] == [0, 1]
+        loan.write(item(2))
+    assert number_of(topic.latest()) == 2
+
+
 def test_a_shutdown_wakes_those_who_wait(topic):
     subscription = topic.subscribe()
 
@@ -421,6 +432,24 @@ def test_a_subclass_of_a_topic_is_one():
     with pytest.raises(RuntimeError, match="__init__ was not called"):
         fresh.latest()
     assert repr(fresh) == "<Weights without a topic>"
+
+
+def test_a_topic_that_ends_with_its_items_has_lost_nothing(queue_folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with TreeTopic(EXAMPLE, name="weights") as topic:
+            put_numbers(topic, range(9))
+
+
+def test_a_put_that_waits_for_its_own_process_blames_nobody_else(monkeypatch):
+    monkeypatch.setenv("TREEQUEUES_WARN_AFTER", "0.2")
+    with TreeTopic(EXAMPLE, 2) as topic:
+        topic.put(item(0))
+        with topic.borrow_latest(), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            topic.put(item(1))
+            with pytest.raises(Full, match=f"process {os.getpid()} reads item 1"):
+                topic.put(item(2), timeout=1)
 
 
 def test_a_wait_for_nobody_warns(monkeypatch):

@@ -630,7 +630,8 @@ class TreeTopic(Generic[T]):
         """Subscribe: to each item from now on ("new"), from the newest one that is there on
         ("latest"), or from the oldest ("oldest").
 
-        Raises ValueError if `start` is none of these, or after close.
+        Raises ValueError if `start` is another str, TypeError if it is none, and ValueError after
+        close.
         """
 
     @property

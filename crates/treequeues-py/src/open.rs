@@ -194,6 +194,10 @@ impl<'o, S: Shared> OpenLookout<'o, S> {
 impl<S: Shared> Lookout for OpenLookout<'_, S> {
     fn has_seen(&mut self) -> bool {
         let Open { shared, unshared, .. } = self.open;
+        if !S::IS_TAKEN_FROM && matches!(self.awaits, Awaited::Slot) {
+            // Nobody but those who have the slots could free one.
+            return false;
+        }
         self.alone = unshared.found_alone(&mut self.watch, || shared.peers().ok());
         self.alone.is_some()
     }

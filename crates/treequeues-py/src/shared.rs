@@ -22,6 +22,8 @@ pub trait Shared: Sized + Clone + Send + Sync + Leaves {
     const NOUN: &'static str;
     /// The class that users attach by.
     const CLASS: &'static str;
+    /// Whether a slot becomes free by others that take its item.
+    const IS_TAKEN_FROM: bool;
 
     type Options: Copy + Send + Sync;
 
@@ -54,7 +56,7 @@ pub trait Shared: Sized + Clone + Send + Sync + Leaves {
 }
 
 macro_rules! shared {
-    ($core:ident, $options:ty, $noun:literal, $class:literal, $len:expr) => {
+    ($core:ident, $options:ty, $noun:literal, $class:literal, $is_taken_from:literal, $len:expr) => {
         impl Leaves for $core {
             fn leaves(&self) -> bool {
                 self.is_last_here()
@@ -64,6 +66,7 @@ macro_rules! shared {
         impl Shared for $core {
             const NOUN: &'static str = $noun;
             const CLASS: &'static str = $class;
+            const IS_TAKEN_FROM: bool = $is_taken_from;
 
             type Options = $options;
 
@@ -160,8 +163,8 @@ macro_rules! shared {
     };
 }
 
-shared!(Queue, CreateOptions, "queue", "TreeQueue", Queue::len);
-shared!(Topic, TopicOptions, "topic", "TreeTopic", |topic: &Topic| Ok(topic.stats()?.items));
+shared!(Queue, CreateOptions, "queue", "TreeQueue", true, Queue::len);
+shared!(Topic, TopicOptions, "topic", "TreeTopic", false, |topic: &Topic| Ok(topic.stats()?.items));
 
 /// This process closed the object.
 pub fn closed<S: Shared>() -> PyErr {

@@ -183,7 +183,8 @@ fn the_end_comes_after_what_is_left() {
     let topic = topic(4);
     let all = topic.subscribe(Start::Oldest).expect("sound");
     (1..=2).for_each(|n| drop(put(&topic, n)));
-    let writing = topic.reserve().expect("free");
+    let other = topic.join().expect("a place");
+    let writing = other.reserve().expect("free");
     topic.shutdown(false).expect("attached");
     assert!(matches!(topic.try_reserve(), Err(PublishError::ShutDown(_))));
     assert_eq!([(); 2].map(|()| all.try_borrow().expect("it is left").ticket()), [1, 2]);
@@ -322,6 +323,25 @@ fn threads_that_share_a_subscription_share_its_items() {
         topic.subscribe_from(ITEMS - 1).expect("sound").try_borrow().expect("kept").ticket(),
         ITEMS - 1
     );
+}
+
+#[test]
+fn a_thread_that_writes_itself_comes_to_the_end() {
+    let topic = topic(3);
+    let all = topic.subscribe(Start::New).expect("sound");
+    let own = topic.reserve().expect("free");
+    put(&topic, 1).expect("another slot");
+    topic.shutdown(false).expect("sound");
+    assert_eq!(number(&all.borrow_with(watched()).expect("what is left")), 1);
+    assert!(matches!(all.borrow_with(watched()), Err(SubscribeError::ShutDown(_))), "it waits for itself");
+    // Other threads wait for it, and get what it puts.
+    let others = topic.subscribe(Start::New).expect("sound");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| others.borrow_with(watched()).map(|loan| loan.ticket()));
+        thread::sleep(Duration::from_millis(20));
+        assert_eq!(own.commit().expect("sound"), 2);
+        assert_eq!(waiting.join().expect("no panic").expect("an item"), 2);
+    });
 }
 
 #[test]

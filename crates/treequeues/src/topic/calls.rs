@@ -9,7 +9,7 @@ use super::here::{Attached, Here};
 use super::word::State;
 use crate::clock::realtime_ns;
 use crate::error::{Corrupted, PublishError, SubscribeError, Used};
-use crate::format::SHUTDOWN_NONE;
+use crate::format::{SHUTDOWN_NONE, Slot};
 use crate::presence::attached::{How, Waiter, shut_down_how, wait_counted};
 use crate::presence::counters::Counter;
 use crate::sync::Ordering;
@@ -346,7 +346,10 @@ impl Getting<'_> {
             if !attached.is_shut_down() {
                 return Ok(None);
             }
-            match board.at_the_end(first)? {
+            let holder = attached.holder();
+            // Relaxed: a thread sees what it wrote itself.
+            let is_own = |slot: &Slot| slot.holder.load(Ordering::Relaxed) == holder;
+            match board.at_the_end(first, is_own)? {
                 Found::Nothing => return Ok(None),
                 Found::Item => {}
                 Found::End => return Err(SubscribeError::ShutDown(attached.first_shutdown())),
@@ -404,6 +407,6 @@ impl Attempt for Getting<'_> {
 
     /// A publisher that dies in the middle may have linked its item and notified nobody.
     fn is_held(&self) -> bool {
-        self.attached.board().is_any_written()
+        self.attached.board().is_any_written(|_| false)
     }
 }

@@ -84,8 +84,9 @@ unsafe impl Structure for Here {
             .sum()
     }
 
+    /// Nothing is taken away from a topic, so nothing is left over that is lost with it.
     fn count_items(&self, _: bool) -> usize {
-        self.slots_and_states().filter(|(_, state)| matches!(state, Ok(State::Ready(_)))).count()
+        0
     }
 }
 

@@ -201,7 +201,7 @@ fn nothing_comes_after_the_end() {
                 if found.is_some() || is_down.load(crate::sync::Ordering::SeqCst) == 0 {
                     return false;
                 }
-                rig.board().at_the_end(1).expect("sound") == Found::End
+                rig.board().at_the_end(1, |_| false).expect("sound") == Found::End
             }
         });
         let closer = thread::spawn({

@@ -88,9 +88,9 @@ impl<'s> Board<'s> {
         Newest::unpack(self.control.newest.load(Ordering::Acquire)).ticket
     }
 
-    /// Whether any slot is being written.
-    pub(crate) fn is_any_written(&self) -> bool {
-        self.slots.iter().any(|slot| {
+    /// Whether any slot is being written, but for those that `is_own` knows.
+    pub(crate) fn is_any_written(&self, is_own: impl Fn(&Slot) -> bool) -> bool {
+        self.slots.iter().filter(|slot| !is_own(slot)).any(|slot| {
             // SeqCst: B9: before it the flag was looked at, and after it the newest item is.
             let word = slot.state.load(Ordering::SeqCst);
             matches!(State::unpack(word), Some(State::Writing(..)))

@@ -2,6 +2,7 @@
 
 use super::Board;
 use crate::error::{Corrupted, Damage};
+use crate::format::Slot;
 use crate::format::word::Tenant;
 use crate::sync::{Backoff, Ordering, fence, load_to_swap};
 use crate::topic::word::{Newest, Pin, State};
@@ -166,11 +167,12 @@ impl Board<'_> {
 
     /// After the topic was seen to be shut down, and nothing was found: whether a subscription at `cursor` is at its end.
     ///
-    /// Whoever writes may still commit: it has looked at the flag before that was set. So first all words, then the newest item.
-    pub(crate) fn at_the_end(&self, cursor: u64) -> Result<Found, Corrupted> {
+    /// Whoever writes may still commit: it has looked at the flag before that was set. So first all words, then the newest item. What
+    /// `is_own` knows is what the caller itself is writing: it would wait for ever for that.
+    pub(crate) fn at_the_end(&self, cursor: u64, is_own: impl Fn(&Slot) -> bool) -> Result<Found, Corrupted> {
         // SeqCst: pairs with the fence of a claim. A publisher that did not see the flag afterwards is seen here.
         fence(Ordering::SeqCst);
-        if self.is_any_written() {
+        if self.is_any_written(is_own) {
             return Ok(Found::Nothing);
         }
         Ok(if self.newest()?.ticket >= cursor { Found::Item } else { Found::End })
