@@ -287,6 +287,7 @@ def learn(way: Way, actors: Actors, steps: int, show: Callable[[int], None]) -> 
     show(0)
     started = time.perf_counter()
     for batch in way.batches(total, actors.all_finished):
+        actors.all_finished()  # One that died ends the job, and not after all others have ended.
         check(batch, next_steps)
         received += len(batch["done"])
         episodes += int(batch["done"].sum())
