@@ -7,6 +7,7 @@
 use std::ffi::CString;
 use std::path::PathBuf;
 
+use pyo3::PyErrArguments;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -77,20 +78,17 @@ pub fn corrupted_error(errno: i32, message: String, path: Option<PathBuf>) -> Py
 
 /// `queue.Full`.
 pub fn full(py: Python<'_>) -> PyErr {
-    from_queue_module(py, &FULL, "Full")
+    from_queue_module(py, &FULL, "Full", ())
 }
 
 /// `queue.Full`, with what is in the way.
 pub fn full_because(py: Python<'_>, message: String) -> PyErr {
-    match FULL.import(py, "queue", "Full") {
-        Ok(class) => PyErr::from_type(class.clone(), (message,)),
-        Err(error) => error,
-    }
+    from_queue_module(py, &FULL, "Full", (message,))
 }
 
 /// `queue.Empty`.
 pub fn empty(py: Python<'_>) -> PyErr {
-    from_queue_module(py, &EMPTY, "Empty")
+    from_queue_module(py, &EMPTY, "Empty", ())
 }
 
 /// `treequeues.ShutDown`.
@@ -106,9 +104,14 @@ pub fn is_shut_down(py: Python<'_>, error: &PyErr) -> bool {
     shut_down_type(py).is_ok_and(|class| error.is_instance(py, &class))
 }
 
-fn from_queue_module(py: Python<'_>, class: &PyOnceLock<Py<PyType>>, name: &str) -> PyErr {
+fn from_queue_module(
+    py: Python<'_>,
+    class: &PyOnceLock<Py<PyType>>,
+    name: &str,
+    args: impl PyErrArguments + 'static,
+) -> PyErr {
     match class.import(py, "queue", name) {
-        Ok(class) => PyErr::from_type(class.clone(), ()),
+        Ok(class) => PyErr::from_type(class.clone(), args),
         Err(error) => error,
     }
 }

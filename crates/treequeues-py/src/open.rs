@@ -176,7 +176,7 @@ impl<S: Shared> Open<S> {
 }
 
 /// What a call that waits warns of: views of this process that keep what it waits for, and that nobody else uses the queue or topic.
-pub struct OpenLookout<'o, S: Shared> {
+struct OpenLookout<'o, S: Shared> {
     open: &'o Open<S>,
     awaits: Awaited,
     watch: Watch,
@@ -186,7 +186,7 @@ pub struct OpenLookout<'o, S: Shared> {
 
 impl<'o, S: Shared> OpenLookout<'o, S> {
     #[inline]
-    pub fn of(open: &'o Open<S>, awaits: Awaited) -> Self {
+    fn of(open: &'o Open<S>, awaits: Awaited) -> Self {
         Self { open, awaits, watch: Watch::default(), alone: None }
     }
 }

@@ -41,13 +41,11 @@ pub trait Shared: Sized + Clone + Send + Sync + Leaves {
     fn attach_handle(handle: Handle) -> Result<Self, AttachError>;
     fn handle(&self) -> Result<Handle, AttachError>;
     fn unlink(&self) -> Result<bool, AttachError>;
-    fn shutdown(&self, immediate: bool) -> Result<(), AttachError>;
     fn name(&self) -> Option<&QueueName>;
     fn folder(&self) -> Option<&Path>;
     fn id(&self) -> SegmentId;
     fn schema(&self) -> &Schema;
     fn capacity(&self) -> usize;
-    fn nbytes(&self) -> usize;
     fn is_attached_here(&self) -> bool;
     fn attach_after_fork(&self) -> Result<(), AttachError>;
     fn peers(&self) -> Result<Peers, AttachError>;
@@ -111,10 +109,6 @@ macro_rules! shared {
                 $core::unlink(self)
             }
 
-            fn shutdown(&self, immediate: bool) -> Result<(), AttachError> {
-                $core::shutdown(self, immediate)
-            }
-
             fn name(&self) -> Option<&QueueName> {
                 $core::name(self)
             }
@@ -133,10 +127,6 @@ macro_rules! shared {
 
             fn capacity(&self) -> usize {
                 $core::capacity(self)
-            }
-
-            fn nbytes(&self) -> usize {
-                $core::nbytes(self)
             }
 
             #[inline]
