@@ -63,12 +63,31 @@ pub enum ByteOrder {
     Big,
 }
 
-/// A number: its NumPy name, and its size and alignment in bytes.
+/// What family of numbers a number belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NumberKind {
+    /// `bool`.
+    Bool,
+    /// Integers with a sign.
+    Int,
+    /// Integers without one.
+    UInt,
+    /// Real numbers.
+    Float,
+    /// Pairs of real numbers.
+    Complex,
+}
+
+/// A number: its NumPy name and kind, and its size and alignment in bytes.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Number {
     name: &'static str,
+    kind: NumberKind,
     /// NumPy's short spelling (`f4`), for the numbers that exist in big-endian order.
     code: Option<&'static str>,
+    /// Bits that say which number it is: 4 of an `int4`, which takes a byte.
+    bits: u32,
     itemsize: usize,
     alignment: usize,
     is_extension: bool,
@@ -76,18 +95,38 @@ pub struct Number {
 
 impl Number {
     const fn numpy(name: &'static str, code: &'static str, itemsize: usize, alignment: usize) -> Number {
+        let kind = match code.as_bytes()[0] {
+            b'b' => NumberKind::Bool,
+            b'i' => NumberKind::Int,
+            b'u' => NumberKind::UInt,
+            b'f' => NumberKind::Float,
+            _ => NumberKind::Complex,
+        };
         let code = if itemsize == 1 { None } else { Some(code) };
-        Number { name, code, itemsize, alignment, is_extension: false }
+        Number { name, kind, code, bits: itemsize as u32 * 8, itemsize, alignment, is_extension: false }
     }
 
-    const fn extension(name: &'static str, itemsize: usize, alignment: usize) -> Number {
-        Number { name, code: None, itemsize, alignment, is_extension: true }
+    const fn extension(name: &'static str, kind: NumberKind, bits: u32, alignment: usize) -> Number {
+        let itemsize = bits.div_ceil(8) as usize;
+        Number { name, kind, code: None, bits, itemsize, alignment, is_extension: true }
     }
 
     /// Its name, whatever the order of its bytes: `float32`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// What family of numbers it belongs to.
+    #[must_use]
+    pub fn kind(&self) -> NumberKind {
+        self.kind
+    }
+
+    /// How many bits tell one number from another: 4 of an `int4`, although an element of it takes a byte.
+    #[must_use]
+    pub fn bits(&self) -> u32 {
+        self.bits
     }
 
     /// Whether it comes from the Python package `ml_dtypes` and not from NumPy.
@@ -115,26 +154,26 @@ static NUMBERS: [Number; 36] = [
     Number::numpy("complex64", "c8", 8, 4),
     Number::numpy("complex128", "c16", 16, 8),
     Number::numpy("complex256", "c32", 32, 16),
-    Number::extension("bfloat16", 2, 2),
-    Number::extension("float8_e3m4", 1, 1),
-    Number::extension("float8_e4m3", 1, 1),
-    Number::extension("float8_e4m3b11fnuz", 1, 1),
-    Number::extension("float8_e4m3fn", 1, 1),
-    Number::extension("float8_e4m3fnuz", 1, 1),
-    Number::extension("float8_e5m2", 1, 1),
-    Number::extension("float8_e5m2fnuz", 1, 1),
-    Number::extension("float8_e8m0fnu", 1, 1),
-    Number::extension("float6_e2m3fn", 1, 1),
-    Number::extension("float6_e3m2fn", 1, 1),
-    Number::extension("float4_e2m1fn", 1, 1),
-    Number::extension("int1", 1, 1),
-    Number::extension("uint1", 1, 1),
-    Number::extension("int2", 1, 1),
-    Number::extension("uint2", 1, 1),
-    Number::extension("int4", 1, 1),
-    Number::extension("uint4", 1, 1),
-    Number::extension("complex32", 4, 2),
-    Number::extension("bcomplex32", 4, 2),
+    Number::extension("bfloat16", NumberKind::Float, 16, 2),
+    Number::extension("float8_e3m4", NumberKind::Float, 8, 1),
+    Number::extension("float8_e4m3", NumberKind::Float, 8, 1),
+    Number::extension("float8_e4m3b11fnuz", NumberKind::Float, 8, 1),
+    Number::extension("float8_e4m3fn", NumberKind::Float, 8, 1),
+    Number::extension("float8_e4m3fnuz", NumberKind::Float, 8, 1),
+    Number::extension("float8_e5m2", NumberKind::Float, 8, 1),
+    Number::extension("float8_e5m2fnuz", NumberKind::Float, 8, 1),
+    Number::extension("float8_e8m0fnu", NumberKind::Float, 8, 1),
+    Number::extension("float6_e2m3fn", NumberKind::Float, 6, 1),
+    Number::extension("float6_e3m2fn", NumberKind::Float, 6, 1),
+    Number::extension("float4_e2m1fn", NumberKind::Float, 4, 1),
+    Number::extension("int1", NumberKind::Int, 1, 1),
+    Number::extension("uint1", NumberKind::UInt, 1, 1),
+    Number::extension("int2", NumberKind::Int, 2, 1),
+    Number::extension("uint2", NumberKind::UInt, 2, 1),
+    Number::extension("int4", NumberKind::Int, 4, 1),
+    Number::extension("uint4", NumberKind::UInt, 4, 1),
+    Number::extension("complex32", NumberKind::Complex, 32, 2),
+    Number::extension("bcomplex32", NumberKind::Complex, 32, 2),
 ];
 
 /// The units of NumPy's `datetime64` and `timedelta64`.

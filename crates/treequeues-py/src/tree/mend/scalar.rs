@@ -5,7 +5,7 @@ use std::ffi::CString;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyComplex, PyDict, PyFloat, PyInt, PyString};
-use treequeues::dtype::{DisplayShape, Dtype};
+use treequeues::dtype::{ByteOrder, DisplayShape, Dtype};
 use treequeues::schema::{LeafKind, LeafSpec};
 
 use crate::tree::converted::quietly;
@@ -136,7 +136,7 @@ pub(super) fn call_of(leaf: &LeafSpec, x: &str) -> String {
         LeafKind::Int => format!("int({x})"),
         LeafKind::Float => format!("float({x})"),
         LeafKind::Complex => format!("complex({x})"),
-        _ if rank(&leaf.dtype).is_some() && !leaf.dtype.to_string().starts_with('>') => {
+        _ if rank(&leaf.dtype).is_some() && leaf.dtype.byte_order() == Some(ByteOrder::Little) => {
             format!("{}({x})", name_of(&leaf.dtype))
         }
         _ => format!("np.array({x}, {})", name_of(&leaf.dtype)),
@@ -158,9 +158,10 @@ pub(super) fn evaluated<'py>(mend: &str, x: &Bound<'py, PyAny>) -> PyResult<Boun
 
 /// The greatest number of the floats that are narrower than Python's, where it is known here.
 fn greatest_of(dtype: &Dtype) -> f64 {
-    match dtype.to_string().as_str() {
-        "float16" | ">f2" => 65504.0,
-        "float32" | ">f4" | "complex64" | ">c8" => f64::from(f32::MAX),
+    let Dtype::Number(number, _) = dtype else { return f64::MAX };
+    match number.name() {
+        "float16" => 65504.0,
+        "float32" | "complex64" => f64::from(f32::MAX),
         _ => f64::MAX,
     }
 }
@@ -209,7 +210,7 @@ pub(super) fn name_of(dtype: &Dtype) -> String {
     match dtype {
         Dtype::Number(number, _) if number.is_extension() => format!("ml_dtypes.{dtype}"),
         dtype if dtype.is_bool() => "bool".to_owned(),
-        Dtype::Number(..) if !dtype.to_string().starts_with('>') => format!("np.{dtype}"),
+        Dtype::Number(number, ByteOrder::Little) => format!("np.{}", number.name()),
         Dtype::Structured(_) => "the example's dtype".to_owned(),
         dtype => format!("'{dtype}'"),
     }
