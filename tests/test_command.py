@@ -45,7 +45,7 @@ def test_exit_codes_and_errors_come_through(folder):
     assert run("frobnicate").returncode == 2
     done = run("inspect", "nothing")
     assert done.returncode == 1
-    assert done.stderr.startswith('treequeues: no queue is named "nothing"')
+    assert done.stderr.startswith('treequeues: nothing is named "nothing"')
 
 
 def test_a_queue_of_this_process_is_seen(folder):

@@ -215,7 +215,7 @@ def test_who_attaches_is_told_in_which_folder_no_queue_of_that_name_is(folder, m
         with pytest.raises(FileNotFoundError) as refused:
             TreeQueue.attach("a")
         looked_in = str(folder / "elsewhere" / "queues")
-        assert f'no queue is named "a" in {looked_in}' in str(refused.value)
+        assert f'nothing is named "a" in {looked_in}' in str(refused.value)
         assert refused.value.filename == looked_in + "/a"
         assert refused.value.errno == errno.ENOENT
 

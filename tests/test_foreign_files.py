@@ -148,7 +148,7 @@ FOREIGN = {
     make_a_folder: "it is a folder",
     make_a_queue_that_others_can_read: "its permissions let other users in",
     make_a_queue_of_another_user: "it belongs to another user",
-    make_a_copy_of_another_queue: 'it is the file of the queue named "original", copied or renamed',
+    make_a_copy_of_another_queue: 'it is the file of "original", copied or renamed',
     make_an_anonymous_queues_memory: "it is not sealed against resizing",
 }
 # Refused, and it gives way to a new queue, since nobody uses it.
@@ -252,7 +252,7 @@ def test_a_copy_of_a_queue_that_this_process_has_open_is_not_taken_for_it(
         elsewhere.mkdir(0o700)
         shutil.copy(queue_folder / "a", elsewhere / "a")
         monkeypatch.setenv("TREEQUEUES_DIR", str(elsewhere))
-        assert "a copy of a queue's file that this process has open" in refused(attach)
+        assert "a copy of a file that this process has open" in refused(attach)
 
 
 def test_a_queue_of_another_version_that_is_in_use_is_left_alone(path):

@@ -164,7 +164,7 @@ def test_calls_that_need_no_descriptor_go_on_and_others_say_so(queue_folder, pat
         with queue.reserve() as loan:
             loan.tree[...] = 5
         for needs_one in (queue.stats, lambda: pickle.dumps(queue)):
-            with pytest.raises(OSError, match="descriptors of the queue were closed"):
+            with pytest.raises(OSError, match="descriptors of it were closed"):
                 needs_one()
         assert queue.get() == 5
         # A wait would not notice a death.
@@ -268,7 +268,7 @@ def test_descriptors_of_another_queue_at_the_numbers_are_that_queues():
         others = [number for number in descriptors_of_queues() if number not in numbers]
         for number, other in zip(numbers, others, strict=True):
             os.dup2(other, number)
-        with pytest.raises(OSError, match="descriptors of the queue were closed"):
+        with pytest.raises(OSError, match="descriptors of it were closed"):
             first.get(timeout=WATCHDOG_S)
         first.close()
         assert set(numbers) <= set(descriptors_of_queues())

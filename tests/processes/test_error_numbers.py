@@ -65,7 +65,7 @@ def test_a_name_that_is_taken_by_another_process(queue_folder):
             text=True,
             timeout=WATCHDOG_S,
         ).stderr
-    assert 'a queue named "a" exists; attach to it' in said
+    assert '"a" exists; attach to it' in said
     assert "this process itself" not in said
 
 

@@ -242,7 +242,7 @@ def test_a_misfit_is_refused_by_rust_with_both_sides(queue_folder):
         )
         assert (refused.returncode, refused.stdout) == (1, "")
         first, *lines = refused.stderr.splitlines()
-        assert first == 'peer: the queue "items" is there, but it is another one:'
+        assert first == 'peer: "items" is there, but it is another one:'
         rows = [line.split() for line in lines]
         for row in (
             "arm.joints float64 (3,) float32 (3,)",
@@ -277,7 +277,7 @@ def test_a_queue_that_is_not_there_is_an_error_of_the_peers(queue_folder):
         text=True,
         timeout=WATCHDOG_S,
     )
-    said = f'peer: no queue is named "items" in {queue_folder}\n'
+    said = f'peer: nothing is named "items" in {queue_folder}\n'
     assert (refused.returncode, refused.stderr) == (1, said)
 
 

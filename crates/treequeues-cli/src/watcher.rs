@@ -72,7 +72,7 @@ pub fn all_names() -> Result<Vec<QueueName>, Failure> {
 /// For a name that leads nowhere.
 pub fn not_found(name: &QueueName) -> Failure {
     Failure::refused(format!(
-        "no queue is named {:?} in {}; `treequeues ls` lists those that are there",
+        "nothing is named {:?} in {}; `treequeues ls` lists those that are there",
         name.as_str(),
         names_folder().display()
     ))

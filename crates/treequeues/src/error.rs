@@ -51,7 +51,7 @@ pub enum CreateError {
     },
     /// The machine, or this process's control group, has not enough memory.
     #[error(
-        "the queue needs {needed_bytes} bytes of shared memory ({capacity} slots of {item_nbytes} bytes), but {available_bytes} \
+        "{needed_bytes} bytes of shared memory are needed ({capacity} slots of {item_nbytes} bytes), but {available_bytes} \
          are available ({limit}); lower maxsize or free memory"
     )]
     Memory {
@@ -68,7 +68,7 @@ pub enum CreateError {
     },
     /// The file system of named queues, or the machine, has not enough room.
     #[error(
-        "the queue needs {needed_bytes} bytes in {folder} ({capacity} slots of {item_nbytes} bytes), but {available_bytes} \
+        "{needed_bytes} bytes are needed in {folder} ({capacity} slots of {item_nbytes} bytes), but {available_bytes} \
          are available ({limit}); lower maxsize, or make room", folder = folder.display()
     )]
     Space {
@@ -86,7 +86,7 @@ pub enum CreateError {
         limit: &'static str,
     },
     /// The name is taken by a queue that is in use, or kept.
-    #[error("a queue named {name:?} exists{}", self.who_holds_it())]
+    #[error("{name:?} exists{}", self.who_holds_it())]
     Exists {
         /// The name.
         name: QueueName,
@@ -100,7 +100,7 @@ pub enum CreateError {
     #[error(transparent)]
     Name(#[from] BadName),
     /// Only a name can outlive its queue's participants.
-    #[error("an anonymous queue ends with its last participant and cannot be kept; give it a name")]
+    #[error("what has no name ends with its last participant and cannot be kept; give it a name")]
     KeepWithoutName,
     /// The system refused a step.
     #[error("could not {action}: {}", SystemReason(source))]
@@ -154,9 +154,9 @@ pub enum AttachError {
     },
     /// The queue's file belongs to another user, so that no process of this one can open it.
     #[error(
-        "the queue's file belongs to user {owner}, and this process runs as user {here}: a process that changes its user \
-         keeps the named queues that it has open, but no other process of the new user can join them; make the queue after \
-         the change, or without a name"
+        "its file belongs to user {owner}, and this process runs as user {here}: a process that changes its user \
+         keeps the queues and topics that it has open by name, but no other process of the new user can join them; make it after the \
+         change, or without a name"
     )]
     OtherUser {
         /// The user that made the queue.
@@ -186,7 +186,7 @@ pub enum AttachError {
     Corrupted(#[from] Corrupted),
     /// The file was made under another name.
     #[error(
-        "it is the file of the queue named {found:?}, copied or renamed, and a queue's file never gets another name; \
+        "it is the file of {found:?}, copied or renamed, and such a file never gets another name; \
          rename it back, or remove it"
     )]
     OtherName {
@@ -194,27 +194,25 @@ pub enum AttachError {
         found: QueueName,
     },
     /// No entry is free.
-    #[error(
-        "all places for participants are taken ({limit}); create the queue with a larger `participants=`"
-    )]
+    #[error("all places for participants are taken ({limit}); create it with a larger `participants=`")]
     TableFull {
         /// Entries of the table.
         limit: u32,
     },
     /// Somebody closed the descriptors behind the queue's back.
     #[error(
-        "this process's descriptors of the queue were closed, or are other files now: calls that need none go on, and this one \
-         needs one; keep them open when closing descriptors by range, or attach again after that, by the queue's name"
+        "this process's descriptors of it were closed, or are other files now: calls that need none go on, and this one \
+         needs one; keep them open when closing descriptors by range, or attach again after that, by name"
     )]
     DescriptorsClosed,
     /// A queue in the memory of one process.
-    #[error("a local queue lives in the memory of one process, and cannot be shared with another")]
+    #[error("a local queue or topic lives in the memory of one process, and cannot be shared with another")]
     Local,
     /// No queue can have the name.
     #[error(transparent)]
     Name(#[from] BadName),
     /// No queue has the name.
-    #[error("no queue is named {name:?} in {folder}", folder = folder.display())]
+    #[error("nothing is named {name:?} in {folder}", folder = folder.display())]
     NotFound {
         /// The name.
         name: QueueName,
@@ -223,7 +221,7 @@ pub enum AttachError {
     },
     /// The queue's participants have all died, and nobody has cleaned up after them.
     #[error(
-        "the queue {name:?} is stale: all its participants have died; creating or opening a queue of this name replaces it, \
+        "{name:?} is stale: all its participants have died; creating or opening it anew replaces it, \
          and `treequeues clean` removes it"
     )]
     Stale {
@@ -231,15 +229,13 @@ pub enum AttachError {
         name: QueueName,
     },
     /// Somebody creates or removes the queue, and has not come to an end with it.
-    #[error(
-        "the queue {name:?} is being created or removed by a process that does not go on; it may be stopped"
-    )]
+    #[error("{name:?} is being created or removed by a process that does not go on; it may be stopped")]
     ChangingHands {
         /// The name.
         name: QueueName,
     },
     /// The queue's file could not be removed, and is still there.
-    #[error("could not remove the queue's file: {path} is still there: {why}", path = path.display())]
+    #[error("could not remove the file: {path} is still there: {why}", path = path.display())]
     NotRemoved {
         /// The file.
         path: PathBuf,
@@ -273,7 +269,7 @@ pub enum AttachError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A queue of the name is there, of other items or another capacity.
-    #[error("the queue {name:?} is there, but it is another one:\n{difference}")]
+    #[error("{name:?} is there, but it is another one:\n{difference}")]
     Misfit {
         /// The name.
         name: QueueName,

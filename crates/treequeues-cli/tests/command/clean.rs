@@ -102,6 +102,6 @@ fn live_and_foreign_ones_stay_also_if_named() {
     assert_eq!(names(&folder).len(), 5);
     let answer = folder.run(&["clean", "nothing", "stale"]);
     assert_eq!(answer.code, Some(1));
-    assert!(answer.stderr.contains("no queue is named \"nothing\""), "{answer:?}");
+    assert!(answer.stderr.contains("nothing is named \"nothing\""), "{answer:?}");
     assert!(answer.stdout.contains("removed stale"), "the others are cleaned: {answer:?}");
 }

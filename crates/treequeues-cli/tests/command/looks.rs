@@ -251,7 +251,7 @@ fn what_is_no_queue_is_told_with_the_reason() {
         );
         let answer = folder.run(&[command, "nothing"]);
         assert_eq!(answer.code, Some(1));
-        assert!(answer.stderr.starts_with("treequeues: no queue is named \"nothing\""), "{answer:?}");
+        assert!(answer.stderr.starts_with("treequeues: nothing is named \"nothing\""), "{answer:?}");
     }
 }
 

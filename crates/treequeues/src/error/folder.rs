@@ -78,7 +78,7 @@ impl fmt::Display for Problem<'_> {
 
 impl fmt::Display for FolderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the folder of named queues, {}, {}", self.path.display(), self.problem())?;
+        write!(f, "the folder of names, {}, {}", self.path.display(), self.problem())?;
         if self.is_out_of_descriptors() {
             Ok(())
         } else {

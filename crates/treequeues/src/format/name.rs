@@ -26,7 +26,7 @@ pub struct QueueName(Box<str>);
 /// Not a name of a queue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a queue's name has 1 to {MAX_NAME_NBYTES} letters, digits, '.', '_' and '-', and does not begin with a dot; got {0:?}"
+    "a name has 1 to {MAX_NAME_NBYTES} letters, digits, '.', '_' and '-', and does not begin with a dot; got {0:?}"
 )]
 pub struct BadName(String);
 

@@ -261,7 +261,7 @@ pub(crate) fn publish(directory: &Directory, segment: &Segment, name: &QueueName
     loop {
         let linked = directory
             .link(file, name)
-            .map_err(|source| CreateError::System { action: "give the queue's file its name", source })?;
+            .map_err(|source| CreateError::System { action: "give the file its name", source })?;
         if linked {
             return Ok(());
         }
@@ -325,7 +325,7 @@ pub(crate) fn is_being_removed(file: &Descriptor) -> bool {
 
 fn find_holders(file: &Descriptor) -> Result<Holders, AttachError> {
     holders(file.as_fd())
-        .map_err(|source| AttachError::System { action: "look at the locks of the queue's file", source })
+        .map_err(|source| AttachError::System { action: "look at the locks of its file", source })
 }
 
 /// Whether an error says that a file is a queue, if not one that can be used.
@@ -347,7 +347,7 @@ fn not_found(name: &QueueName, folder: &Path) -> AttachError {
 }
 
 fn remove_error(source: io::Error) -> AttachError {
-    AttachError::System { action: "remove the queue's name", source }
+    AttachError::System { action: "remove its name", source }
 }
 
 #[cfg(test)]

@@ -185,7 +185,7 @@ impl Directory {
                 errno @ Errno::LOOP => Err(unusable("it is a symbolic link", errno)),
                 errno @ Errno::ISDIR => Err(unusable("it is a folder", errno)),
                 errno @ Errno::NXIO => Err(unusable("it is no regular file", errno)),
-                _ => Err(AttachError::System { action: "open the queue's file", source }),
+                _ => Err(AttachError::System { action: "open its file", source }),
             },
         }
     }
@@ -270,7 +270,7 @@ fn check_folder(path: &Path, stat: &Stat, owner: u32) -> Result<(), FolderError>
 /// Refuses what is no regular file of this user alone.
 pub(super) fn check_private(fd: impl AsFd) -> Result<(), AttachError> {
     let stat = rustix::fs::fstat(fd)
-        .map_err(|errno| AttachError::System { action: "stat the queue's file", source: errno.into() })?;
+        .map_err(|errno| AttachError::System { action: "stat its file", source: errno.into() })?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     Err(if kind != FileType::RegularFile {
         unusable("it is no regular file", Errno::INVAL)

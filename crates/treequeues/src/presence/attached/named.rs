@@ -56,7 +56,7 @@ impl<S: Structure> Attached<S> {
                     let attached = attached.expect("there is a segment to attach to");
                     if attached.segment.identity() != Some(file.identity()) {
                         return Err(AttachError::Foreign(
-                            "it is a copy of a queue's file that this process has open",
+                            "it is a copy of a file that this process has open",
                         ));
                     }
                     if names::is_still_named(&attached.segment) {
