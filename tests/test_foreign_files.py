@@ -288,7 +288,7 @@ def test_a_folder_that_is_a_link_is_refused(queue_folder, monkeypatch):
 
 def test_a_folder_that_cannot_be_made_is_an_error(queue_folder, monkeypatch):
     monkeypatch.setenv("TREEQUEUES_DIR", str(queue_folder / "no" / "where"))
-    with pytest.raises(FileNotFoundError, match="no queue"):
+    with pytest.raises(FileNotFoundError, match="nothing is named"):
         attach()
     with pytest.raises(FileNotFoundError, match="cannot be made"):
         create()

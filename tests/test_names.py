@@ -324,7 +324,7 @@ def test_without_the_variable_the_folder_is_this_users_in_shared_memory(monkeypa
 
 def test_too_little_memory_is_an_error_with_the_figures(queue_folder):
     with pytest.raises(
-        OSError, match=r"needs \d+ bytes in .*treequeues-test.*\d+ are available"
+        OSError, match=r"\d+ bytes are needed in .*treequeues-test.*\d+ are available"
     ) as lack:
         TreeQueue({"obs": np.broadcast_to(np.uint8(0), (1 << 40,))}, 16, name="a")
     assert lack.value.errno == 28  # ENOSPC

@@ -49,7 +49,7 @@ def unpickle_elsewhere(handle):
 
 def fork_is_refused(queue):
     fork(lambda: refused(lambda: put(queue), PermissionError,
-                         "belongs to user 0", "runs as user 65534", "make the queue after"))
+                         "belongs to user 0", "runs as user 65534", "make it after"))
 
 anonymous = TreeQueue(np.zeros(2), 8)
 named = TreeQueue(np.zeros(2), 8, name="a")
