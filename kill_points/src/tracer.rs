@@ -7,6 +7,8 @@
 //!
 //! V1. A victim dies with its tracer: PTRACE_O_EXITKILL.
 //! V2. The breakpoint's byte is written into the victim's own copy of the page.
+//! V3. While the victim is stepped, it and its tracer share one processor: a step is two switches between them, which cost ten times as
+//!     much from one processor to another, and more if that one was asleep. Before and after, both may run anywhere.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -18,6 +20,7 @@ use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 use crate::children::fork_child;
 
@@ -35,6 +38,12 @@ const ALIKE: usize = 2;
 pub struct Victim {
     pid: Pid,
     is_reaped: bool,
+}
+
+/// A victim and its tracer on one processor, until this is dropped (V3).
+struct SideBySide {
+    victim: Pid,
+    before: CpuSet,
 }
 
 /// Where an operation went: the address of each instruction, in order.
@@ -119,6 +128,7 @@ impl Victim {
     /// Steps to the end of the operation, and says which way that was. `before_each` sees the victim before each instruction,
     /// and its address.
     pub fn record(&mut self, mut before_each: impl FnMut(&Self, u64)) -> Path {
+        let _steps = SideBySide::with(self.pid);
         let mut addresses = Vec::new();
         loop {
             let address = self.address();
@@ -137,6 +147,7 @@ impl Victim {
         if n == path.addresses.len() {
             return self.run_to_address(end as *const () as u64);
         }
+        let _steps = SideBySide::with(self.pid);
         let nearby = path.seldom_met_before(n);
         let address = path.addresses[nearby];
         for time in 0..=path.earlier[nearby] {
@@ -253,6 +264,30 @@ impl Victim {
 impl Drop for Victim {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+impl SideBySide {
+    fn with(victim: Pid) -> Self {
+        let before = sched_getaffinity(None).expect("of this thread");
+        let mut here = CpuSet::new();
+        here.set(sched_getcpu());
+        let side_by_side = Self { victim, before };
+        side_by_side.move_both_to(&here);
+        side_by_side
+    }
+
+    fn move_both_to(&self, processors: &CpuSet) {
+        for process in [None, rustix::process::Pid::from_raw(self.victim.as_raw())] {
+            // A victim that has ended runs nowhere, and a processor that was taken away meanwhile costs time alone.
+            let _ = sched_setaffinity(process, processors);
+        }
+    }
+}
+
+impl Drop for SideBySide {
+    fn drop(&mut self) {
+        self.move_both_to(&self.before);
     }
 }
 
