@@ -36,6 +36,22 @@ _FUZZ_ROWS = {
     "duplicates": "unexplained duplicates",
     "order_violations": "order violations",
 }
+_FUZZ_OF_TOPICS_ROWS = {
+    "kills": "processes killed: publishers, readers and sweepers",
+    "cut_off": "of these, within a call or while they held something",
+    "massacres": "times everybody was killed at once",
+    "stops": "processes stopped, then continued or killed",
+    "puts": "items put",
+    "reads": "items read",
+    "missed": "items missed, as they were counted",
+    "torn": "items torn",
+    "stale": "newest items that were not the newest",
+    "lost_newest": "newest items lost",
+    "wrong_missed": "wrong counts of missed items",
+    "held_up": "puts held up by readers",
+    "hangs": "hangs",
+    "order_violations": "order violations",
+}
 
 _newest_kills = cache(kills.newest)
 _newest_recovery = cache(recovery.newest)
@@ -107,13 +123,13 @@ def _kill_points() -> str:
     )
 
 
-def _fuzz() -> str:
-    """The newest run of the fuzz."""
-    files = sorted(FUZZ.glob("*.json"))
+def _fuzz(folder: Path, labels: dict[str, str]) -> str:
+    """The newest run of the fuzz whose records are in this folder."""
+    files = sorted(folder.glob("*.json"))
     if not files:
         return NO_RECORD
     run = json.loads(files[-1].read_text())
-    rows = ([label, f"{run[name]:,}"] for name, label in _FUZZ_ROWS.items())
+    rows = ([label, f"{run[name]:,}"] for name, label in labels.items())
     return (
         f"{_table(['', 'count'], rows)}\n\nSeed {run['seed']}, {run['seconds']:,.0f} s on "
         f"{run['machine']}, {run['kernel']}; commit {run['commit']}. Record: "
@@ -123,7 +139,8 @@ def _fuzz() -> str:
 
 PLACES: dict[str, Callable[[], str]] = {
     "kill points": _kill_points,
-    "fuzz": _fuzz,
+    "fuzz": partial(_fuzz, FUZZ, _FUZZ_ROWS),
+    "fuzz of topics": partial(_fuzz, FUZZ / "topics", _FUZZ_OF_TOPICS_ROWS),
     "kills": partial(_of_kills, kills.table),
     "kills contenders": partial(_of_kills, kills.contenders),
     "kills machine": partial(

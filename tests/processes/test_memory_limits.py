@@ -20,7 +20,9 @@ from namespaces import MOUNTS, in_namespaces, mount_tmpfs
 from treequeues import TreeQueue
 
 MIB = 1 << 20
-FIGURES = re.compile(r"(\d+) bytes .*are needed .*\(\d+ slots of \d+ bytes\), but (\d+) are available")
+FIGURES = re.compile(
+    r"(\d+) bytes .*are needed .*\(\d+ slots of \d+ bytes\), but (\d+) are available"
+)
 
 
 def queue_of(mib, **kwargs):
