@@ -145,7 +145,7 @@ tsan: ## The tests with threads under ThreadSanitizer; needs a nightly toolchain
 
 THREADED := tests::crowds tests::batch_oracle tests::holds tests::death tests::returns tests::laps::producers threads_share
 
-PUBLISHED := $(addprefix --package ,treequeues-derive treequeues treequeues-cli)
+PUBLISHED := $(addprefix --package ,treequeues-derive treequeues treequeues-cli treequeues-wire)
 
 package: ## What would be published of the crates: packed, and each built from its package.
 	cargo publish --dry-run --allow-dirty $(PUBLISHED)

@@ -59,3 +59,11 @@ def test_a_camera_films_for_a_display_that_skips_and_a_recorder_that_takes_all()
     # The newest frame is shown last, so what is not shown was passed over.
     assert shown + missed == 60
     assert shown < 60
+
+
+def test_a_message_is_read_with_safetensors_alone_as_the_page_shows() -> None:
+    page = (EXAMPLES.parent / "docs/reference/wire.md").read_text()
+    shown = re.search(r"<!-- picture -->\n```text\n(.*?)```", page, re.DOTALL)
+    message = EXAMPLES.parent / "crates/treequeues-wire/tests/data/message.safetensors"
+    assert shown is not None
+    assert output_of("read_message.py", str(message)) == shown[1]

@@ -263,7 +263,7 @@ impl Structure {
     }
 
     /// Visits each node with the number of containers around it, and the step that leads to it from the innermost.
-    pub(super) fn for_each_step<'s>(&'s self, mut visit: impl FnMut(usize, usize, Option<Step<'s>>)) {
+    pub fn for_each_step<'s>(&'s self, mut visit: impl FnMut(usize, usize, Option<Step<'s>>)) {
         // Each open container: its node, and the child that comes next.
         let mut open: Vec<(&'s Node, usize)> = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {

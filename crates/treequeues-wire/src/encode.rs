@@ -1,0 +1,139 @@
+//! From rows to bytes: each leaf's rows are copied once, into the message.
+
+use std::borrow::Cow;
+
+use safetensors::tensor::{Dtype as TensorDtype, SafeTensorError, View};
+use treequeues::{ReadBatch, ReadLoan, TopicReadLoan};
+
+use crate::note::{self, ItemNote, Origin};
+use crate::{Tensor, Wire};
+
+/// The rows of some items, side by side.
+pub trait Rows {
+    /// All rows of one leaf, by its number in the schema, one after the other.
+    fn rows(&self, leaf: usize) -> Cow<'_, [u8]>;
+}
+
+/// By leaf: the rows of all items, one after the other.
+impl Rows for &[&[u8]] {
+    fn rows(&self, leaf: usize) -> Cow<'_, [u8]> {
+        self[leaf].into()
+    }
+}
+
+impl Rows for ReadLoan<'_> {
+    fn rows(&self, leaf: usize) -> Cow<'_, [u8]> {
+        self.leaf_bytes(leaf).into()
+    }
+}
+
+impl Rows for TopicReadLoan<'_> {
+    fn rows(&self, leaf: usize) -> Cow<'_, [u8]> {
+        self.leaf_bytes(leaf).into()
+    }
+}
+
+/// A batch that goes past the ring's end is two runs of memory, which are joined first.
+impl Rows for ReadBatch<'_> {
+    fn rows(&self, leaf: usize) -> Cow<'_, [u8]> {
+        let mut runs = self.runs(leaf).map(|(_, rows)| rows);
+        let first = runs.next().unwrap_or_default();
+        let mut joined = Cow::Borrowed(first);
+        for run in runs {
+            joined.to_mut().extend_from_slice(run);
+        }
+        joined
+    }
+}
+
+/// Why items cannot be a message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unsendable {
+    /// The rows of a leaf are not those of so many items.
+    #[error("{name:?}: {items} items have {expected} bytes there, got {got}")]
+    Rows {
+        /// The tensor's name.
+        name: String,
+        /// How many items there are notes of.
+        items: usize,
+        /// Bytes of their rows.
+        expected: usize,
+        /// Bytes that were handed over.
+        got: usize,
+    },
+    /// No note, no item.
+    #[error("a message has at least one item")]
+    NoItems,
+    /// The format has no room for them.
+    #[error("safetensors cannot hold them: {0}")]
+    Format(SafeTensorError),
+}
+
+impl Wire {
+    /// A message of the items that these notes and rows are of.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsendable`]: the rows are of another number of items, or the format has no room for them, as for a schema whose JSON takes 100 MB.
+    pub fn encode(
+        &self,
+        origin: &Origin,
+        items: &[ItemNote],
+        rows: &impl Rows,
+    ) -> Result<Vec<u8>, Unsendable> {
+        if items.is_empty() {
+            return Err(Unsendable::NoItems);
+        }
+        let stacks = self.leaves.iter().enumerate().map(|(leaf, tensor)| {
+            let stack = Stack::new(tensor, items.len(), rows.rows(leaf))?;
+            Ok((&*tensor.name, stack))
+        });
+        let stacks = stacks.collect::<Result<Vec<_>, Unsendable>>()?;
+        let metadata = note::write(self, origin, items);
+        safetensors::serialize(stacks, Some(metadata)).map_err(Unsendable::Format)
+    }
+}
+
+/// The rows of one leaf as a tensor.
+struct Stack<'r> {
+    dtype: TensorDtype,
+    shape: Vec<usize>,
+    rows: Cow<'r, [u8]>,
+}
+
+impl<'r> Stack<'r> {
+    fn new(tensor: &Tensor, items: usize, rows: Cow<'r, [u8]>) -> Result<Self, Unsendable> {
+        let expected = tensor.row_nbytes.saturating_mul(items);
+        if rows.len() != expected {
+            let name = tensor.name.clone();
+            return Err(Unsendable::Rows { name, items, expected, got: rows.len() });
+        }
+        Ok(Self { dtype: tensor.dtype, shape: tensor.stacked(items), rows })
+    }
+}
+
+impl View for Stack<'_> {
+    fn dtype(&self) -> TensorDtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.rows)
+    }
+
+    fn data_len(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+impl Tensor {
+    /// The dimensions of so many items.
+    pub(crate) fn stacked(&self, items: usize) -> Vec<usize> {
+        [&[items], &*self.shape].concat()
+    }
+}
