@@ -59,7 +59,7 @@ def main() -> None:
     print(f"{len(tickets)} items of the {notes['treequeues.kind']} at {notes['treequeues.host']}")
     print(f"tickets {tickets}, put by processes {json.loads(notes['treequeues.pids'])}")
     tensors = dict(deserialize(content))
-    # The leaves stand in the order of the tree, and tensors in any: this example's have plain names.
+    # The leaves stand in the order of the tree, the tensors in any. These have plain names.
     names = names_of(iter(schema["nodes"]))
     for name, leaf in zip(names, schema["leaves"], strict=True):
         array = array_of(tensors[name], leaf["dtype"])
