@@ -58,7 +58,7 @@ def main() -> None:
     tickets = json.loads(notes["treequeues.tickets"])
     print(f"{len(tickets)} items of the {notes['treequeues.kind']} at {notes['treequeues.host']}")
     print(f"tickets {tickets}, put by processes {json.loads(notes['treequeues.pids'])}")
-    tensors = dict(deserialize(content))
+    tensors = dict(deserialize(content))  # type: ignore[no-untyped-call]
     # The leaves stand in the order of the tree, the tensors in any. These have plain names.
     names = names_of(iter(schema["nodes"]))
     for name, leaf in zip(names, schema["leaves"], strict=True):
