@@ -51,6 +51,8 @@ struct Oracle {
     writing: BTreeMap<u64, u32>,
     reading: BTreeMap<u64, u32>,
     lingering: BTreeMap<u64, u32>,
+    /// Of all items, whatever has become of them.
+    put: Vec<u64>,
 }
 
 impl Oracle {
@@ -61,12 +63,19 @@ impl Oracle {
 
     fn commit(&mut self, ticket: u64, was_late: bool) {
         self.writing.remove(&ticket);
+        self.put.push(ticket);
         if was_late {
             self.first.insert(ticket);
         } else {
             self.in_order.push_back(ticket);
             self.in_order.make_contiguous().sort_unstable();
         }
+    }
+
+    fn is_released(&self, ticket: u64) -> bool {
+        !self.first.contains(&ticket)
+            && !self.in_order.contains(&ticket)
+            && !self.reading.contains_key(&ticket)
     }
 
     fn next(&mut self) -> Option<u64> {
@@ -157,6 +166,9 @@ proptest! {
                     oracle.first.extend(returned.map(|(ticket, _)| ticket));
                     rig.ring().recover(owner(id), &rig.publishing, || true).expect("sound");
                 }
+            }
+            for &ticket in &oracle.put {
+                prop_assert_eq!(rig.ring().is_released(ticket), Ok(oracle.is_released(ticket)), "{}", ticket);
             }
         }
         for id in 0..PARTICIPANTS {

@@ -15,6 +15,7 @@
 //! - `scenarios`: small mixes of processes, explored exhaustively.
 //! - `shutdowns`: the same of queues that are shut down.
 //! - `returned`, `gap`: the same of items that come back, of full and of the size, with the steps left out that these need.
+//! - `released`: the look that tells whether an item was released, done wrong.
 //! - `mutations`: the protocol with a step left out, and the property that then fails.
 //! - `walks`: larger mixes, walked at random.
 //!
@@ -39,6 +40,7 @@ mod protocol;
 mod publish;
 mod published;
 mod put;
+mod released;
 mod returned;
 mod scenarios;
 mod shutdowns;

@@ -18,6 +18,7 @@
 //!   moved, so a lone call ends (the newcomer's steps are counted).
 //! - **tree**: what is RETURNED has all its bits, so that nobody has to look elsewhere.
 //! - **size**: where no slot is held, the items are counted by the cursors, the gap, and a look at what lies between tail and gap.
+//! - **released**: the look that says whether the item of a ticket is done with says so of every item that is, and of no other.
 //! - **alone**: in every state each process would end its call if all others stopped there.
 //! - **honest**: no put says full while one slot was FREE from its beginning to its end, no get says empty while one
 //!   item was READY or RETURNED from its beginning to its end.
@@ -65,6 +66,7 @@ pub const FULL: &str = "honest: full means full";
 pub const TAIL: &str = "words: the tail passes nothing that comes in order";
 pub const NO_DAMAGE: &str = "honest: nothing is called damaged";
 pub const SIZE: &str = "honest: the size is exact where nobody holds a slot";
+pub const RELEASED: &str = "honest: what is said to be released is, and what is released is said to be";
 pub const BITS: &str = "tree: what is RETURNED has its bits";
 pub const ALONE: &str = "alone: each call comes to its end";
 pub const EMPTY: &str = "honest: empty means empty";
@@ -105,6 +107,7 @@ pub fn all() -> Vec<Property<RingModel>> {
         }),
         always(ALONE, |model, s| !model.scenario.lone || each_goes_on_alone(model, s)),
         always(SIZE, size_is_exact),
+        always(RELEASED, releases_are_told),
         always(FULL, |_, s| fault(s) != Fault::FullWithAFreeSlot),
         always(EMPTY, |_, s| fault(s) != Fault::EmptyWithAnItem),
     ]
@@ -361,6 +364,26 @@ fn size_is_exact(model: &RingModel, state: &State) -> bool {
     let count = |like: fn(Phase) -> bool| slots.iter().filter(|slot| like(slot.word.phase)).count();
     let returned = count(|phase| phase == Phase::Returned);
     in_order + returned == count(|phase| matches!(phase, Phase::Ready | Phase::Returned))
+}
+
+/// Of each slot: the item that is there, and those that were there before it.
+fn releases_are_told(model: &RingModel, state: &State) -> bool {
+    let (memory, protocol, capacity) = (&state.memory, &model.protocol, model.scenario.capacity);
+    (0..capacity).all(|s| {
+        let slot = memory.slots[usize::from(s)];
+        let is_waiting = matches!(slot.word.phase, Phase::Ready | Phase::Reading | Phase::Returned)
+            && bit(slot.item) & memory.ledger.committed & !memory.ledger.released != 0;
+        // One past the laps whose items are gone.
+        let laps = match slot.word.phase {
+            Phase::Free | Phase::Writing | Phase::Ready => slot.word.reach,
+            Phase::Reading | Phase::Returned => slot.ticket / capacity,
+            // No item of theirs was put. A LATE one may not have said its ticket yet: the one before it stands there, if there was one.
+            Phase::Late | Phase::Lingering if slot.ticket % capacity == s => slot.ticket / capacity + 1,
+            Phase::Late | Phase::Lingering => 0,
+        };
+        !(is_waiting && protocol.is_released(memory, slot.ticket))
+            && (0..laps).all(|lap| protocol.is_released(memory, lap * capacity + s))
+    })
 }
 
 fn words_are_sound(model: &RingModel, state: &State) -> bool {

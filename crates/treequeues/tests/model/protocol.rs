@@ -176,6 +176,12 @@ pub struct Mutation {
     pub completes_without_second_raise: bool,
     /// Sweep: return the slots first, then complete.
     pub returns_first: bool,
+    /// A look for a release: by the word's reach, which burns move on.
+    pub released_by_reach: bool,
+    /// A look for a release: a LATE slot still has the item whose ticket it says.
+    pub released_before_its_ticket: bool,
+    /// A look for a release: not while views of the item live on.
+    pub released_after_its_views: bool,
     /// Linger of a write: make a LATE slot LINGERING with the reach that it was reserved under.
     pub linger_unburns: bool,
 }
@@ -219,6 +225,19 @@ impl Protocol {
         match laps {
             0 => 0,
             laps => (laps - 1) * self.capacity + self.slot(t) as u8 + 1,
+        }
+    }
+
+    /// Whether the item that was put under ticket `t` is done with.
+    pub fn is_released(&self, m: &Memory, t: Ticket) -> bool {
+        let (w, there) = (self.word(m, t), m.slots[self.slot(t)].ticket);
+        match w.phase {
+            Phase::Free | Phase::Writing | Phase::Ready => self.delta(w, t) > 0,
+            _ if self.mutation.released_by_reach => self.delta(w, t) > 0,
+            Phase::Reading | Phase::Returned => there > t,
+            Phase::Late if self.mutation.released_before_its_ticket => there > t,
+            Phase::Lingering if self.mutation.released_after_its_views => there > t,
+            Phase::Late | Phase::Lingering => there >= t,
         }
     }
 

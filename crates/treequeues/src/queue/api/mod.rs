@@ -235,6 +235,30 @@ impl Queue {
         Ok(self.attached()?.is_empty()?)
     }
 
+    /// Whether an item that was put under this ticket is done with: a consumer released it, or it was dropped. An item that is being
+    /// read, or has been given back, is not; one whose views live on is. For whoever forwards items, and may forget them only then:
+    ///
+    /// ```
+    /// use treequeues::{Queue, Schema};
+    ///
+    /// let queue = Queue::create_local(Schema::array::<f32>([3])?, 4)?;
+    /// let loan = queue.try_reserve()?;
+    /// let ticket = loan.ticket();
+    /// loan.commit()?;
+    /// assert!(!queue.is_released(ticket)?);
+    /// queue.try_borrow()?.release()?;
+    /// assert!(queue.is_released(ticket)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Of a ticket under which nothing was put it says nothing of use.
+    ///
+    /// # Errors
+    /// If the segment is damaged.
+    pub fn is_released(&self, ticket: u64) -> Result<bool, AttachError> {
+        Ok(self.attached()?.is_released(ticket)?)
+    }
+
     /// Whether no slot can be filled: each holds an item, or is being written or read.
     ///
     /// # Errors

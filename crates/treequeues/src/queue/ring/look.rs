@@ -49,6 +49,23 @@ impl Ring<'_> {
         false
     }
 
+    /// Whether an item is done with that was put under this ticket: released, or dropped, whether or not views of it live on.
+    ///
+    /// Two loads, of the word and of the slot's ticket, and each only grows: a ticket that is read late is that of a later item, and says
+    /// what is so by then. What is WRITING, LATE or LINGERING is no item that was put and not released, so it is of a later one.
+    pub(crate) fn is_released(&self, ticket: u64) -> Result<bool, Corrupted> {
+        let at = self.position(ticket);
+        let word = self.word(at.slot);
+        // Relaxed: the Acquire of the word has seen it written, for the item that the word is of.
+        let there = self.slots[at.slot].ticket.load(Ordering::Relaxed);
+        let is_past = |least: i64| there.wrapping_sub(ticket) as i64 >= least;
+        Ok(match phase_of(at.slot, word)? {
+            Phase::Free | Phase::Writing | Phase::Ready => word.laps_ahead_of(at.lap) > 0,
+            Phase::Reading | Phase::Returned => is_past(1),
+            Phase::Late | Phase::Lingering => is_past(0),
+        })
+    }
+
     /// Whether a reserve of `count` slots is worth trying: one look at the last of them, for busy loops.
     pub(crate) fn may_reserve_many(&self, count: usize) -> bool {
         let head = self.control.head.load(Ordering::Relaxed);
