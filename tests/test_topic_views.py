@@ -103,8 +103,22 @@ def test_a_view_of_a_borrow_cannot_be_written_through(topic, escape):
     assert escape.numbers(kept) == {7}
 
 
+def by_memset(leaf):
+    ctypes.memset(leaf.ctypes.data, 1, leaf.nbytes)
+
+
+def by_torch(leaf):
+    # Its tensors know no read-only memory.
+    import torch
+
+    torch.from_dlpack(leaf).fill_(1)
+
+
+@pytest.mark.parametrize("write_into", [by_memset, by_torch])
 @pytest.mark.parametrize("wants", ["latest", "next"])
-def test_a_write_past_numpy_kills_its_process_alone_and_changes_nothing(topic, wants):
+def test_a_write_past_numpy_kills_its_process_alone_and_changes_nothing(topic, wants, write_into):
+    if write_into is by_torch:
+        pytest.importorskip("torch")
     subscription = topic.subscribe("new")
     topic.put(make_item(7))
 
@@ -113,7 +127,7 @@ def test_a_write_past_numpy_kills_its_process_alone_and_changes_nothing(topic, w
         with loan:
             leaf = loan.tree["frame"]
             signal.signal(signal.SIGSEGV, signal.SIG_DFL)
-            ctypes.memset(leaf.ctypes.data, 1, leaf.nbytes)
+            write_into(leaf)
 
     _, status = os.waitpid(in_forked_child(write), 0)
     assert os.waitstatus_to_exitcode(status) == -signal.SIGSEGV
