@@ -1,12 +1,12 @@
 //! From bytes to rows. The bytes come from anywhere, so all that they say is compared with what the reader knows (R1, R2).
 
 use safetensors::SafeTensors;
-use safetensors::tensor::SafeTensorError;
+use treequeues::LeafSpec;
 use treequeues::dtype::Dtype;
-use treequeues::{LeafSpec, Schema, SchemaDifference};
 
+use crate::Wire;
 use crate::note::{self, ItemNote, Metadata, Origin};
-use crate::{VERSION, Wire};
+use crate::refused::{Refused, shortened};
 
 /// Some items, as a message has them: every one fits the reader's schema.
 #[derive(Debug)]
@@ -15,89 +15,6 @@ pub struct Message<'b> {
     items: Vec<ItemNote>,
     /// Of each leaf, the rows of all items.
     rows: Vec<&'b [u8]>,
-}
-
-/// Why bytes are no message of such items.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refused {
-    /// They are no safetensors file, or not a whole one.
-    #[error("not a whole safetensors file: {0}")]
-    Format(SafeTensorError),
-    /// They are a file of somebody else's.
-    #[error("not a message of treequeues: its metadata has no {key:?}")]
-    Missing {
-        /// The key that is not there.
-        key: &'static str,
-    },
-    /// They were written by another version of the format.
-    #[error("it is of version {found:?} of the format, and this one reads version {VERSION:?}")]
-    Version {
-        /// The version.
-        found: String,
-    },
-    /// They are items of another schema.
-    #[error("its items are others:\n{0}")]
-    OtherItems(Box<SchemaDifference>),
-    /// They are said to be of another schema, which cannot be read.
-    #[error("its items are others, and their schema cannot be read: {0}")]
-    OtherStructure(String),
-    /// An entry of the metadata says nothing that it could.
-    #[error("its metadata has {found:?} as {key:?}")]
-    Note {
-        /// The key.
-        key: &'static str,
-        /// Its value, shortened.
-        found: String,
-    },
-    /// Lists of the metadata are of different numbers of items.
-    #[error("its metadata has {found} numbers as {key:?}, for {items} items")]
-    Count {
-        /// The key.
-        key: &'static str,
-        /// How many numbers it has.
-        found: usize,
-        /// How many items there are.
-        items: usize,
-    },
-    /// It has other tensors than the schema has leaves.
-    #[error("it has no tensor named {name:?}, or others than the schema's {leaves} leaves")]
-    Tensors {
-        /// The name that is not there, or is there for nothing.
-        name: String,
-        /// How many leaves there are.
-        leaves: usize,
-    },
-    /// A tensor has another dtype or shape.
-    #[error("{name:?}: expected {expected}, got {got}")]
-    Tensor {
-        /// The tensor's name.
-        name: String,
-        /// What belongs there.
-        expected: String,
-        /// What is there.
-        got: String,
-    },
-    /// A byte of a `bool` that is neither 0 nor 1, or four of a `str` that are no character.
-    #[error("{name:?}: an element is no {what}")]
-    Element {
-        /// The tensor's name.
-        name: String,
-        /// What it should be.
-        what: &'static str,
-    },
-}
-
-impl Refused {
-    pub(crate) fn of_other_items(wire: &Wire, structure: &str) -> Self {
-        match Schema::from_json(structure) {
-            Ok(other) => match wire.schema.difference(&other) {
-                Some(difference) => Refused::OtherItems(Box::new(difference)),
-                None => Refused::OtherStructure("it is not written as this version writes it".to_owned()),
-            },
-            Err(error) => Refused::OtherStructure(error.to_string()),
-        }
-    }
 }
 
 impl Wire {
@@ -114,7 +31,7 @@ impl Wire {
         let (origin, items) = note::read(self, metadata)?;
 
         let tensors = header.tensors();
-        let others = |name: &str| Refused::Tensors { name: note::shortened(name), leaves: self.leaves.len() };
+        let others = |name: &str| Refused::Tensors { name: shortened(name), leaves: self.leaves.len() };
         if let Some(name) = tensors.keys().find(|name| !self.by_name.contains_key(*name)) {
             return Err(others(name));
         }
@@ -124,16 +41,16 @@ impl Wire {
             let shape = tensor.stacked(items.len());
             if found.dtype != tensor.dtype || found.shape != shape {
                 return Err(Refused::Tensor {
-                    name: note::shortened(&tensor.name),
+                    name: shortened(&tensor.name),
                     expected: format!("{:?} {shape:?}", tensor.dtype),
-                    got: note::shortened(&format!("{:?} {:?}", found.dtype, found.shape)),
+                    got: shortened(&format!("{:?} {:?}", found.dtype, found.shape)),
                 });
             }
             let (begin, end) = found.data_offsets;
             // The header's own check: dtype and shape have so many bytes, and the file as many as all tensors.
             let of_leaf = &data[begin..end];
             if let Some(what) = bad_element(leaf, of_leaf) {
-                return Err(Refused::Element { name: note::shortened(&tensor.name), what });
+                return Err(Refused::Element { name: shortened(&tensor.name), what });
             }
             rows.push(of_leaf);
         }

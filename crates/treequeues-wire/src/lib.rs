@@ -8,6 +8,7 @@
 //! | `names` | what the tensor of each leaf is called |
 //! | `dtypes` | which dtype of safetensors a leaf's elements have, or that they are bytes there |
 //! | `note` | what is said of items beside their leaves |
+//! | `refused` | why bytes are no message |
 //! | `encode` | from rows to bytes |
 //! | `decode` | from bytes that come from anywhere to rows, all of it checked |
 //!
@@ -22,15 +23,17 @@ mod dtypes;
 mod encode;
 mod names;
 mod note;
+mod refused;
 
 use std::collections::HashMap;
 
 use safetensors::Dtype as TensorDtype;
 use treequeues::Schema;
 
-pub use decode::{Message, Refused};
+pub use decode::Message;
 pub use encode::{Rows, Unsendable};
 pub use note::{ItemNote, Kind, Origin};
+pub use refused::Refused;
 
 /// The version of the format that is written, and the only one that is read.
 pub const VERSION: &str = "1";

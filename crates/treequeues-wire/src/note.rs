@@ -15,7 +15,7 @@
 
 use std::collections::HashMap;
 
-use crate::decode::Refused;
+use crate::refused::{Refused, shortened};
 use crate::{VERSION, Wire};
 
 /// What items come from.
@@ -142,13 +142,4 @@ pub(crate) fn read(wire: &Wire, metadata: &Metadata) -> Result<(Origin, Vec<Item
         });
     }
     Ok((origin, items))
-}
-
-/// As much of a foreign text as belongs into a message.
-pub(crate) fn shortened(text: &str) -> String {
-    const SHOWN_CHARS: usize = 80;
-    match text.char_indices().nth(SHOWN_CHARS) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
 }
