@@ -2,13 +2,11 @@
 
     python examples/read_message.py message.safetensors
 
-Nothing here is imported from treequeues: any program that reads safetensors can do this, in any
-language. The documentation's page on the wire format says what stands where.
+The documentation's page on the wire format says what stands where.
 """
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +18,31 @@ NUMPY = {
     "BOOL": "?",
     **{f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)},
     **{f"F{8 * size}": f"<f{size}" for size in (2, 4, 8)},
-    "C64": "<c8",
 }
 
 
-def array_of(tensor: dict[str, Any], told: str) -> np.ndarray:
+def array_of(tensor: dict[str, Any], told: Any) -> np.ndarray:
     """A tensor as an array; `told` is the dtype that the schema has for it."""
-    data, shape = bytes(tensor["data"]), tensor["shape"]
-    if tensor["dtype"] == "BF16":
+    data, shape, dtype = bytes(tensor["data"]), tensor["shape"], tensor["dtype"]
+    if dtype == "BF16":
         # The upper half of a float32.
         halves = np.frombuffer(data, "<u2").astype("<u4")
         return (halves << 16).view("<f4").reshape(shape)
-    if tensor["dtype"] == "F8_E4M3":
+    if dtype == "F8_E5M2":
+        # The upper half of a float16.
+        return (np.frombuffer(data, "u1").astype("<u2") << 8).view("<f2").reshape(shape)
+    if dtype == "F8_E4M3":
         return float8_e4m3(np.frombuffer(data, "u1")).reshape(shape)
-    array = np.frombuffer(data, NUMPY[tensor["dtype"]]).reshape(shape)
-    if tensor["dtype"] == "U8" and told != "uint8":
+    if dtype == "F8_E8M0":
+        # An exponent alone.
+        return np.exp2(np.frombuffer(data, "u1").astype(float) - 127).reshape(shape)
+    array = np.frombuffer(data, NUMPY[dtype]).reshape(shape)
+    if dtype == "U8" and told != "uint8":
         # An element that safetensors has no dtype for: its bytes are the last dimension.
-        return array.view(told)[..., 0]
+        try:
+            return array.view(np.dtype(told))[..., 0]
+        except TypeError:  # A record, or a dtype of ml_dtypes: shown as bytes.
+            return array
     return array
 
 
@@ -59,19 +65,10 @@ def main() -> None:
     print(f"{len(tickets)} items of the {notes['treequeues.kind']} at {notes['treequeues.host']}")
     print(f"tickets {tickets}, put by processes {json.loads(notes['treequeues.pids'])}")
     tensors = dict(deserialize(content))  # type: ignore[no-untyped-call]
-    # The leaves stand in the order of the tree, the tensors in any. These have plain names.
-    names = names_of(iter(schema["nodes"]))
+    names = json.loads(notes["treequeues.leaves"])
     for name, leaf in zip(names, schema["leaves"], strict=True):
         array = array_of(tensors[name], leaf["dtype"])
         print(f"{name}: {leaf['dtype']}, {array.tolist()}")
-
-
-def names_of(nodes: Iterator[Any]) -> list[str]:
-    """The names of the leaves of the next tree, whose dicts have plain keys."""
-    node = next(nodes)
-    if node == "leaf":
-        return [""]
-    return [f"{key}/{name}".rstrip("/") for key in node.get("dict", ()) for name in names_of(nodes)]
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def make_large():
 
 
 def is_being_made():
-    """Whether there is a memory file of this process that is larger than any other."""
+    """Whether this process has a memory file as large as that of a large queue."""
     for number in open_descriptors():
         try:
             if os.stat(f"/proc/self/fd/{number}").st_size >= LARGE_NBYTES:

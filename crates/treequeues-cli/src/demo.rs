@@ -170,7 +170,7 @@ fn create(name: &str, schema: Result<Schema, SchemaError>, capacity: u64) -> Res
     let schema = schema.expect("a sound schema");
     Queue::create_named(name, schema, capacity, CreateOptions::default()).map_err(|error| match error {
         CreateError::Exists { .. } => Failure::refused(format!(
-            "a queue named {name:?} exists, perhaps of another demo; `--name` gives this one another name"
+            "{name:?} exists, perhaps of another demo; `--name` gives this one another name"
         )),
         error => error.into(),
     })

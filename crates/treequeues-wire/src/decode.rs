@@ -1,8 +1,10 @@
 //! From bytes to rows. The bytes come from anywhere, so all that they say is compared with what the reader knows (R1, R2).
 
+use std::collections::HashMap;
+
 use safetensors::SafeTensors;
-use treequeues::LeafSpec;
-use treequeues::dtype::Dtype;
+use safetensors::tensor::SafeTensorError;
+use serde::Deserialize;
 
 use crate::Wire;
 use crate::note::{self, ItemNote, Metadata, Origin};
@@ -24,7 +26,8 @@ impl Wire {
     ///
     /// [`Refused`], which says what is wrong with it. Whatever the bytes are, it never panics.
     pub fn decode<'b>(&self, bytes: &'b [u8]) -> Result<Message<'b>, Refused> {
-        let (header_nbytes, header) = SafeTensors::read_metadata(bytes).map_err(Refused::Format)?;
+        check_offsets(bytes)?;
+        let (header_nbytes, header) = SafeTensors::read_metadata(bytes).map_err(|it| Refused::format(&it))?;
         let data = &bytes[size_of::<u64>() + header_nbytes..];
         let nothing = Metadata::new();
         let metadata = header.metadata().as_ref().unwrap_or(&nothing);
@@ -36,7 +39,7 @@ impl Wire {
             return Err(others(name));
         }
         let mut rows = Vec::with_capacity(self.leaves.len());
-        for (tensor, leaf) in self.leaves.iter().zip(self.schema.leaves()) {
+        for tensor in &self.leaves {
             let found = tensors.get(&tensor.name).ok_or_else(|| others(&tensor.name))?;
             let shape = tensor.stacked(items.len());
             if found.dtype != tensor.dtype || found.shape != shape {
@@ -48,11 +51,7 @@ impl Wire {
             }
             let (begin, end) = found.data_offsets;
             // The header's own check: dtype and shape have so many bytes, and the file as many as all tensors.
-            let of_leaf = &data[begin..end];
-            if let Some(what) = bad_element(leaf, of_leaf) {
-                return Err(Refused::Element { name: shortened(&tensor.name), what });
-            }
-            rows.push(of_leaf);
+            rows.push(&data[begin..end]);
         }
         Ok(Message { origin, items, rows })
     }
@@ -88,22 +87,36 @@ impl<'b> Message<'b> {
     /// If there is no such leaf or item.
     #[must_use]
     pub fn row(&self, item: usize, leaf: usize) -> &'b [u8] {
+        assert!(item < self.items.len(), "item {item} of {}", self.items.len());
         let row_nbytes = self.rows[leaf].len() / self.items.len();
         &self.rows[leaf][item * row_nbytes..(item + 1) * row_nbytes]
     }
 }
 
-/// What an element of a leaf should be, if one of them is none: readers in shared memory rely on it.
-fn bad_element(leaf: &LeafSpec, rows: &[u8]) -> Option<&'static str> {
-    if leaf.dtype.is_bool() {
-        return rows.iter().any(|&byte| byte > 1).then_some("bool");
-    }
-    let Dtype::Text(_, order) = &leaf.dtype else { return None };
-    let number = |bytes: &[u8; 4]| match order {
-        treequeues::dtype::ByteOrder::Little => u32::from_le_bytes(*bytes),
-        treequeues::dtype::ByteOrder::Big => u32::from_be_bytes(*bytes),
+/// Where a tensor lies.
+#[derive(Deserialize)]
+struct Extent {
+    #[serde(default)]
+    data_offsets: Option<(u64, u64)>,
+}
+
+/// Refuses tensors that end behind the file: their sizes add up to more than numbers can hold, and the library adds them up unchecked.
+fn check_offsets(bytes: &[u8]) -> Result<(), Refused> {
+    let format = |error| Err(Refused::format(&error));
+    let Some((header_nbytes, rest)) = bytes.split_first_chunk() else {
+        return format(SafeTensorError::HeaderTooSmall);
     };
-    // As NumPy has it: lone surrogates are characters of Python's.
-    let is_bad = |bytes| number(bytes) > u32::from(char::MAX);
-    rows.as_chunks().0.iter().any(is_bad).then_some("character")
+    let header_nbytes = usize::try_from(u64::from_le_bytes(*header_nbytes)).unwrap_or(usize::MAX);
+    let Some((header, data)) = rest.split_at_checked(header_nbytes) else {
+        return format(SafeTensorError::InvalidHeaderLength);
+    };
+    let extents: HashMap<String, Extent> = match serde_json::from_slice(header) {
+        Ok(extents) => extents,
+        Err(error) => return format(SafeTensorError::InvalidHeaderDeserialization(error)),
+    };
+    let ends = extents.values().filter_map(|extent| extent.data_offsets.map(|(_, end)| end));
+    if ends.max().is_some_and(|end| end > data.len() as u64) {
+        return format(SafeTensorError::MetadataIncompleteBuffer);
+    }
+    Ok(())
 }

@@ -1,48 +1,79 @@
-//! From rows to bytes: each leaf's rows are copied once, into the message.
+//! From rows to bytes. Rows that lie side by side are copied once, into the message; a batch that goes past the ring's end is two runs,
+//! which are joined first.
 
 use std::borrow::Cow;
 
 use safetensors::tensor::{Dtype as TensorDtype, SafeTensorError, View};
-use treequeues::{ReadBatch, ReadLoan, TopicReadLoan};
+use treequeues::{ReadBatch, ReadLoan, Schema, SchemaDifference, TopicReadLoan};
 
 use crate::note::{self, ItemNote, Origin};
 use crate::{Tensor, Wire};
 
 /// The rows of some items, side by side.
 pub trait Rows {
+    /// How many leaves there are rows of.
+    fn leaves(&self) -> usize;
+
+    /// The schema that the rows are of, where they know it.
+    fn schema(&self) -> Option<&Schema> {
+        None
+    }
+
     /// All rows of one leaf, by its number in the schema, one after the other.
     fn rows(&self, leaf: usize) -> Cow<'_, [u8]>;
 }
 
 /// By leaf: the rows of all items, one after the other.
 impl Rows for &[&[u8]] {
+    fn leaves(&self) -> usize {
+        self.len()
+    }
+
     fn rows(&self, leaf: usize) -> Cow<'_, [u8]> {
         self[leaf].into()
     }
 }
 
 impl Rows for ReadLoan<'_> {
+    fn leaves(&self) -> usize {
+        self.schema().leaves().len()
+    }
+
+    fn schema(&self) -> Option<&Schema> {
+        Some(self.schema())
+    }
+
     fn rows(&self, leaf: usize) -> Cow<'_, [u8]> {
         self.leaf_bytes(leaf).into()
     }
 }
 
 impl Rows for TopicReadLoan<'_> {
+    fn leaves(&self) -> usize {
+        self.schema().leaves().len()
+    }
+
+    fn schema(&self) -> Option<&Schema> {
+        Some(self.schema())
+    }
+
     fn rows(&self, leaf: usize) -> Cow<'_, [u8]> {
         self.leaf_bytes(leaf).into()
     }
 }
 
-/// A batch that goes past the ring's end is two runs of memory, which are joined first.
 impl Rows for ReadBatch<'_> {
+    fn leaves(&self) -> usize {
+        self.schema().leaves().len()
+    }
+
+    fn schema(&self) -> Option<&Schema> {
+        Some(self.schema())
+    }
+
     fn rows(&self, leaf: usize) -> Cow<'_, [u8]> {
-        let mut runs = self.runs(leaf).map(|(_, rows)| rows);
-        let first = runs.next().unwrap_or_default();
-        let mut joined = Cow::Borrowed(first);
-        for run in runs {
-            joined.to_mut().extend_from_slice(run);
-        }
-        joined
+        let runs: Vec<_> = self.runs(leaf).map(|(_, rows)| rows).collect();
+        if let [only] = &*runs { Cow::Borrowed(only) } else { Cow::Owned(runs.concat()) }
     }
 }
 
@@ -50,6 +81,17 @@ impl Rows for ReadBatch<'_> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsendable {
+    /// They are items of another schema.
+    #[error("the items are others than this format's:\n{0}")]
+    OtherItems(Box<SchemaDifference>),
+    /// There are rows of more or fewer leaves than the schema has.
+    #[error("rows of {got} leaves, and the schema has {expected}")]
+    Leaves {
+        /// The schema's leaves.
+        expected: usize,
+        /// Those that there are rows of.
+        got: usize,
+    },
     /// The rows of a leaf are not those of so many items.
     #[error("{name:?}: {items} items have {expected} bytes there, got {got}")]
     Rows {
@@ -75,7 +117,9 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// [`Unsendable`]: the rows are of another number of items, or the format has no room for them, as for a schema whose JSON takes 100 MB.
+    /// [`Unsendable`]: the rows are of other items, or of another number of them; or the format has no room for them. A header of safetensors,
+    /// with the schema, a line for each leaf and four numbers for each item, has at most 100 MB. And the lengths of a leaf without elements,
+    /// such as `(2**62, 0)`, are multiplied with the number of items from the left, which must not overflow.
     pub fn encode(
         &self,
         origin: &Origin,
@@ -84,6 +128,12 @@ impl Wire {
     ) -> Result<Vec<u8>, Unsendable> {
         if items.is_empty() {
             return Err(Unsendable::NoItems);
+        }
+        if let Some(difference) = rows.schema().and_then(|theirs| self.schema.difference(theirs)) {
+            return Err(Unsendable::OtherItems(Box::new(difference)));
+        }
+        if rows.leaves() != self.leaves.len() {
+            return Err(Unsendable::Leaves { expected: self.leaves.len(), got: rows.leaves() });
         }
         let stacks = self.leaves.iter().enumerate().map(|(leaf, tensor)| {
             let stack = Stack::new(tensor, items.len(), rows.rows(leaf))?;

@@ -15,7 +15,8 @@
 //! R1. A message is decoded against a schema that the reader has. What the message itself says of its items is compared with that, and never
 //!     believed.
 //! R2. No bytes make it panic, and what is allocated for a message is bounded by its length.
-//! R3. Equal items make equal tensors. What is decoded and encoded again has the same rows and notes.
+//! R3. What is encoded is decoded to the same rows and notes, whatever bytes the rows are: elements are the business of who reads them, as they
+//!     are in shared memory.
 #![forbid(unsafe_code)]
 
 mod decode;
@@ -63,6 +64,7 @@ pub struct Wire {
     /// Its JSON.
     structure: String,
     fingerprint: String,
+    names_as_json: String,
     leaves: Vec<Tensor>,
     /// A leaf by its tensor's name.
     by_name: HashMap<String, usize>,
@@ -84,6 +86,7 @@ impl Wire {
     #[must_use]
     pub fn new(schema: Schema) -> Self {
         let names = names::of(schema.structure());
+        let names_as_json = serde_json::to_string(&names).expect("texts are JSON");
         let leaves: Vec<_> = names
             .into_iter()
             .zip(schema.leaves())
@@ -94,7 +97,7 @@ impl Wire {
             .collect();
         let by_name = leaves.iter().enumerate().map(|(leaf, tensor)| (tensor.name.clone(), leaf)).collect();
         let fingerprint = format!("{:016x}", schema.fingerprint());
-        Self { structure: schema.to_json(), fingerprint, leaves, by_name, schema }
+        Self { structure: schema.to_json(), fingerprint, names_as_json, leaves, by_name, schema }
     }
 
     /// The schema of the items.

@@ -5,14 +5,14 @@
 //! |---|---|
 //! | a `str` key, or a field | as it is, with `~0` for `~` and `~1` for `/` |
 //! | an index, or an `int` key | in decimal digits |
-//! | another key | as the schema's JSON writes it: `{"bytes":"00ff"}` |
+//! | another key | as the schema's JSON writes it, likewise escaped: `{"bytes":"00ff"}` |
 //!
-//! Three cases need an escape of their own, which begins as no name else does. They begin with `~2`:
-//! - a name that would be empty: a tree that is a leaf, or a key of no characters;
-//! - `__metadata__`, which safetensors keeps for itself;
-//! - a name that another leaf has already, as with the keys `3` and `'3'` in one dict: it ends with `~2` and a number from 2 on.
+//! Three cases need an escape of their own, `~2`, which no JSON pointer has:
+//! - a name that would be empty (a tree that is a leaf, or a key of no characters at its root) is `~2`;
+//! - `__metadata__`, which safetensors keeps for itself, is `~2__metadata__`;
+//! - a name that an earlier leaf has, as with the keys `3` and `'3'` in one dict, ends with `~2` and a number from 2 on.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use treequeues::Structure;
 use treequeues::schema::{Key, Node, Step};
@@ -23,7 +23,7 @@ const RESERVED: [&str; 2] = ["", "__metadata__"];
 /// The names, in the order of the leaves. Each is there once.
 pub(crate) fn of(structure: &Structure) -> Vec<String> {
     let mut names = Vec::with_capacity(structure.leaf_count());
-    let mut taken = HashSet::with_capacity(structure.leaf_count());
+    let mut taken = HashMap::with_capacity(structure.leaf_count());
     // By depth: how long the name of each open container is. `None` for the root, which no slash follows.
     let mut open: Vec<Option<usize>> = Vec::new();
     let mut name = String::new();
@@ -44,9 +44,7 @@ pub(crate) fn of(structure: &Structure) -> Vec<String> {
             }
         }
         if structure.nodes()[node] == Node::Leaf {
-            let found = free_name(&name, &taken);
-            taken.insert(found.clone());
-            names.push(found);
+            names.push(free_name(&name, &mut taken));
         }
     });
     names
@@ -72,13 +70,17 @@ fn escape(text: &str, name: &mut String) {
     }
 }
 
-fn free_name(name: &str, taken: &HashSet<String>) -> String {
+/// `taken` has each name that is there, and the number that comes next behind it.
+fn free_name(name: &str, taken: &mut HashMap<String, u32>) -> String {
     let name = if RESERVED.contains(&name) { format!("{ESCAPE}{name}") } else { name.to_owned() };
-    if !taken.contains(&name) {
+    let Some(next) = taken.get_mut(&name) else {
+        taken.insert(name.clone(), 2);
         return name;
-    }
-    let mut others = (2..).map(|number| format!("{name}{ESCAPE}{number}"));
-    others.find(|other| !taken.contains(other)).expect("there are fewer leaves than numbers")
+    };
+    // No path has the escape in it, so nothing else has this name.
+    let other = format!("{name}{ESCAPE}{next}");
+    *next += 1;
+    other
 }
 
 #[cfg(test)]
@@ -129,6 +131,18 @@ mod tests {
         let keys = [Key::Int(3), text("3"), Key::Bool(true), Key::Tuple(vec![Key::None, text("/")])];
         let nodes = vec![dict(keys), Node::Leaf, Node::Leaf, Node::Leaf, Node::Leaf];
         assert_eq!(names_of(nodes), ["3", "3~22", r#"{"bool":true}"#, r#"{"tuple":[{"none":[]},"~1"]}"#]);
+    }
+
+    #[test]
+    fn many_leaves_of_one_name_are_told_apart_in_no_time() {
+        // In each of 12 dicts around a leaf, the keys 3 and '3': 4096 leaves that are all called the same.
+        let mut nodes = vec![Node::Leaf];
+        for _ in 0..12 {
+            nodes = [vec![dict([Key::Int(3), text("3")])], nodes.clone(), nodes].concat();
+        }
+        let names = names_of(nodes);
+        assert_eq!(names.iter().collect::<std::collections::HashSet<_>>().len(), 4096);
+        assert!(names[4095].ends_with("/3~24096"), "{}", names[4095]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | `treequeues.kind` | `queue` or `topic` |
 //! | `treequeues.fingerprint` | of the schema: 16 hexadecimal digits |
 //! | `treequeues.structure` | the schema's JSON |
+//! | `treequeues.leaves` | the names of the tensors in the order of the schema's leaves, as a JSON list: for readers that know no schema |
 //! | `treequeues.host` | the host that the items were put at |
 //! | `treequeues.segment` | the id of the segment that they were put into |
 //! | `treequeues.tickets` | each item's ticket there, as a JSON list; likewise |
@@ -68,6 +69,7 @@ const VERSION_KEY: &str = "treequeues.version";
 const KIND: &str = "treequeues.kind";
 const FINGERPRINT: &str = "treequeues.fingerprint";
 const STRUCTURE: &str = "treequeues.structure";
+const LEAVES: &str = "treequeues.leaves";
 const HOST: &str = "treequeues.host";
 const SEGMENT: &str = "treequeues.segment";
 const TICKETS: &str = "treequeues.tickets";
@@ -85,6 +87,7 @@ pub(crate) fn write(wire: &Wire, origin: &Origin, items: &[ItemNote]) -> Metadat
         (KIND, origin.kind.name().to_owned()),
         (FINGERPRINT, wire.fingerprint.clone()),
         (STRUCTURE, wire.structure.clone()),
+        (LEAVES, wire.names_as_json.clone()),
         (HOST, origin.host.clone()),
         (SEGMENT, origin.segment.clone()),
         (TICKETS, list(|item| item.ticket)),
@@ -102,12 +105,13 @@ pub(crate) fn read(wire: &Wire, metadata: &Metadata) -> Result<(Origin, Vec<Item
     if version != VERSION {
         return Err(Refused::Version { found: shortened(version) });
     }
-    if text(FINGERPRINT)? != wire.fingerprint {
-        return Err(Refused::of_other_items(wire, text(STRUCTURE)?));
-    }
     // A fingerprint may be equal by chance, or by intent.
     if text(STRUCTURE)? != wire.structure {
         return Err(Refused::of_other_items(wire, text(STRUCTURE)?));
+    }
+    let fingerprint = text(FINGERPRINT)?;
+    if fingerprint != wire.fingerprint {
+        return Err(Refused::Note { key: FINGERPRINT, found: shortened(fingerprint) });
     }
     let kind = match text(KIND)? {
         "queue" => Kind::Queue,

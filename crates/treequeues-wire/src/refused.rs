@@ -11,7 +11,7 @@ use crate::{VERSION, Wire};
 pub enum Refused {
     /// They are no safetensors file, or not a whole one.
     #[error("not a whole safetensors file: {0}")]
-    Format(SafeTensorError),
+    Format(String),
     /// They are a file of somebody else's.
     #[error("not a message of treequeues: its metadata has no {key:?}")]
     Missing {
@@ -66,26 +66,27 @@ pub enum Refused {
         /// What is there.
         got: String,
     },
-    /// A byte of a `bool` that is neither 0 nor 1, or four of a `str` that are no character.
-    #[error("{name:?}: an element is no {what}")]
-    Element {
-        /// The tensor's name.
-        name: String,
-        /// What it should be.
-        what: &'static str,
-    },
 }
 
 impl Refused {
+    pub(crate) fn format(error: &SafeTensorError) -> Self {
+        Refused::Format(quoted(&error.to_string()))
+    }
+
     pub(crate) fn of_other_items(wire: &Wire, structure: &str) -> Self {
         match Schema::from_json(structure) {
             Ok(other) => match wire.schema.difference(&other) {
                 Some(difference) => Refused::OtherItems(Box::new(difference)),
                 None => Refused::OtherStructure("it is not written as this version writes it".to_owned()),
             },
-            Err(error) => Refused::OtherStructure(error.to_string()),
+            Err(error) => Refused::OtherStructure(quoted(&error.to_string())),
         }
     }
+}
+
+/// As much of a foreign text as belongs into a message, without what a terminal would obey.
+fn quoted(text: &str) -> String {
+    shortened(&text.escape_debug().to_string())
 }
 
 /// As much of a foreign text as belongs into a message.

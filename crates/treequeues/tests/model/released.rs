@@ -1,5 +1,5 @@
-//! The look that says whether the item of a ticket is done with: two loads, which say so of every item that was released and of no
-//! other. Every scenario checks it, in each state; here are ways to do it wrong.
+//! The look that says whether the item of a ticket is done with: it says so of every item that was released and of no other. Every scenario
+//! checks it, in each state, with its two loads in one; `Ring::is_released` says why they may be two. Here are ways to do it wrong.
 
 use crate::cast::Scenario;
 use crate::mutations::refutes;

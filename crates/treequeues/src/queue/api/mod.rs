@@ -251,7 +251,8 @@ impl Queue {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Of a ticket under which nothing was put it says nothing of use.
+    /// Ask only once the put has returned. Of an item that is still being written, or was aborted, and of a ticket of another queue, the
+    /// answer means nothing.
     ///
     /// # Errors
     /// If the segment is damaged.

@@ -51,12 +51,14 @@ impl Ring<'_> {
 
     /// Whether an item is done with that was put under this ticket: released, or dropped, whether or not views of it live on.
     ///
-    /// Two loads, of the word and of the slot's ticket, and each only grows: a ticket that is read late is that of a later item, and says
-    /// what is so by then. What is WRITING, LATE or LINGERING is no item that was put and not released, so it is of a later one.
+    /// Two loads, of the word and then of the slot's ticket. Once an item was put, its slot never says a lower ticket. A slot that is
+    /// READING or RETURNED has said the ticket of its item before, and says a higher one only after that item's end. A slot that is
+    /// WRITING or LATE is a later item's, even if it still says the ticket of the one before it; one that is LINGERING is a later item's, or
+    /// this one's after its read.
     pub(crate) fn is_released(&self, ticket: u64) -> Result<bool, Corrupted> {
         let at = self.position(ticket);
         let word = self.word(at.slot);
-        // Relaxed: the Acquire of the word has seen it written, for the item that the word is of.
+        // Relaxed: behind the Acquire of the word, which has seen what was said before the phase that it is in.
         let there = self.slots[at.slot].ticket.load(Ordering::Relaxed);
         let is_past = |least: i64| there.wrapping_sub(ticket) as i64 >= least;
         Ok(match phase_of(at.slot, word)? {
