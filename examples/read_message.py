@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import deserialize
 
 # How safetensors calls the dtypes that NumPy has.
@@ -21,9 +22,10 @@ NUMPY = {
 }
 
 
-def array_of(tensor: dict[str, Any], told: Any) -> np.ndarray:
+def array_of(tensor: dict[str, Any], told: Any) -> NDArray[Any]:
     """A tensor as an array; `told` is the dtype that the schema has for it."""
-    data, shape, dtype = bytes(tensor["data"]), tensor["shape"], tensor["dtype"]
+    data, dtype = bytes(tensor["data"]), tensor["dtype"]
+    shape: tuple[int, ...] = tuple(tensor["shape"])
     if dtype == "BF16":
         # The upper half of a float32.
         halves = np.frombuffer(data, "<u2").astype("<u4")
@@ -35,18 +37,20 @@ def array_of(tensor: dict[str, Any], told: Any) -> np.ndarray:
         return float8_e4m3(np.frombuffer(data, "u1")).reshape(shape)
     if dtype == "F8_E8M0":
         # An exponent alone.
-        return np.exp2(np.frombuffer(data, "u1").astype(float) - 127).reshape(shape)
-    array = np.frombuffer(data, NUMPY[dtype]).reshape(shape)
+        powers: NDArray[Any] = np.exp2(np.frombuffer(data, "u1").astype(float) - 127)
+        return powers.reshape(shape)
+    array: NDArray[Any] = np.frombuffer(data, NUMPY[dtype]).reshape(shape)
     if dtype == "U8" and told != "uint8":
         # An element that safetensors has no dtype for: its bytes are the last dimension.
         try:
-            return array.view(np.dtype(told))[..., 0]
+            elements: NDArray[Any] = array.view(np.dtype(told))
         except TypeError:  # A record, or a dtype of ml_dtypes: shown as bytes.
             return array
+        return elements.reshape(shape[:-1])
     return array
 
 
-def float8_e4m3(codes: np.ndarray) -> np.ndarray:
+def float8_e4m3(codes: NDArray[Any]) -> NDArray[Any]:
     """A sign, four bits of an exponent, three of a fraction; there is no infinity."""
     sign = np.where(codes & 0x80, -1.0, 1.0)
     exponent, fraction = (codes >> 3 & 0x0F).astype(int), (codes & 0x07) / 8
