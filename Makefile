@@ -91,9 +91,9 @@ test-loom: ## Of that: the interleavings of the ring's code.
 	@$(RUST)
 	$(LOOM) interleave
 
-test-kill-points: ## Of that: each 31st kill point of each operation.
+test-kill-points: ## Of that: each 61st kill point of each operation.
 	@$(RUST)
-	$(KILL_POINTS) --stride 31 --coarse-stride 151
+	$(KILL_POINTS) --stride 61 --coarse-stride 301
 
 # A third of the time the tests wait for processes and their deaths, so three go at a time on two processors.
 test-python: ## The part of `make test` that is in Python; ARGS="tests/test_loans.py -k view" chooses.
