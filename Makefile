@@ -65,7 +65,7 @@ camera: ## A camera, a display of the newest frame, and a recorder of all.
 	$(BIN)/python examples/camera.py $(ARGS)
 
 # The parts find all ready.
-test: ## All that must hold, in less than 15 minutes on 2 cores from nothing.
+test: ## All that must hold, in some 16 minutes on 2 cores from nothing.
 	@$(READY) --package demo test docs
 	@MAKE='$(MAKE)' $(BIN)/python -Es tools/parts.py READY=true
 
