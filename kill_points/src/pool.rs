@@ -34,8 +34,8 @@ pub struct Settings {
     pub coarse_stride: usize,
 }
 
-/// Cases at a time. Stops are switches between processes, and more of them at once disturb each other: on two processors eight take twice
-/// as long.
+/// Cases at a time. Stops are switches between processes, and more of them at once disturb each other: on two processors eight took
+/// 163 s for what four did in 95.
 const JOBS: usize = 4;
 /// No case is over this on a loaded machine.
 const WATCHDOG: Duration = Duration::from_secs(900);

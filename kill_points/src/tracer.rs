@@ -7,8 +7,8 @@
 //!
 //! V1. A victim dies with its tracer: PTRACE_O_EXITKILL.
 //! V2. The breakpoint's byte is written into the victim's own copy of the page.
-//! V3. While the victim is stepped, it and its tracer share one processor: a step is two switches between them, which cost ten times as
-//!     much from one processor to another, and more if that one was asleep. Before and after, both may run anywhere.
+//! V3. While the victim is stepped, it and its tracer share one processor: a step is two switches between them, which cost many
+//!     times as much from one processor to another, above all if that one was asleep. Before and after, both may run anywhere.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;

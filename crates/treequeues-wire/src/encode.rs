@@ -11,12 +11,12 @@ use crate::{Tensor, Wire};
 
 /// The rows of some items, side by side.
 pub trait Rows {
-    /// How many leaves there are rows of.
-    fn leaves(&self) -> usize;
-
     /// The schema that the rows are of, where they know it.
-    fn schema(&self) -> Option<&Schema> {
-        None
+    fn schema(&self) -> Option<&Schema>;
+
+    /// How many leaves there are rows of.
+    fn leaves(&self) -> usize {
+        self.schema().map_or(0, |schema| schema.leaves().len())
     }
 
     /// All rows of one leaf, by its number in the schema, one after the other.
@@ -25,6 +25,10 @@ pub trait Rows {
 
 /// By leaf: the rows of all items, one after the other.
 impl Rows for &[&[u8]] {
+    fn schema(&self) -> Option<&Schema> {
+        None
+    }
+
     fn leaves(&self) -> usize {
         self.len()
     }
@@ -35,10 +39,6 @@ impl Rows for &[&[u8]] {
 }
 
 impl Rows for ReadLoan<'_> {
-    fn leaves(&self) -> usize {
-        self.schema().leaves().len()
-    }
-
     fn schema(&self) -> Option<&Schema> {
         Some(self.schema())
     }
@@ -49,10 +49,6 @@ impl Rows for ReadLoan<'_> {
 }
 
 impl Rows for TopicReadLoan<'_> {
-    fn leaves(&self) -> usize {
-        self.schema().leaves().len()
-    }
-
     fn schema(&self) -> Option<&Schema> {
         Some(self.schema())
     }
@@ -63,10 +59,6 @@ impl Rows for TopicReadLoan<'_> {
 }
 
 impl Rows for ReadBatch<'_> {
-    fn leaves(&self) -> usize {
-        self.schema().leaves().len()
-    }
-
     fn schema(&self) -> Option<&Schema> {
         Some(self.schema())
     }

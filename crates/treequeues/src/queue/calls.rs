@@ -98,11 +98,6 @@ impl Attached {
         }
     }
 
-    /// See `Ring::is_released`.
-    pub(crate) fn is_released(&self, ticket: u64) -> Result<bool, Corrupted> {
-        self.ring().is_released(ticket)
-    }
-
     /// How many items there are, at most `enough`.
     pub(crate) fn count_items(&self, enough: usize) -> Result<usize, Corrupted> {
         self.ring().count_items(enough, &self.structure().kept)

@@ -257,7 +257,7 @@ impl Queue {
     /// # Errors
     /// If the segment is damaged.
     pub fn is_released(&self, ticket: u64) -> Result<bool, AttachError> {
-        Ok(self.attached()?.is_released(ticket)?)
+        Ok(self.attached()?.ring().is_released(ticket)?)
     }
 
     /// Whether no slot can be filled: each holds an item, or is being written or read.
