@@ -95,11 +95,11 @@ test-kill-points: ## Of that: each 61st kill point of each operation.
 	@$(RUST)
 	$(KILL_POINTS) --stride 61 --coarse-stride 301
 
-# A third of the time the tests wait for processes and their deaths, so three go at a time on two processors.
+# Half of the time the tests wait for processes and their deaths, so four go at a time on two processors.
 test-python: ## The part of `make test` that is in Python; ARGS="tests/test_loans.py -k view" chooses.
 	@$(READY) --package demo test docs
 	cargo build --profile test $(WHOLE_WORKSPACE) --bins --tests
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal $(ARGS)
 
 docs: ## The documentation's site, into site/; warnings are errors.
 	@$(READY) docs
