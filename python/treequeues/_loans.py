@@ -27,15 +27,18 @@ class ItemInfo(_OfAnItem):
 
     missed: int = 0
     """How many items of a topic the subscription passed over just before it."""
+    host: str | None = None
+    """The host that a queue's item was put at, if it was brought from there: `put_time` and
+    `producer_pid` are of that host then. None of an item that was put here."""
 
     def _replace(self, **fields: Any) -> Self:
         replaced = super()._replace(**fields)
-        replaced.missed = self.missed
+        vars(replaced).update(vars(self))
         return replaced
 
     def __repr__(self) -> str:
-        shown = super().__repr__()
-        return f"{shown[:-1]}, missed={self.missed})" if self.missed else shown
+        shown = super().__repr__()[:-1]
+        return "".join([shown, *(f", {name}={value!r}" for name, value in vars(self).items()), ")"])
 
 
 class HeldViewWarning(UserWarning):

@@ -307,6 +307,20 @@ pub enum ReserveError {
     Attach(#[from] AttachError),
 }
 
+/// Why items that were brought from another host were not put.
+#[derive(Debug, thiserror::Error)]
+pub enum ArrivalError {
+    /// No host has such a name.
+    #[error("a host's name has 1 to {max} bytes, none of them zero, got {0:?}", max = crate::format::HOST_NAME_NBYTES)]
+    HostName(String),
+    /// A queue's table of hosts has a bounded size, and each name in it is that of an item that is there.
+    #[error("the queue has items of {max} other hosts; when those of one of them are taken, there is room for another one", max = crate::format::HOSTS)]
+    TooManyHosts,
+    /// A state word makes no sense.
+    #[error(transparent)]
+    Corrupted(#[from] Corrupted),
+}
+
 /// Why a producer's block did not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum ProducingError {

@@ -87,8 +87,8 @@ mod wait;
 mod tests;
 
 pub use error::{
-    AttachError, BorrowError, Corrupted, CreateError, Damage, EndedStream, FolderError, OpenError,
-    ProducingError, PublishError, ReserveError, Shutdown, SubscribeError, Used,
+    ArrivalError, AttachError, BorrowError, Corrupted, CreateError, Damage, EndedStream, FolderError,
+    OpenError, ProducingError, PublishError, ReserveError, Shutdown, SubscribeError, Used,
 };
 pub use format::layout::{DEFAULT_PARTICIPANTS, MAX_CAPACITY, MAX_PARTICIPANTS, MAX_TOPIC_CAPACITY};
 pub use format::name::{BadName, QueueName};
@@ -121,6 +121,8 @@ pub use queue::batch::{BatchSize, Elsewhere};
 pub use queue::loan::{Hold, ItemInfo, ReadBatch, ReadLoan, WriteBatch, WriteLoan};
 #[cfg(not(loom))]
 pub use queue::producing::Producing;
+#[cfg(not(loom))]
+pub use queue::publishing::ItemOrigin;
 #[cfg(not(loom))]
 pub use queue::stats::{HeldSlot, ProducerStats, Snapshot, Stats, WhatFor};
 #[cfg(not(loom))]

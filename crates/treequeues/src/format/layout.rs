@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 
 use crate::format::word::OWNER_BITS;
-use crate::format::{Control, Entry, Header, Kind, Slot, topic_words, words_below_root};
+use crate::format::{Control, Entry, HOSTS, Header, HostName, Kind, Slot, topic_words, words_below_root};
 use crate::item::schema::{LeafSpec, Schema};
 use crate::sync::AtomicU64;
 
@@ -52,6 +52,8 @@ pub(crate) struct Layout {
     pub(crate) words_offset: usize,
     /// Words of the structure beside the slots: looked at by each call.
     pub(crate) words: usize,
+    pub(crate) hosts_offset: usize,
+    pub(crate) hosts: usize,
     pub(crate) schema_offset: usize,
     pub(crate) schema_nbytes: usize,
     pub(crate) leaves: Box<[LeafPlace]>,
@@ -95,8 +97,17 @@ impl Layout {
         capacity: usize,
         participants: u32,
     ) -> Option<Self> {
-        let Front { control_offset, entries_offset, slots_offset, words_offset, words, mut end } =
-            Front::place(kind, capacity, participants)?;
+        let front = Front::place(kind, capacity, participants)?;
+        let Front {
+            control_offset,
+            entries_offset,
+            slots_offset,
+            words_offset,
+            words,
+            hosts_offset,
+            hosts,
+            mut end,
+        } = front;
         let schema_offset = end.take(1, schema_nbytes, 1)?;
         let leaves = leaves
             .iter()
@@ -122,6 +133,8 @@ impl Layout {
             slots_offset,
             words_offset,
             words,
+            hosts_offset,
+            hosts,
             schema_offset,
             schema_nbytes,
             leaves,
@@ -159,14 +172,16 @@ struct Front {
     slots_offset: usize,
     words_offset: usize,
     words: usize,
+    hosts_offset: usize,
+    hosts: usize,
     end: End,
 }
 
 impl Front {
     fn place(kind: Kind, capacity: usize, participants: u32) -> Option<Self> {
-        let words = match kind {
-            Kind::Queue => words_below_root(capacity),
-            Kind::Topic => topic_words::all(capacity, participants)?,
+        let (words, hosts) = match kind {
+            Kind::Queue => (words_below_root(capacity), HOSTS),
+            Kind::Topic => (topic_words::all(capacity, participants)?, 0),
         };
         let mut end = End(0);
         end.take(1, size_of::<Header>(), align_of::<Header>())?;
@@ -174,7 +189,17 @@ impl Front {
         let entries_offset = end.take(participants as usize, size_of::<Entry>(), align_of::<Entry>())?;
         let slots_offset = end.take(capacity, size_of::<Slot>(), align_of::<Slot>())?;
         let words_offset = end.take(words, size_of::<AtomicU64>(), WORDS_ALIGN)?;
-        Some(Self { control_offset, entries_offset, slots_offset, words_offset, words, end })
+        let hosts_offset = end.take(hosts, size_of::<HostName>(), align_of::<HostName>())?;
+        Some(Self {
+            control_offset,
+            entries_offset,
+            slots_offset,
+            words_offset,
+            words,
+            hosts_offset,
+            hosts,
+            end,
+        })
     }
 }
 
@@ -233,6 +258,7 @@ mod tests {
                 (layout.entries_offset, layout.participants as usize * size_of::<Entry>(), align_of::<Entry>()),
                 (layout.slots_offset, layout.capacity * size_of::<Slot>(), align_of::<Slot>()),
                 (layout.words_offset, layout.words * 8, 64),
+                (layout.hosts_offset, layout.hosts * size_of::<HostName>(), 64),
                 (layout.schema_offset, layout.schema_nbytes, 1),
             ];
             for (place, &nbytes) in layout.leaves.iter().zip(&leaves) {

@@ -1,15 +1,16 @@
-//! The segment's format, version 6: what lies where in the one mapped region of a queue or a topic.
+//! The segment's format, version 7: what lies where in the one mapped region of a queue or a topic.
 //!
 //! ```text
 //!  offset            size             content
 //!  0                 256              Header: written once, before anyone else can see the segment
-//!  256               832              Control: two wake-up words, marks of those who spin, time of the last sweep, shutdown; of a queue its
-//!                                     cursors, the tree's root, gap, and whose turn it is to claim a batch; of a topic which item is the
-//!                                     newest; a cache line each
+//!  256               896              Control: two wake-up words, marks of those who spin, time of the last sweep, shutdown; of a queue its
+//!                                     cursors, the tree's root, gap, whose turn it is to claim a batch, and what has arrived from elsewhere;
+//!                                     of a topic which item is the newest; a cache line each
 //!  1152              384 * P          participants: P entries, with what each has counted
 //!  1152 + 384 * P    64 * capacity    slots: state word and metadata, a cache line each
 //!  ...               8 * words        of a queue its tree: the words below the root, the last level first (`ring::tree`); from 33 slots on.
 //!                                     Of a topic its pins, a word for each slot and participant, then its subscriptions (`topic`)
+//!  ...               64 * 256         of a queue: the names of the hosts that items came from
 //!  ...               schema_nbytes    schema: UTF-8 JSON, `Schema::to_json`
 //!  ...                                leaves: one array of rows a leaf, a row a slot. Of a queue it is [capacity, *shape], its base aligned to
 //!                                     64 bytes, to 4096 for a leaf of 64 KiB and more. Of a topic each row is aligned so
@@ -41,7 +42,7 @@ use crate::sync::{AtomicU32, AtomicU64};
 /// The first bytes of every segment.
 pub(crate) const MAGIC: [u8; 8] = *b"TREEQ\r\n\x1a";
 /// This format's version: any change of a byte's meaning is a new one.
-pub(crate) const VERSION: u32 = 6;
+pub(crate) const VERSION: u32 = 7;
 
 /// F1 to F4. Plain bytes: copied out of the mapping before a field is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,8 +124,8 @@ impl<T> std::ops::Deref for Line<T> {
     }
 }
 
-/// What all participants share beside the slots. A queue has no use for `newest`, and a topic none for the cursors, the tree, the gap and
-/// the turns of batches. What every call reads lies apart from what a call writes that waits.
+/// What all participants share beside the slots. A queue has no use for `newest`, and a topic none for the cursors, the tree, the gap,
+/// the turns of batches and what has arrived. What every call reads lies apart from what a call writes that waits.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Control {
@@ -153,6 +154,8 @@ pub(crate) struct Control {
     pub(crate) shutdown: Line<ShutdownLine>,
     /// Of a topic: the ticket of its newest item, and the slot: see `topic::board`.
     pub(crate) newest: Line<AtomicU64>,
+    /// The last batch from elsewhere that has arrived, by its name: see `ring::publish` U5.
+    pub(crate) arrived: Line<AtomicU64>,
 }
 
 /// Tickets that were used up otherwise than by an item that was taken in order.
@@ -290,11 +293,22 @@ pub(crate) struct Slot {
     /// present one included while there is one. Who is killed between a claim and its count, or between a count and its
     /// compare-and-swap, is not counted: a death too few, never one too many.
     pub(crate) give_backs: AtomicU32,
-    pub(crate) reserved: AtomicU32,
+    /// Of an item that was brought from another host, which one, and how often it was delivered there: see `queue::hosts`. 0 of all others.
+    pub(crate) origin: AtomicU32,
     /// The batch that the item was put with: the ticket of its first item, plus one; 0 for an item that was put alone. Written before
     /// the commit, and `delivery_count` after it (`ring::publish`).
     pub(crate) batch: AtomicU64,
 }
+
+/// The name of a host that items came from, padded with zeros; all zero for none: see `queue::hosts`.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct HostName(pub(crate) [AtomicU64; HOST_NAME_NBYTES / size_of::<u64>()]);
+
+/// Linux lets no host have a longer name.
+pub(crate) const HOST_NAME_NBYTES: usize = 64;
+/// Hosts that the items of one queue may come from at a time.
+pub(crate) const HOSTS: usize = 256;
 
 /// The words of a topic beside its slots.
 pub(crate) mod topic_words {
@@ -353,6 +367,7 @@ impl Control {
             batch_of_slots: Line(AtomicU64::new(0)),
             swept_at_ns: Line(AtomicU64::new(0)),
             newest: Line(AtomicU64::new(0)),
+            arrived: Line(AtomicU64::new(0)),
             shutdown: Line(ShutdownLine {
                 flag: AtomicU32::new(SHUTDOWN_NONE),
                 reserved: AtomicU32::new(0),
@@ -376,7 +391,7 @@ impl Slot {
             holder: AtomicU64::new(0),
             held_since_ns: AtomicU64::new(0),
             give_backs: AtomicU32::new(0),
-            reserved: AtomicU32::new(0),
+            origin: AtomicU32::new(0),
             batch: AtomicU64::new(0),
         }
     }
@@ -385,9 +400,10 @@ impl Slot {
 #[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<Header>() == 256);
-    assert!(size_of::<Control>() == 832);
+    assert!(size_of::<Control>() == 896);
     assert!(size_of::<Entry>() == 384);
     assert!(size_of::<Slot>() == 64);
+    assert!(size_of::<HostName>() == HOST_NAME_NBYTES);
     assert!(size_of::<Header>().is_multiple_of(align_of::<Control>()));
     assert!(cfg!(target_endian = "little"), "the format is little-endian");
 };

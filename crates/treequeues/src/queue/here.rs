@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::hosts::Hosts;
 use super::producers::end_blocks_of_the_dead;
 use super::ring::{Claim, Holes, Kept, Ring, phase_of};
 use super::stats::Stats;
@@ -23,6 +24,8 @@ pub(crate) type Attached = attached::Attached<Here>;
 pub(crate) struct Here {
     /// Only handed out for as long as this is borrowed.
     ring: Ring<'static>,
+    /// Likewise.
+    hosts: Hosts<'static>,
     /// Held by a thread while it publishes a batch: the entry names one at a time. A forked child may inherit it locked, but the child
     /// uses another attachment (`attached` A2).
     pub(super) publishing_turn: Mutex<()>,
@@ -36,7 +39,8 @@ pub(crate) struct Here {
     pub(super) held_in_drain: local::AtomicU64,
 }
 
-// SAFETY: 1. `ring` hands the ring out for as long as `self` is borrowed, and nothing else does. 2. A ring has no destructor of its own.
+// SAFETY: 1. `ring` and `hosts` hand out what they have for as long as `self` is borrowed, and nothing else does. 2. Neither has a
+// destructor of its own.
 unsafe impl Structure for Here {
     fn kind() -> Kind {
         Kind::Queue
@@ -45,6 +49,7 @@ unsafe impl Structure for Here {
     fn over(parts: Parts<'static>) -> Self {
         Self {
             ring: Ring::new(parts.control, parts.slots, parts.words, Arc::default()),
+            hosts: Hosts(parts.hosts),
             publishing_turn: Mutex::default(),
             producers: Patience::new(),
             consumers: Patience::new(),
@@ -91,6 +96,10 @@ impl Here {
     #[inline]
     pub(super) fn ring(&self) -> &Ring<'_> {
         &self.ring
+    }
+
+    pub(super) fn hosts(&self) -> Hosts<'_> {
+        self.hosts
     }
 
     fn not_empty(&self) -> Event<'_> {

@@ -8,6 +8,7 @@
 //! | `here` | a queue as one process has it |
 //! | `calls` | what the threads of a process do: reserve and borrow, wait, end what they began |
 //! | `deliveries` | how often an item was taken, who died with it, and the end of one that killed too many |
+//! | `hosts` | which hosts items came from that were brought from others |
 //! | `publishing` | commits, one or several as one |
 //! | `overflow` | puts into the full queue that drop its oldest items |
 //! | `producing` | a producer's block, and the end of the stream |
@@ -32,6 +33,8 @@ mod deliveries;
 #[allow(unsafe_code)]
 pub(crate) mod here;
 #[cfg(not(loom))]
+mod hosts;
+#[cfg(not(loom))]
 #[allow(unsafe_code)]
 pub(crate) mod loan;
 #[cfg(not(loom))]
@@ -41,7 +44,7 @@ pub(crate) mod producers;
 #[cfg(not(loom))]
 pub(crate) mod producing;
 #[cfg(not(loom))]
-mod publishing;
+pub(crate) mod publishing;
 pub(crate) mod ring;
 #[cfg(not(loom))]
 pub(crate) mod side;

@@ -240,7 +240,7 @@ fn a_hook_gets_the_item_once_while_its_slot_is_held() {
     assert_eq!(kill_a_taker(&queue), 1);
     assert_eq!((heir.got(), get(&queue)), (vec![], Some(2)));
     let got = heir.got.lock().expect("not poisoned").clone();
-    let [(1, info)] = got[..] else { panic!("{got:?}") };
+    let [(1, info)] = &got[..] else { panic!("{got:?}") };
     assert_eq!((info.ticket, info.delivery_count, info.producer_pid), (0, 3, std::process::id()));
     assert_eq!(dropped(&queue), 1);
     assert_whole(&queue);

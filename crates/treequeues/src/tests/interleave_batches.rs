@@ -10,7 +10,7 @@ use super::interleave::{NEWCOMER, assert_exactly_once, explore};
 use super::{Rig, owner};
 use crate::format::word::Owner;
 use crate::format::{SHUTDOWN_DRAIN, SHUTDOWN_NONE};
-use crate::queue::ring::{Claim, Kept};
+use crate::queue::ring::{Claim, Comes, Kept};
 use crate::sync::{Ordering, abandon_after, fence, local};
 
 /// As in `interleave`: each more costs tenfold. The soak has `LOOM_MAX_PREEMPTIONS`.
@@ -36,13 +36,17 @@ fn take_two(rig: &Rig, me: Owner) -> Vec<u64> {
 
 /// Puts two items or none, as one batch: all are claimed before the first is committed.
 fn put_two(rig: &Rig, me: Owner) -> Vec<u64> {
+    put_two_that_come(Comes::FromHere, rig, me)
+}
+
+fn put_two_that_come(comes: Comes, rig: &Rig, me: Owner) -> Vec<u64> {
     let next = || rig.ring().reserve(me, |_| true).expect("sound");
     let claims: Vec<Claim> = std::iter::from_fn(next).take(2).collect();
     if claims.len() < 2 {
         claims.into_iter().for_each(|claim| rig.ring().abort(claim).expect("sound"));
         return Vec::new();
     }
-    rig.publish(claims)
+    rig.publish(comes, claims)
 }
 
 #[test]
@@ -104,10 +108,15 @@ fn a_batch_that_dies_half_way_comes_whole_or_not_at_all() {
                 let rig = Arc::clone(&rig);
                 move || rig.take(owner(2)).into_iter().collect::<Vec<u64>>()
             });
-            let _ = abandon_after(steps, || put_two(&rig, owner(1)));
+            let _ = abandon_after(steps, || put_two_that_come(Comes::FromElsewhere, &rig, owner(1)));
+            // Beside the consumer, which may have taken the first item or not.
+            let told_early = rig.ring().arrival_of(0).expect("sound");
             let mut taken = consumer.join().expect("no panic");
             rig.ring().recover(owner(1), &rig.publishing, || true).expect("sound");
+            let told = rig.ring().arrival_of(0).expect("sound");
             taken.extend(rig.drain(owner(NEWCOMER)));
+            assert_eq!(told, Some(!taken.is_empty()), "whether it has arrived");
+            assert!(told_early.is_none_or(|early| Some(early) == told), "told early");
             assert!([&[][..], &[0, 1]].contains(&&taken[..]), "{taken:?} after {steps} steps");
             rig.assert_whole(owner(NEWCOMER));
         });
@@ -180,7 +189,7 @@ fn two_sweepers_complete_a_batch_that_was_passed() {
             rig.take(owner(2)).expect("an item");
         }
         // Its marks and its word, and no commit.
-        assert_eq!(abandon_after(5, || rig.publish(claims.into())), None);
+        assert_eq!(abandon_after(5, || rig.publish(Comes::FromHere, claims.into())), None);
         let sweeper = thread::spawn({
             let rig = Arc::clone(&rig);
             move || rig.ring().recover(owner(1), &rig.publishing, || true).map(drop).expect("sound")

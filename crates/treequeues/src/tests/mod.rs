@@ -28,6 +28,8 @@
 //! Those with threads also run under ThreadSanitizer (`make tsan`). `bytes` is what the whole queues among them have in common.
 
 #[cfg(not(loom))]
+mod arrivals;
+#[cfg(not(loom))]
 mod batch_oracle;
 #[cfg(not(loom))]
 mod batches;
@@ -77,7 +79,7 @@ use std::sync::Arc;
 
 use crate::format::word::Owner;
 use crate::format::{Control, Slot, words_below_root};
-use crate::queue::ring::{Claim, Kept, KnownFree, Publisher, Ring};
+use crate::queue::ring::{Claim, Comes, Kept, KnownFree, Publisher, Ring};
 use crate::sync::AtomicU64;
 
 /// Bits of an id in these tests.
@@ -122,9 +124,9 @@ impl Rig {
     }
 
     /// Puts items that were claimed as one batch, and returns their tickets.
-    fn publish(&self, claims: Vec<Claim>) -> Vec<u64> {
+    fn publish(&self, comes: Comes, claims: Vec<Claim>) -> Vec<u64> {
         let tickets = claims.iter().map(|claim| claim.ticket).collect();
-        let batch = self.ring().mark_batch(&claims, |_| ());
+        let batch = self.ring().mark_batch(&claims, comes, |_| ());
         let publisher = Publisher { participant: 0, word: &self.publishing };
         self.ring().publish(publisher, batch, claims, || ()).expect("sound");
         tickets

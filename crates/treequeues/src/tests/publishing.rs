@@ -7,7 +7,7 @@ use super::bytes::{drain, get, local, put, schema};
 use super::{Rig, owner};
 use crate::error::{Corrupted, Damage};
 use crate::format::word::{Owner, Phase, Word};
-use crate::queue::ring::{Claim, Kept};
+use crate::queue::ring::{Claim, Comes, Kept};
 use crate::sync::{Ordering, abandon_after};
 use crate::{BatchSize, Queue};
 
@@ -28,6 +28,11 @@ fn take(rig: &Rig, me: Owner) -> Option<u64> {
     let ticket = claim.ticket;
     rig.ring().release(claim).expect("sound");
     Some(ticket)
+}
+
+/// Puts a batch that comes from elsewhere: the steps of any batch, and the note.
+fn bring(rig: &Rig, claims: Vec<Claim>) -> Vec<u64> {
+    rig.publish(Comes::FromElsewhere, claims)
 }
 
 fn recover(rig: &Rig, id: u32) -> usize {
@@ -141,10 +146,22 @@ enum Came {
     Nothing,
 }
 
-/// All are dead and swept: whether of `batch` everything came, or nothing, and all else that was there before.
-fn end(rig: &Rig, label: &str, before: &[u64], batch: &[u64], mut taken: Vec<u64>) -> Came {
+/// All are dead and swept: whether of `batch` everything came, or nothing, and all else that was there before. That is what is said of its
+/// arrival then, and before, if anything is.
+fn end(rig: &Rig, label: &str, before: &[u64], batch: &[u64], taken: Vec<u64>) -> Came {
+    let arrival = || rig.ring().arrival_of(batch[0]).expect("sound");
+    let told_before = arrival();
     recover(rig, VICTIM);
     recover(rig, BYSTANDER);
+    let told = arrival();
+    let came = come(rig, label, before, batch, taken);
+    assert_eq!(told, Some(came == Came::Whole), "{label}: whether it has arrived");
+    assert!(told_before.is_none_or(|before| Some(before) == told), "{label}: told before the sweep");
+    came
+}
+
+/// The rest of `end`.
+fn come(rig: &Rig, label: &str, before: &[u64], batch: &[u64], mut taken: Vec<u64>) -> Came {
     taken.extend(std::iter::from_fn(|| take(rig, owner(SURVIVOR))));
     let (came, mut others): (Vec<u64>, Vec<u64>) = taken.into_iter().partition(|it| batch.contains(it));
     others.sort_unstable();
@@ -164,7 +181,7 @@ fn publish(scene: &Scene, steps: u32) -> (Rig, Vec<u64>, Vec<u64>, Vec<Claim>, b
     let (rig, claims, held) = (scene.prepare)();
     let before = committed(&rig);
     let batch = claims.iter().map(|claim| claim.ticket).collect();
-    let is_through = abandon_after(steps, || rig.publish(claims)).is_some();
+    let is_through = abandon_after(steps, || bring(&rig, claims)).is_some();
     (rig, before, batch, held, is_through)
 }
 
@@ -233,7 +250,7 @@ fn a_put_of_another_thread_in_a_slot_of_the_batch_is_no_part_of_it() {
             let rig = Rig::new(2);
             let claims = claims(&rig, VICTIM, 2);
             let batch: Vec<u64> = claims.iter().map(|claim| claim.ticket).collect();
-            is_through = abandon_after(steps, || rig.publish(claims)).is_some();
+            is_through = abandon_after(steps, || bring(&rig, claims)).is_some();
             let Some(first) = take(&rig, owner(SURVIVOR)) else { break };
             let other = reserve(&rig, VICTIM);
             let ticket = other.ticket;
@@ -262,7 +279,7 @@ fn a_batch_of_another_thread_that_waits_for_its_turn_is_no_part_of_the_first() {
             let rig = Rig::new(capacity);
             let claims = claims(&rig, VICTIM, 2);
             let batch = claims.iter().map(|claim| claim.ticket).collect::<Vec<_>>();
-            let _ = abandon_after(steps, || rig.publish(claims));
+            let _ = abandon_after(steps, || bring(&rig, claims));
             (rig, batch)
         };
         // Killed before its second commit.
@@ -271,7 +288,9 @@ fn a_batch_of_another_thread_that_waits_for_its_turn_is_no_part_of_the_first() {
             let (rig, first) = publish(steps.expect("it has two commits"));
             let taken = take(&rig, owner(SURVIVOR)).into_iter().collect();
             let second = claims(&rig, VICTIM, others);
-            let is_marked = abandon_after(others_steps, || rig.ring().mark_batch(&second, |_| ())).is_some();
+            let is_marked =
+                abandon_after(others_steps, || rig.ring().mark_batch(&second, Comes::FromElsewhere, |_| ()))
+                    .is_some();
             let label = format!("killed before access {others_steps}");
             assert_eq!(end(&rig, &label, &[], &first, taken), Came::Whole);
             if is_marked {
@@ -292,7 +311,7 @@ fn a_sweeper_that_slept_for_generations_completes_nothing_of_a_tenant_that_looks
 
 /// What a producer leaves that is killed before its first commit, and after it has said that it publishes.
 fn begin_to_publish(rig: &Rig, claims: Vec<Claim>) {
-    rig.ring().mark_batch(&claims, |_| ());
+    rig.ring().mark_batch(&claims, Comes::FromHere, |_| ());
     rig.publishing.store(claims[0].ticket + 1, Ordering::Relaxed);
 }
 

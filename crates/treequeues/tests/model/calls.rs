@@ -75,7 +75,9 @@ impl RingModel {
                 state.processes[p].generation = generation;
                 if self.scenario.publishes { Pc::J2 } else { Pc::Idle }
             }
-            Pc::J2 | Pc::P1 { .. } | Pc::P1Count { .. } | Pc::P2 | Pc::P3 => self.publish(state, p, pc),
+            Pc::J2 | Pc::P1 { .. } | Pc::P1Count { .. } | Pc::P2 | Pc::PN | Pc::P3 => {
+                self.publish(state, p, pc)
+            }
             Pc::N0 if is_producer => {
                 let look = Look { version: Bits::OLD, fresh: true, counts: true };
                 Pc::N { look, found: Found::default(), t0: memory.head, t: memory.head, count: 0 }
@@ -324,6 +326,9 @@ impl RingModel {
                     Pc::Idle
                 } else if is_producer && self.scenario.publishes {
                     ledger.claimed_together(self.first_item[p] + process.next, batch);
+                    if self.scenario.arrives {
+                        ledger.from_elsewhere = (process.kept.first(), self.first_item[p] + process.next);
+                    }
                     self.begin_to_publish(&state.memory, p, process)
                 } else {
                     self.next_of_batch(&state.memory, p, process)
@@ -425,7 +430,8 @@ impl RingModel {
             process.goes_back = false;
             process.ended = 0;
             if process.publishing {
-                return Pc::P3;
+                let is_to_note = self.scenario.arrives && mutation.arrives_late;
+                return if is_to_note { Pc::PN } else { Pc::P3 };
             }
             return if process.refused { Pc::Down } else { Pc::Idle };
         };

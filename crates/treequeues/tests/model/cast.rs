@@ -69,6 +69,8 @@ pub struct Scenario {
     pub lone: bool,
     /// Whether batches are published as a whole.
     pub publishes: bool,
+    /// Whether batches come from elsewhere, so that their arrival is noted.
+    pub arrives: bool,
     /// Processes that are two threads of one participant: the second one dies with the first.
     pub threads: Option<(usize, usize)>,
     pub mutation: Mutation,
@@ -89,6 +91,7 @@ impl Scenario {
             keeps: false,
             lone: false,
             publishes: false,
+            arrives: false,
             threads: None,
             mutation: Mutation::default(),
             honest: false,
@@ -190,6 +193,12 @@ impl Scenario {
         self
     }
 
+    /// Publishing, and what the batches bring comes from elsewhere.
+    pub fn arriving(mut self) -> Scenario {
+        self.arrives = true;
+        self.publishing()
+    }
+
     /// The first two processes are threads of one participant.
     pub fn two_threads(mut self) -> Scenario {
         self.threads = Some((0, 1));
@@ -230,6 +239,7 @@ impl fmt::Display for Scenario {
         for (is_said, word) in [
             (self.passes, "passing"),
             (self.publishes, "publishing"),
+            (self.arrives, "from elsewhere"),
             (self.threads.is_some(), "the first two are threads of one"),
         ] {
             if is_said {

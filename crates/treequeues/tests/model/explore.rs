@@ -78,9 +78,10 @@ impl RingModel {
             }
         }
         assert!(usize::from(items_so_far) <= MAX_ITEMS);
-        let Scenario { capacity, passes, publishes, has_gap, mutation, .. } = scenario;
+        let Scenario { capacity, passes, publishes, arrives, has_gap, mutation, .. } = scenario;
         let shape = Shape::new(&scenario.fans);
-        let protocol = Protocol { capacity, passes, publishes, has_gap, shape, mutation, same_producers };
+        let protocol =
+            Protocol { capacity, passes, publishes, arrives, has_gap, shape, mutation, same_producers };
         RingModel { scenario, protocol, newcomers: Newcomers::default(), first_item }
     }
 

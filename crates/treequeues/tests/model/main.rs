@@ -24,6 +24,7 @@
 //!
 //! The long explorations are ignored: `cargo test --release --test model -- --ignored` runs them.
 
+mod arrived;
 mod calls;
 mod cast;
 #[path = "../common/exploration.rs"]

@@ -190,6 +190,8 @@ pub struct Ledger {
     pub joined: Items,
     /// Items whose publishing has begun.
     pub publishing: Items,
+    /// Of the last batch from elsewhere that was to be published: the ticket of its first item, and that item.
+    pub from_elsewhere: (Ticket, u8),
     /// Given back or swept, by a call that has ended, and not yet taken again.
     pub back_again: Items,
     /// A get was told that the queue is drained: that fewer than so many items are left. 0: none was.
@@ -300,6 +302,8 @@ pub struct Memory {
     pub gap: Ticket,
     /// The version of what was freed beyond the lap from the tail on; only whether it is that of an earlier look matters.
     pub frees: u8,
+    /// The last batch from elsewhere that has arrived, by its name; 0: none has.
+    pub arrived: u8,
     pub tree: Tree,
     pub entries: [Entry; MAX_PROCESSES],
     /// Bits of the participants whose lock is held, that is, who live.
@@ -322,6 +326,7 @@ impl Memory {
             tail: 0,
             gap: 0,
             frees: Bits::NOW,
+            arrived: 0,
             tree: Tree::EMPTY,
             entries,
             locks: ((1u16 << participants) - 1) as u8,
@@ -335,6 +340,7 @@ impl Memory {
                 before: [0; MAX_ITEMS],
                 joined: 0,
                 publishing: 0,
+                from_elsewhere: (0, NO_ITEM),
                 back_again: 0,
                 fewer_left: 0,
                 freeing: [0; MAX_CAPACITY],

@@ -126,6 +126,7 @@ impl Process {
                 | Pc::P1 { .. }
                 | Pc::P1Count { .. }
                 | Pc::P2
+                | Pc::PN
                 | Pc::P3
                 | Pc::Lingering { .. }
                 | Pc::L4 { .. }

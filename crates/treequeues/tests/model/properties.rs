@@ -19,6 +19,8 @@
 //! - **tree**: what is RETURNED has all its bits, so that nobody has to look elsewhere.
 //! - **size**: where no slot is held, the items are counted by the cursors, the gap, and a look at what lies between tail and gap.
 //! - **released**: the look that says whether the item of a ticket is done with says so of every item that is, and of no other.
+//! - **arrived**: of the last batch from elsewhere it is said that it has arrived, or not, as soon as its first slot is not being written
+//!   any more; and that is so.
 //! - **alone**: in every state each process would end its call if all others stopped there.
 //! - **honest**: no put says full while one slot was FREE from its beginning to its end, no get says empty while one
 //!   item was READY or RETURNED from its beginning to its end.
@@ -67,6 +69,7 @@ pub const TAIL: &str = "words: the tail passes nothing that comes in order";
 pub const NO_DAMAGE: &str = "honest: nothing is called damaged";
 pub const SIZE: &str = "honest: the size is exact where nobody holds a slot";
 pub const RELEASED: &str = "honest: what is said to be released is, and what is released is said to be";
+pub const ARRIVED: &str = "honest: a batch from elsewhere is said to have arrived if it has";
 pub const BITS: &str = "tree: what is RETURNED has its bits";
 pub const ALONE: &str = "alone: each call comes to its end";
 pub const EMPTY: &str = "honest: empty means empty";
@@ -108,6 +111,11 @@ pub fn all() -> Vec<Property<RingModel>> {
         always(ALONE, |model, s| !model.scenario.lone || each_goes_on_alone(model, s)),
         always(SIZE, size_is_exact),
         always(RELEASED, releases_are_told),
+        always(ARRIVED, |model, s| {
+            let (ticket, item) = s.memory.ledger.from_elsewhere;
+            let said = model.protocol.arrival_of(&s.memory, ticket);
+            item == NO_ITEM || said.is_none_or(|said| said == (s.memory.ledger.publishing & bit(item) != 0))
+        }),
         always(FULL, |_, s| fault(s) != Fault::FullWithAFreeSlot),
         always(EMPTY, |_, s| fault(s) != Fault::EmptyWithAnItem),
     ]

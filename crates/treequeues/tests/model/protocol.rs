@@ -156,6 +156,16 @@ pub struct Mutation {
     pub publishes_for_ever: bool,
     /// Publish: do not wait for another thread's batch.
     pub overwrites_publishing: bool,
+    /// Arrival: note it before the entry says that the batch is being published.
+    pub arrives_early: bool,
+    /// Arrival: note it when all is committed.
+    pub arrives_late: bool,
+    /// Arrival: note it with a store, not the maximum.
+    pub arrives_by_store: bool,
+    /// Arrival: a sweep that completes a batch does not note it.
+    pub completes_without_arrival: bool,
+    /// Arrival: say whether a batch has arrived while its first slot is still being written.
+    pub arrival_told_early: bool,
     /// Join: leave what the last tenant was publishing.
     pub no_publishing_reset_at_join: bool,
     /// Sweep: complete all that the dead was writing.
@@ -197,6 +207,8 @@ pub struct Protocol {
     pub shape: Shape,
     /// Whether batches are published as a whole.
     pub publishes: bool,
+    /// Whether the arrival of batches is noted.
+    pub arrives: bool,
     pub mutation: Mutation,
     /// For each item all items of its producer.
     pub same_producers: [Items; 16],
@@ -292,6 +304,7 @@ impl Protocol {
             | Pc::P1 { .. }
             | Pc::P1Count { .. }
             | Pc::P2
+            | Pc::PN
             | Pc::Publishing
             | Pc::P3 => unreachable!("{pc:?} is a step of a batch"),
             Pc::F0 | Pc::F1 { .. } | Pc::D0 | Pc::D { .. } | Pc::ShutDown | Pc::X { .. } | Pc::Down => {
@@ -365,6 +378,7 @@ impl Protocol {
             | Pc::G2 { .. }
             | Pc::G3 { .. } => self.end_get(m, me, pc),
             Pc::SP { .. }
+            | Pc::SPN { .. }
             | Pc::SPWord { .. }
             | Pc::SPMeta { .. }
             | Pc::SPAgain { .. }

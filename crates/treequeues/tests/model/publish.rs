@@ -7,6 +7,8 @@
 //! U3. What says a batch and was never taken is an item of it: a put that comes to the slot after that sets the batch first, the
 //!     delivery count second.
 //! U4. A sweep completes, in the order of the tickets, before it returns anything.
+//! U5. Of a batch from elsewhere it is noted that it has arrived, by whoever publishes or completes it: after the entry says so, and
+//!     before the first commit. The note is raised, never set back.
 
 use crate::cast::Role;
 use crate::explore::{RingModel, State};
@@ -41,9 +43,9 @@ impl RingModel {
     pub fn publish(&self, state: &mut State, p: usize, pc: Pc) -> Pc {
         let mutation = self.protocol.mutation;
         let State { memory, processes, .. } = state;
-        let entry = &mut memory.entries[self.participant(p)];
+        let participant = self.participant(p);
         let is_other = |q: &usize| *q != p && processes[*q].alive && processes[*q].publishing;
-        let is_others_turn = self.threads(self.participant(p)).any(|q| is_other(&q));
+        let is_others_turn = self.threads(participant).any(|q| is_other(&q));
         let process = &mut processes[p];
         let batch = match process.kept.first() {
             first if mutation.batches_come_again => 1 + first % self.scenario.capacity,
@@ -52,7 +54,7 @@ impl RingModel {
         match pc {
             Pc::J2 => {
                 if !mutation.no_publishing_reset_at_join {
-                    entry.publishing = 0;
+                    memory.entries[participant].publishing = 0;
                 }
                 Pc::Idle
             }
@@ -69,24 +71,40 @@ impl RingModel {
                     _ if !is_second => Pc::P1Count { i },
                     i if i < process.kept.len => Pc::P1 { i },
                     _ if mutation.publishes_early => Pc::Publishing,
+                    _ if self.scenario.arrives && mutation.arrives_early => Pc::PN,
                     _ => Pc::P2,
                 }
             }
             Pc::P2 => {
-                if entry.publishing != 0 && !mutation.overwrites_publishing && !mutation.publishes_for_ever {
+                if memory.entries[participant].publishing != 0
+                    && !mutation.overwrites_publishing
+                    && !mutation.publishes_for_ever
+                {
                     if !is_others_turn {
                         memory.ledger.fail(Fault::Damage);
                     }
                     return Pc::P2;
                 }
-                entry.publishing = batch;
+                memory.entries[participant].publishing = batch;
                 process.publishing = true;
                 memory.ledger.begin_publishing(self.first_item[p] + process.next, process.kept.len);
-                if mutation.publishes_early { Pc::P1 { i: 0 } } else { Pc::Publishing }
+                match mutation {
+                    _ if mutation.publishes_early => Pc::P1 { i: 0 },
+                    _ if self.scenario.arrives && !mutation.arrives_early && !mutation.arrives_late => Pc::PN,
+                    _ => Pc::Publishing,
+                }
+            }
+            Pc::PN => {
+                self.protocol.has_arrived(memory, batch);
+                match mutation {
+                    _ if mutation.arrives_early => Pc::P2,
+                    _ if mutation.arrives_late => Pc::P3,
+                    _ => Pc::Publishing,
+                }
             }
             Pc::P3 => {
                 if !mutation.publishes_for_ever {
-                    entry.publishing = 0;
+                    memory.entries[participant].publishing = 0;
                 }
                 process.publishing = false;
                 Pc::Idle
@@ -132,6 +150,18 @@ impl Protocol {
         Pc::C1 { c }
     }
 
+    /// Notes that a batch from elsewhere has arrived (U5).
+    fn has_arrived(&self, m: &mut Memory, batch: u8) {
+        m.arrived = if self.mutation.arrives_by_store { batch } else { m.arrived.max(batch) };
+    }
+
+    /// What is said of the batch from elsewhere whose first item has ticket `t`: none while that may still change.
+    pub fn arrival_of(&self, m: &Memory, t: Ticket) -> Option<bool> {
+        let slot = &m.slots[self.slot(t)];
+        let is_written = matches!(slot.word.phase, Phase::Writing | Phase::Late) && slot.ticket == t;
+        (!is_written || self.mutation.arrival_told_early).then(|| m.arrived == t + 1)
+    }
+
     /// An item was claimed.
     pub fn taken(&self, s: u8) -> Pc {
         if self.publishes { Pc::Count { s } } else { Pc::Borrowed { s } }
@@ -146,9 +176,18 @@ impl Protocol {
                 batch => {
                     let first = if mutation.completes_by_slot { 0 } else { batch - 1 };
                     let passed_by = !mutation.completes_without_raise;
-                    Pc::SPWord { p, at: Walk { batch, first, t: first, beyond: None, passed_by } }
+                    let at = Walk { batch, first, t: first, beyond: None, passed_by };
+                    if self.arrives && !mutation.completes_without_arrival {
+                        Pc::SPN { p, at }
+                    } else {
+                        Pc::SPWord { p, at }
+                    }
                 }
             },
+            Pc::SPN { p, at } => {
+                self.has_arrived(m, at.batch);
+                Pc::SPWord { p, at }
+            }
             Pc::SPWord { p, at } => match self.word(m, at.t) {
                 w if self.is_targets(w, p) && matches!(w.phase, Phase::Writing | Phase::Late) => {
                     Pc::SPMeta { p, at, w }

@@ -254,15 +254,8 @@ fn every_step_is_taken() {
         ring(2).batch_producers(1, 2, 2).producers(1, 1).consumers(1).closer(false),
         ring(2).producers(2, 1).consumers(1).give_backs(1).aborts(1).gap(),
         ring(2).producers(1, 2).consumers(1).sweepers(1).crashes(1).lingers(1).gap(),
-        ring(2)
-            .batch_producers(1, 2, 2)
-            .consumers(1)
-            .sweepers(1)
-            .crashes(1)
-            .restarts(1)
-            .passing()
-            .publishing(),
-        ring(2).producers(1, 1).publishing(),
+        ring(2).batch_producers(1, 2, 2).consumers(1).sweepers(1).crashes(1).restarts(1).passing().arriving(),
+        ring(2).producers(1, 1).arriving(),
     ] {
         taken.extend(steps_taken(scenario));
     }
@@ -273,7 +266,7 @@ fn every_step_is_taken() {
         Borrowed L1 L2 Lingering L4 G0 G1 G2 G3 S1 S2 S2Raise S2Cas S3 S4 J \
         NTail N NVersion NLook Enough F1 D0 D \
         RV RT RF RG AF AV LT LF LV S2F S3V NTicket \
-        M2 C1 P1 P1Count P2 P3 J2 Count SP SPWord SPMeta SPAgain SPRaise SPCas SPRaiseAgain";
+        M2 C1 P1 P1Count P2 P3 J2 Count PN SP SPN SPWord SPMeta SPAgain SPRaise SPCas SPRaiseAgain";
     let never: Vec<_> = steps.split_whitespace().filter(|step| !taken.contains(*step)).collect();
     assert!(never.is_empty(), "never taken: {never:?}");
 }

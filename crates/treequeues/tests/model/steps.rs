@@ -156,6 +156,8 @@ pub enum Pc {
     P1Count { i: u8 },
     /// CAS the entry's word from 0 to the batch.
     P2,
+    /// Raise the note of what has arrived to the batch.
+    PN,
     /// What follows is the commit of the first claim.
     Publishing,
     /// All is committed: store 0 in the entry's word.
@@ -248,6 +250,8 @@ pub enum Pc {
     S1Entry { p: u8 },
     /// Load the entry's word that says what the target was publishing.
     SP { p: Target },
+    /// Raise the note of what has arrived to that batch.
+    SPN { p: Target, at: Walk },
     /// Complete that: load the word of the slot of the walk's ticket.
     SPWord { p: Target, at: Walk },
     /// Load the slot's ticket, delivery count and batch: its holder, who wrote them, is dead.

@@ -32,8 +32,8 @@ use crate::error::{AttachError, CreateError};
 use crate::format::layout::{DEFAULT_PARTICIPANTS, Layout, LayoutError};
 use crate::format::name::QueueName;
 use crate::format::{
-    Control, Entry, FLAG_DROP_OLDEST, FLAG_KEEP, FLAG_NAMED, FLAG_POPULATE, Header, Kind, MAGIC, NAME_NBYTES,
-    Slot, VERSION,
+    Control, Entry, FLAG_DROP_OLDEST, FLAG_KEEP, FLAG_NAMED, FLAG_POPULATE, Header, HostName, Kind, MAGIC,
+    NAME_NBYTES, Slot, VERSION,
 };
 use crate::item::schema::Schema;
 use crate::memory::fork::{Access, Descriptor, FileIdentity, Mapping, NoFork};
@@ -67,6 +67,8 @@ pub(crate) struct Parts<'m> {
     pub(crate) slots: &'m [Slot],
     /// Of the structure, beside the slots: see `format`.
     pub(crate) words: &'m [AtomicU64],
+    /// Of the hosts that items came from.
+    pub(crate) hosts: &'m [HostName],
     /// How many there may be.
     pub(crate) participants: u32,
 }
@@ -283,8 +285,11 @@ impl Segment {
         let first = at(layout.words_offset).cast::<AtomicU64>();
         // SAFETY: as above, for as many consecutive words as the layout has placed.
         let words: &'static [AtomicU64] = unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.words) };
+        let first = at(layout.hosts_offset).cast::<HostName>();
+        // SAFETY: as above, for as many names.
+        let hosts: &'static [HostName] = unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.hosts) };
         let reading_base = backing.reading_base();
-        let parts = Parts { control, slots, words, participants: layout.participants };
+        let parts = Parts { control, slots, words, hosts, participants: layout.participants };
         Self { parts, base, reading_base, facts, backing }
     }
 

@@ -260,6 +260,17 @@ impl Queue {
         Ok(self.attached()?.ring().is_released(ticket)?)
     }
 
+    /// Whether a batch that was brought from another host has come: all of it, or nothing, and nothing more. `ticket` is that of its first
+    /// item, of the last batch for which [`WriteBatch::commit_from`](crate::WriteBatch::commit_from) was called, or was about to be, by a
+    /// process that may have died there. `None` while that is open: the process lives, or no sweep has found it dead yet
+    /// ([`Queue::sweep`]).
+    ///
+    /// # Errors
+    /// If the segment is damaged.
+    pub fn has_arrived(&self, ticket: u64) -> Result<Option<bool>, AttachError> {
+        Ok(self.attached()?.ring().arrival_of(ticket)?)
+    }
+
     /// Whether no slot can be filled: each holds an item, or is being written or read.
     ///
     /// # Errors

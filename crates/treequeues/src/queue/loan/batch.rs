@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use super::{Attached, Claim, Hold, ItemInfo, end_of_dropped_read};
-use crate::error::Corrupted;
+use crate::error::{ArrivalError, Corrupted};
 use crate::item::schema::Schema;
+use crate::queue::publishing::ItemOrigin;
 
 /// Write access to several slots, from reserve to commit.
 ///
@@ -94,6 +95,46 @@ impl<'q> WriteBatch<'q> {
     /// If a slot's state word was damaged.
     pub fn commit(mut self) -> Result<(), Corrupted> {
         commit(self.attached, &mut self.claims)
+    }
+
+    /// The tickets that the items will have, in order.
+    pub fn tickets(&self) -> impl Iterator<Item = u64> {
+        self.claims.iter().map(|claim| claim.ticket)
+    }
+
+    /// Publishes items that were put into another host's queue first, as `commit` does: consumers see that host's name, put times and
+    /// producers in their `ItemInfo`. For whoever brings items from there, one process at a time for a queue: after its death its successor
+    /// learns by [`Queue::has_arrived`](crate::Queue::has_arrived) whether the last batch came.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use treequeues::{BatchSize, ItemOrigin, Queue, Schema};
+    ///
+    /// let queue = Queue::create_local(Schema::array::<f32>([3])?, 4)?;
+    /// let batch = queue.try_reserve_batch(BatchSize::exactly(2))?;
+    /// let first = batch.tickets().next().expect("two");
+    /// let origin = ItemOrigin { put_time: SystemTime::now(), producer_pid: 77, delivery_count: 0 };
+    /// batch.commit_from("actors-3", &[origin; 2])?;
+    ///
+    /// assert_eq!(queue.has_arrived(first)?, Some(true));
+    /// assert_eq!(queue.try_borrow()?.info().host.as_deref(), Some("actors-3"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the host's name is empty, longer than 64 bytes or has a zero byte, or if the queue has items of 256 other hosts: nothing is put
+    /// then, and the slots are free again. If a slot's state word was damaged.
+    ///
+    /// # Panics
+    /// If there are not as many origins as slots.
+    pub fn commit_from(mut self, host: &str, origins: &[ItemOrigin]) -> Result<(), ArrivalError> {
+        assert_eq!(origins.len(), self.len(), "an origin for each slot");
+        let claims = std::mem::take(&mut self.claims);
+        if self.attached.is_this_process() {
+            self.attached.commit_all_from(host, origins, claims)
+        } else {
+            Ok(())
+        }
     }
 
     /// Gives the slots back unwritten.

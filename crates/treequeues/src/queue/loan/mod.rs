@@ -26,10 +26,11 @@ use super::here::{Attached, Here};
 use super::ring::Claim;
 use crate::error::Corrupted;
 use crate::loan::{End, Guard, ReadRows, WriteRows, read_access, write_access};
+use crate::queue::hosts::FromHost;
 use crate::sync::Ordering;
 
 /// What a queue knows about one item beside its rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemInfo {
     /// Its place in the order of all items of the queue, from 0 on. Tickets may be missing: those of aborted loans.
     pub ticket: u64,
@@ -39,6 +40,9 @@ pub struct ItemInfo {
     pub producer_pid: u32,
     /// How often it was borrowed, this time included: 1 at the first delivery.
     pub delivery_count: u32,
+    /// The host that it was put at, if it was brought from there: put time and producer are of that host then, and deliveries count those
+    /// there. `None` of an item that was put here.
+    pub host: Option<Arc<str>>,
 }
 
 impl ItemInfo {
@@ -47,11 +51,13 @@ impl ItemInfo {
         let slot = attached.slot(claim);
         // Relaxed, all: published by the item's commit, and since then written by holders alone, of which this is one.
         let put_time_ns = slot.put_time_ns.load(Ordering::Relaxed);
+        let from = FromHost::of(slot);
         Self {
             ticket: claim.ticket,
             put_time: SystemTime::UNIX_EPOCH + Duration::from_nanos(put_time_ns),
             producer_pid: slot.producer_pid.load(Ordering::Relaxed),
-            delivery_count: slot.delivery_count.load(Ordering::Relaxed),
+            delivery_count: slot.delivery_count.load(Ordering::Relaxed).saturating_add(from.deliveries()),
+            host: attached.structure().hosts().name_of(from),
         }
     }
 }

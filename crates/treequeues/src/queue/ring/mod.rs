@@ -66,8 +66,7 @@ pub(crate) use free::KnownFree;
 pub(crate) use returned::Kept;
 pub(crate) use size::Holes;
 
-use publish::Batch;
-pub(crate) use publish::Publisher;
+pub(crate) use publish::{Batch, Comes, Publisher};
 
 /// A ticket that is still being written is passed when a walk ends so many further on. Not at once: what is committed a moment
 /// later should come in order.

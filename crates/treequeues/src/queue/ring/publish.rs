@@ -10,10 +10,14 @@
 //! U3. a slot that says the name, is still being written and was never taken has an item of the batch. Whoever takes an item counts
 //!     that before the slot is free, and whoever puts the next one there says its batch before it sets that count back;
 //! U4. an entry names one batch at a time: threads of one process publish one after the other. A new tenant of the entry
-//!     begins with none, before it claims anything.
+//!     begins with none, before it claims anything;
+//! U5. a batch from elsewhere has a bit of its own in its name. Whoever publishes it, or completes it, raises the note of what has arrived
+//!     to its name: after the entry says that it is being published, and before the first commit. Tickets are used up in order (R2), so
+//!     who raises it late, for a batch of before, changes nothing. One process at a time brings batches, and the note is of the last.
 
-use super::{Claim, Ring};
+use super::{Claim, Ring, phase_of};
 use crate::error::{Corrupted, Damage};
+use crate::format::word::Phase;
 use crate::sync::{AtomicU64, Ordering};
 
 /// The name of a batch (U1), once all its slots say it (U2).
@@ -23,11 +27,31 @@ pub(crate) struct Batch(pub(super) u64);
 impl Batch {
     /// What the slot of an item says that is put alone, and an entry that publishes nothing.
     pub(super) const NONE: Self = Self(0);
+    /// Of those from elsewhere (U5). No ring comes to tickets that high.
+    const FROM_ELSEWHERE: u64 = 1 << 63;
+
+    fn new(first_ticket: u64, comes: Comes) -> Self {
+        let name = first_ticket.wrapping_add(1) & !Self::FROM_ELSEWHERE;
+        Self(if comes == Comes::FromElsewhere { name | Self::FROM_ELSEWHERE } else { name })
+    }
 
     /// The ticket of its first item.
     pub(super) fn first_ticket(self) -> u64 {
-        self.0.wrapping_sub(1)
+        (self.0 & !Self::FROM_ELSEWHERE).wrapping_sub(1)
     }
+
+    fn is_from_elsewhere(self) -> bool {
+        self.0 & Self::FROM_ELSEWHERE != 0
+    }
+}
+
+/// Whose items a batch has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comes {
+    /// Of a producer here.
+    FromHere,
+    /// Of another queue, by one who brings them.
+    FromElsewhere,
 }
 
 /// Where a participant says which batch it publishes.
@@ -41,9 +65,14 @@ pub(crate) struct Publisher<'s> {
 
 impl Ring<'_> {
     /// Says in the slots that their items are one batch; lowest ticket first. `describe` writes what else a slot says.
-    pub(crate) fn mark_batch(&self, claims: &[Claim], describe: impl Fn(&Claim)) -> Batch {
+    pub(crate) fn mark_batch(
+        &self,
+        claims: &[Claim],
+        comes: Comes,
+        mut describe: impl FnMut(&Claim),
+    ) -> Batch {
         debug_assert!(claims.is_sorted_by_key(|claim| claim.ticket), "in order");
-        let batch = claims.first().map_or(Batch::NONE, |first| Batch(first.ticket.wrapping_add(1)));
+        let batch = claims.first().map_or(Batch::NONE, |first| Batch::new(first.ticket, comes));
         for claim in claims {
             describe(claim);
             self.mark(claim, batch);
@@ -71,11 +100,39 @@ impl Ring<'_> {
             claims.into_iter().map(|claim| self.abort(claim)).fold(Ok(()), Result::and)?;
             return Err(Damage::Publishing { participant, found }.into());
         }
+        self.note_arrival(batch);
         let commit = |claim| self.commit_marked(claim).inspect(|()| committed());
         let outcome = claims.into_iter().map(commit).fold(Ok(()), Result::and);
         // Release: pairs with the Acquire in `recover`. It stays behind the commits.
         word.store(Batch::NONE.0, Ordering::Release);
         outcome
+    }
+
+    /// Of a batch that is being published (U5).
+    pub(super) fn note_arrival(&self, batch: Batch) {
+        if batch.is_from_elsewhere() {
+            // Release: stays before the commits that follow, each of which has a Release too, and pairs with the Acquire in `arrival_of`.
+            // Acquire: stays behind the word that says that it is being published.
+            self.control.arrived.fetch_max(batch.0, Ordering::AcqRel);
+        }
+    }
+
+    /// Whether the last batch from elsewhere, whose first item was to have this ticket, has come: whole, or it never will. `None` while
+    /// that is open: its first slot is being written, by one who lives, or whom no sweep has found dead.
+    ///
+    /// In this order: a slot that is not being written any more has left that by a commit, and the note was raised before; or it was freed,
+    /// and then nobody raises it any more. A slot that is written for another item may say this ticket still, from before: open then,
+    /// until that one says its own.
+    pub(crate) fn arrival_of(&self, ticket: u64) -> Result<Option<bool>, Corrupted> {
+        let at = self.position(ticket);
+        let is_written = matches!(phase_of(at.slot, self.word(at.slot))?, Phase::Writing | Phase::Late);
+        // Relaxed: of a slot that its holder writes. One that has left it meanwhile is no reason to wait longer than for a look.
+        if is_written && self.slots[at.slot].ticket.load(Ordering::Relaxed) == ticket {
+            return Ok(None);
+        }
+        // Acquire: pairs with `note_arrival`.
+        let arrived = self.control.arrived.load(Ordering::Acquire);
+        Ok(Some(arrived == Batch::new(ticket, Comes::FromElsewhere).0))
     }
 
     /// Says which batch an item belongs to that is about to be committed, and that nobody has taken it (U2, U3).

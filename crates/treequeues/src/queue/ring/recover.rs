@@ -61,6 +61,7 @@ impl Ring<'_> {
         batch: Batch,
         is_still_theirs: &impl Fn() -> bool,
     ) -> Result<usize, Corrupted> {
+        self.note_arrival(batch);
         let mut completed = 0;
         let mut next = Some(batch.first_ticket());
         while let Some(first) = next.take() {
