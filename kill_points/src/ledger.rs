@@ -25,6 +25,8 @@ pub struct Ledger(NonNull<Page>);
 struct Page {
     is_done: AtomicBool,
     put: AtomicUsize,
+    /// Of the first item of a batch from elsewhere, its ticket plus one; 0 if the victim brings none.
+    brought: AtomicUsize,
     taken_len: AtomicUsize,
     taken: [AtomicUsize; MAX_TAKEN],
 }
@@ -48,6 +50,15 @@ impl Ledger {
     /// The first `count` of the victim's items were put for good.
     pub fn put(&self, count: usize) {
         self.page().put.store(count, Ordering::SeqCst);
+    }
+
+    /// The victim is about to put a batch from elsewhere, whose first item has this ticket.
+    pub fn brings(&self, ticket: u64) {
+        self.page().brought.store(ticket as usize + 1, Ordering::SeqCst);
+    }
+
+    pub fn brought(&self) -> Option<u64> {
+        self.page().brought.load(Ordering::SeqCst).checked_sub(1).map(|ticket| ticket as u64)
     }
 
     pub fn has_put(&self) -> bool {

@@ -44,6 +44,8 @@ const FIRST: &[(&str, &str)] = &[
     ("reserve a batch", "empty"),
     ("commit a batch", "empty"),
     ("commit a batch, late", "empty"),
+    ("bring a batch", "empty"),
+    ("bring a batch, late", "empty"),
     ("borrow a batch", "full"),
     ("give back a batch", "full"),
 ];

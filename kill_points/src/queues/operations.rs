@@ -1,6 +1,8 @@
 //! What a victim does.
 
-use treequeues::{BatchSize, Queue, Wait};
+use std::time::SystemTime;
+
+use treequeues::{BatchSize, ItemOrigin, Queue, Wait, WriteBatch};
 
 use super::items::{CAPACITY, SHORT_WAIT, fill, put, read, take, value_in, value_of, write};
 use crate::ledger::{Ledger, VICTIMS};
@@ -179,10 +181,7 @@ pub const OPERATIONS: &[Operation<Queue>] = &[
         finish(ledger);
     }),
     Operation::new("commit a batch", |queue, ledger| {
-        let Ok(mut batch) = queue.try_reserve_batch(BatchSize::exactly(2)) else { return };
-        for item in 0..2 {
-            batch.leaf_mut::<u64>(item, 0).expect("the leaf").fill(VICTIMS + item as u64);
-        }
+        let Some(batch) = write_two(queue) else { return };
         begin();
         batch.commit().expect("sound");
         ledger.put(2);
@@ -190,13 +189,29 @@ pub const OPERATIONS: &[Operation<Queue>] = &[
     })
     .puts(2),
     Operation::new("commit a batch, late", |queue, ledger| {
-        let Ok(mut batch) = queue.try_reserve_batch(BatchSize::exactly(2)) else { return };
-        for item in 0..2 {
-            batch.leaf_mut::<u64>(item, 0).expect("the leaf").fill(VICTIMS + item as u64);
-        }
+        let Some(batch) = write_two(queue) else { return };
         go_around(queue);
         begin();
         batch.commit().expect("sound");
+        ledger.put(2);
+        finish(ledger);
+    })
+    .puts(2),
+    Operation::new("bring a batch", |queue, ledger| {
+        let Some(batch) = write_two(queue) else { return };
+        ledger.brings(batch.tickets().next().expect("two"));
+        begin();
+        batch.commit_from("elsewhere", &[origin(); 2]).expect("sound");
+        ledger.put(2);
+        finish(ledger);
+    })
+    .puts(2),
+    Operation::new("bring a batch, late", |queue, ledger| {
+        let Some(batch) = write_two(queue) else { return };
+        ledger.brings(batch.tickets().next().expect("two"));
+        go_around(queue);
+        begin();
+        batch.commit_from("elsewhere", &[origin(); 2]).expect("sound");
         ledger.put(2);
         finish(ledger);
     })
@@ -245,6 +260,19 @@ pub const OPERATIONS: &[Operation<Queue>] = &[
         finish(ledger);
     }),
 ];
+
+/// A batch of two with items in it.
+fn write_two(queue: &Queue) -> Option<WriteBatch<'_>> {
+    let mut batch = queue.try_reserve_batch(BatchSize::exactly(2)).ok()?;
+    for item in 0..2 {
+        batch.leaf_mut::<u64>(item, 0).expect("the leaf").fill(VICTIMS + item as u64);
+    }
+    Some(batch)
+}
+
+fn origin() -> ItemOrigin {
+    ItemOrigin { put_time: SystemTime::UNIX_EPOCH, producer_pid: 1, delivery_count: 0 }
+}
 
 /// Others go around the ring, past what the victim holds: its ticket is burned. Items are what they were, in another order.
 fn go_around(queue: &Queue) {

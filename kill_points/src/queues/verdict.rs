@@ -90,7 +90,10 @@ pub fn assert_nothing_is_lost(
 ) {
     // Give back what was read, abort what was written: items come again.
     drop(held);
+    let arrival = || ledger.brought().map(|ticket| queue.has_arrived(ticket).expect("sound"));
+    let told_before = arrival();
     queue.sweep().expect("sound");
+    let told = arrival();
     let stats = queue.stats().expect("sound");
     assert_eq!(stats.participants.len(), 1, "the dead are gone from the table: {stats:?}");
     assert_eq!(stats.held, [], "nothing is held any more");
@@ -98,6 +101,12 @@ pub fn assert_nothing_is_lost(
     let mut taken = account.taken;
     taken.extend(assert_order(queue));
     assert_in_order(&taken);
+
+    if let (Some(told), Some(told_before)) = (told, told_before) {
+        let has_come = taken.iter().any(|value| is_victims(*value));
+        assert_eq!(told, Some(has_come), "whether the batch has arrived");
+        assert!(told_before.is_none_or(|before| before == has_come), "told before the sweep");
+    }
 
     let before = items.iter().chain(&account.put).copied();
     let mut expected: Vec<u64> = before.clone().collect();
