@@ -19,6 +19,8 @@ CARGO = (
     "test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s"
 )
 ALL_GOOD = {
+    "build-tests": "Finished",
+    "build-release": "Finished",
     "test-cargo": f"{CARGO}\n{CARGO}",
     "test-loom": CARGO,
     "test-kill-points": "24 cases passed, 0 failed, in 64 s; 3 stops were missed",
@@ -57,6 +59,7 @@ def test_the_summary_has_a_line_for_each_part(tmp_path):
     text, status = make_test(tmp_path, ALL_GOOD)
     assert status == 0
     assert summary_of(text) == [
+        "builds         done",
         "Rust tests     10 passed, 2 ignored",
         "interleavings  5 passed, 1 ignored",
         "kill points    24 passed",
@@ -78,6 +81,7 @@ def test_a_failure_ends_it_and_says_how_to_run_that_part_again(tmp_path):
     text, status = make_test(tmp_path, printed, fails={"test-loom"})
     assert status != 0
     assert summary_of(text) == [
+        "builds         done",
         "Rust tests     10 passed, 2 ignored",
         "interleavings  5 passed, 2 failed, 1 ignored",
         "kill points    not run",
@@ -92,9 +96,16 @@ def test_a_failure_ends_it_and_says_how_to_run_that_part_again(tmp_path):
 def test_a_part_that_fails_before_it_counts_fails(tmp_path):
     text, status = make_test(tmp_path, {**ALL_GOOD, "test-cargo": "error"}, fails={"test-cargo"})
     assert status != 0
-    assert summary_of(text)[0] == "Rust tests     1 failed"
+    assert summary_of(text)[1] == "Rust tests     1 failed"
     assert text.splitlines()[-1] == "0 passed, 1 failed, 0 skipped"
     assert "Rust tests failed; alone: make test-cargo" in text
+
+
+def test_what_is_built_side_by_side_fails_with_either(tmp_path):
+    text, status = make_test(tmp_path, ALL_GOOD, fails={"build-release"})
+    assert status != 0
+    assert summary_of(text)[:2] == ["builds         1 failed", "Rust tests     not run"]
+    assert "builds failed; alone: make build-tests build-release" in text
 
 
 @pytest.mark.parametrize(

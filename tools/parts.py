@@ -2,7 +2,8 @@
 
     python tools/parts.py [MAKE-ARGUMENT...]
 
-Each part is a target of the Makefile, to be run again alone. What it prints is shown as it comes.
+Each part is a target of the Makefile, to be run again alone, or several that run side by side. What
+they print is shown as it comes.
 After a part that fails none is begun.
 """
 
@@ -11,6 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from running import run
@@ -65,7 +67,7 @@ def of_docs(text: str) -> Counts:
 @dataclass
 class Part:
     name: str
-    target: str
+    targets: str
     counted: Callable[[str], Counts]
     counts: Counts | None = None
     status: int | None = None
@@ -74,6 +76,8 @@ class Part:
 
 def parts() -> list[Part]:
     return [
+        # A release build links on one processor for a minute; what compiles the tests has the other.
+        Part("builds", "build-tests build-release", lambda text: Counts()),
         Part("Rust tests", "test-cargo", of_cargo),
         Part("interleavings", "test-loom", of_cargo),
         Part("kill points", "test-kill-points", of_kill_points),
@@ -97,7 +101,7 @@ def main() -> int:
 
 
 def run_part(part: Part) -> None:
-    print(f"\n---- {part.name}: make {part.target}", flush=True)
+    print(f"\n---- {part.name}: make {part.targets}", flush=True)
     environment = dict(os.environ)
     # One part at a time: `make -j` has nothing to share out.
     environment["MAKEFLAGS"] = re.sub(
@@ -109,10 +113,14 @@ def run_part(part: Part) -> None:
     make = [environment.get("MAKE", "make"), "--silent", "--no-print-directory"]
     began = time.monotonic()
     try:
-        part.status, text = run(
-            [*make, *sys.argv[1:], part.target], part.name, environment=environment
-        )
-        part.counts = part.counted(text)
+
+        def run_target(target: str) -> tuple[int, str]:
+            return run([*make, *sys.argv[1:], target], target, environment=environment)
+
+        with ThreadPoolExecutor() as side_by_side:
+            ended = list(side_by_side.map(run_target, part.targets.split()))
+        part.status = max(status for status, _ in ended)
+        part.counts = part.counted("\n".join(text for _, text in ended))
         if part.status and not part.counts.of.get("failed"):
             # Before it counted, as when something does not compile.
             part.counts.of["failed"] = 1
@@ -133,7 +141,7 @@ def summarize(all_parts: list[Part], seconds: float) -> None:
         print(f"{part.name:<15}{what:<44}{took}".rstrip())
     for part in all_parts:
         if part.status:
-            print(f"{part.name} failed; alone: make {part.target}")
+            print(f"{part.name} failed; alone: make {part.targets}")
     is_good = all(part.status == 0 for part in all_parts)
     print(f"make test: {'all good' if is_good else 'not all good'}, {seconds:.0f} s")
     # One line that programs can read, too.

@@ -26,7 +26,7 @@ const LAYERS: &[(&[&str], bool)] = &[
     (&["loan"], false),
     (&["tree"], false),
     (&["queue::ring"], false),
-    (&["queue::producers"], false),
+    (&["queue::hosts", "queue::producers"], false),
     (&["queue::stats"], false),
     (&["queue::here"], false),
     (&["queue::calls", "queue::deliveries", "queue::overflow", "queue::publishing"], false),
