@@ -76,7 +76,7 @@ class Part:
 
 def parts() -> list[Part]:
     return [
-        # A release build links on one processor for a minute; what compiles the tests has the other.
+        # A release build links on one processor for a minute; what compiles tests has the other.
         Part("builds", "build-tests build-release", lambda text: Counts()),
         Part("Rust tests", "test-cargo", of_cargo),
         Part("interleavings", "test-loom", of_cargo),
