@@ -80,14 +80,19 @@ impl ReadLoan {
     /// The ItemInfo of the first item.
     #[getter]
     fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        info::to_python(py, self.infos.as_slice()[0])
+        info::to_python(py, self.infos.as_slice()[0].clone())
     }
 
     /// One ItemInfo for each item.
     #[getter]
     fn infos<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let infos: Vec<_> =
-            self.infos.as_slice().iter().map(|&info| info::to_python(py, info)).collect::<PyResult<_>>()?;
+        let infos: Vec<_> = self
+            .infos
+            .as_slice()
+            .iter()
+            .cloned()
+            .map(|info| info::to_python(py, info))
+            .collect::<PyResult<_>>()?;
         PyList::new(py, infos)
     }
 

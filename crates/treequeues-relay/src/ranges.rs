@@ -1,0 +1,63 @@
+//! Sets of numbers that are mostly consecutive, as a list of ranges.
+
+use serde::{Deserialize, Serialize};
+
+/// Each range from its first number to its last; apart from one another, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ranges(Vec<(u64, u64)>);
+
+impl Ranges {
+    pub fn insert(&mut self, number: u64) {
+        let place = self.0.partition_point(|(_, last)| *last < number);
+        let is_behind = place > 0 && self.0[place - 1].1.checked_add(1) == Some(number);
+        let next = self.0.get(place).copied();
+        if next.is_some_and(|(first, _)| first <= number) {
+            return;
+        }
+        let is_before = next.is_some_and(|(first, _)| number.checked_add(1) == Some(first));
+        match (is_behind, is_before) {
+            (true, true) => {
+                self.0[place - 1].1 = self.0[place].1;
+                self.0.remove(place);
+            }
+            (true, false) => self.0[place - 1].1 = number,
+            (false, true) => self.0[place].0 = number,
+            (false, false) => self.0.insert(place, (number, number)),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().flat_map(|(first, last)| *first..=*last)
+    }
+}
+
+impl FromIterator<u64> for Ranges {
+    fn from_iter<I: IntoIterator<Item = u64>>(numbers: I) -> Self {
+        let mut ranges = Self::default();
+        numbers.into_iter().for_each(|number| ranges.insert(number));
+        ranges
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn ranges_are_a_set(numbers in prop::collection::vec(prop_oneof![0_u64..40, u64::MAX - 9..=u64::MAX], 0..60)) {
+            let set: BTreeSet<u64> = numbers.iter().copied().collect();
+            let ranges: Ranges = numbers.into_iter().collect();
+            prop_assert!(ranges.iter().eq(set.iter().copied()));
+            let is_apart = |pair: &[(u64, u64)]| pair[0].1 + 1 < pair[1].0;
+            prop_assert!(ranges.0.windows(2).all(is_apart), "{ranges:?}");
+        }
+    }
+}
