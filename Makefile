@@ -153,7 +153,7 @@ tsan: ## The tests with threads under ThreadSanitizer; needs a nightly toolchain
 
 THREADED := tests::crowds tests::batch_oracle tests::holds tests::death tests::returns tests::laps::producers threads_share
 
-PUBLISHED := $(addprefix --package ,treequeues-derive treequeues treequeues-cli treequeues-wire)
+PUBLISHED := $(addprefix --package ,treequeues-derive treequeues treequeues-cli treequeues-wire treequeues-relay)
 
 package: ## What would be published of the crates: packed, and each built from its package.
 	cargo publish --dry-run --allow-dirty $(PUBLISHED)

@@ -12,6 +12,7 @@
 //! | `server` | the connection, the stream, and what the server says, in words |
 //! | `envelope` | what stands in a message's headers |
 //! | `ranges` | sets of numbers that are mostly consecutive |
+//! | `seat` | who pulls a stream |
 //! | `push` | from the queue to the stream |
 //! | `pull` | from the stream to the queue |
 //! | `failure` | why something was not done, and the exit codes |
@@ -36,6 +37,7 @@ mod local;
 mod pull;
 mod push;
 mod ranges;
+mod seat;
 mod server;
 
 use std::ffi::OsString;

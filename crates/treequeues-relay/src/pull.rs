@@ -34,7 +34,8 @@ use crate::ending::Ending;
 use crate::envelope::{Envelope, text_of};
 use crate::failure::Failure;
 use crate::ranges::Ranges;
-use crate::server::{BackOff, Link, Wanted, connect};
+use crate::seat::Seat;
+use crate::server::{BackOff, Link, Wanted, connect, stream_name};
 use crate::{local, say};
 
 /// The consumer's name: one for a stream.
@@ -119,6 +120,12 @@ pub async fn pull(command: &Pull, ending: &Ending) -> Result<(), Failure> {
             max_bytes: common.max_bytes,
         };
         let Some(stream) = wanted.stream(&context, ending).await? else { break };
+        let host = local::host_name(common.host.as_deref());
+        let stream_name = stream_name(&common.name);
+        let replicas = common.replicas.unwrap_or(1);
+        let seat =
+            Seat::take(&context, &stream_name, &host, &folder, replicas, command.ack_wait, ending).await?;
+        let Some(seat) = seat else { break };
         let note = note_of(&desk, queue.id())?;
         let (to_thread, incoming) = mpsc::channel(usize::from(common.window));
         let (outcomes, from_thread) = mpsc::unbounded_channel();
@@ -141,7 +148,15 @@ pub async fn pull(command: &Pull, ending: &Ending) -> Result<(), Failure> {
             ending,
             deliveries: AtomicU64::new(0),
         };
-        receiver.run(to_thread, from_thread).await?;
+        // Given up when all else is done.
+        let has_ended = Ending::new();
+        let received = async {
+            let received = receiver.run(to_thread, from_thread).await;
+            has_ended.end();
+            received
+        };
+        let (received, ()) = tokio::join!(received, seat.keep(ending, &has_ended));
+        received?;
         match tokio::task::spawn_blocking(move || thread.join()).await {
             Ok(Ok(outcome)) => outcome?,
             Ok(Err(_)) | Err(_) => return Err(Failure::refused("the thread that puts items has panicked")),

@@ -190,7 +190,8 @@ impl Taker {
 
     fn take_all(&self, sender: &mpsc::Sender<Taken>) -> Result<(), Failure> {
         let wire = Wire::new(self.queue.schema().as_ref().clone());
-        for noted in self.notes.lock().messages.clone() {
+        let of_the_one_before = self.notes.lock().messages.clone();
+        for noted in of_the_one_before {
             match self.take_again(&noted)? {
                 Again::Message(batch) => {
                     let taken = self.message(&wire, batch, noted.number, &noted.deliveries)?;

@@ -1,11 +1,14 @@
 //! The connection, the stream, and what the server says, in words.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::context::{
+    CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, RequestError, RequestErrorKind,
+};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, ErrorCode};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
@@ -63,14 +66,17 @@ impl BackOff {
 /// Later the connection is made again by itself whenever it is lost; that is said once each time.
 pub async fn connect(common: &Common, ending: &Ending) -> Result<Option<Link>, Failure> {
     let servers = common.server.iter().map(|server| {
-        server.parse().map_err(|error| Failure::refused(format!("--server {server}: {error}")))
+        server
+            .parse()
+            .map_err(|error| Failure::refused(format!("--server is like nats://host:4222 ({error})")))
     });
     let servers: Vec<ServerAddr> = servers.collect::<Result<_, _>>()?;
+    let places = places(&servers);
     let mut back_off = BackOff::new();
     let mut has_said = false;
     loop {
         let (lost, losses) = watch::channel(0);
-        let error = match options(common, ending, lost)?.connect(&servers).await {
+        let error = match options(common, &servers, ending, lost)?.connect(&servers).await {
             Ok(client) => return Ok(Some(Link { client, losses })),
             Err(error) => error,
         };
@@ -78,17 +84,13 @@ pub async fn connect(common: &Common, ending: &Ending) -> Result<Option<Link>, F
             ConnectErrorKind::Dns | ConnectErrorKind::TimedOut | ConnectErrorKind::Io => {}
             ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
                 return Err(Failure::refused(format!(
-                    "{} refuses these credentials ({error}): --creds FILE, or a user and a password in its address",
-                    common.server.join(",")
+                    "{places} refuses these credentials ({error}): --creds FILE, or a user and a password in its address"
                 )));
             }
-            _ => return Err(Failure::refused(format!("{}: {error}", common.server.join(",")))),
+            _ => return Err(Failure::refused(format!("{places}: {error}"))),
         }
         if !has_said {
-            say(format_args!(
-                "no server answers at {} ({error}); it is tried again",
-                common.server.join(",")
-            ));
+            say(format_args!("no server answers at {places} ({error}); it is tried again"));
             has_said = true;
         }
         if !back_off.pause(ending).await {
@@ -97,7 +99,19 @@ pub async fn connect(common: &Common, ending: &Ending) -> Result<Option<Link>, F
     }
 }
 
-fn options(common: &Common, ending: &Ending, lost: watch::Sender<u64>) -> Result<ConnectOptions, Failure> {
+/// Where the servers are, without what nobody else is to read.
+fn places(servers: &[ServerAddr]) -> String {
+    let places: Vec<_> =
+        servers.iter().map(|server| format!("{}:{}", server.host(), server.port())).collect();
+    places.join(",")
+}
+
+fn options(
+    common: &Common,
+    servers: &[ServerAddr],
+    ending: &Ending,
+    lost: watch::Sender<u64>,
+) -> Result<ConnectOptions, Failure> {
     let ending = ending.clone();
     let lost = Arc::new(lost);
     let mut options = ConnectOptions::new()
@@ -113,6 +127,15 @@ fn options(common: &Common, ending: &Ending, lost: watch::Sender<u64>) -> Result
             let ending = ending.clone();
             async move { notice(&event, &ending) }
         });
+    // The library leaves those in an address to its user.
+    if let Some((user, password)) =
+        servers.iter().find_map(|server| Some((server.username()?, server.password())))
+    {
+        options = match password {
+            Some(password) => options.user_and_password(user.to_owned(), password.to_owned()),
+            None => options.token(user.to_owned()),
+        };
+    }
     let unreadable = |path: &Path, error| Failure::refused(format!("{}: {error}", path.display()));
     if let Some(path) = &common.creds {
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
@@ -226,7 +249,10 @@ impl Wanted<'_> {
                     }
                 }
                 GetStreamErrorKind::JetStream(error) => return Err(in_words(&error)),
-                _ if error.to_string().contains("no responders") => return Err(no_jetstream()),
+                // One that has it may not be ready yet; and another server may have it.
+                _ if is_nobodys(&error) && !context.client().server_info().jetstream => {
+                    return Err(no_jetstream());
+                }
                 _ => return Ok(Err(error.to_string())),
             },
         };
@@ -278,6 +304,12 @@ impl Wanted<'_> {
             misfits.join("\n")
         )))
     }
+}
+
+/// Whether nobody answers for such a thing.
+fn is_nobodys(error: &GetStreamError) -> bool {
+    let request = error.source().and_then(|source| source.downcast_ref::<RequestError>());
+    request.is_some_and(|request| request.kind() == RequestErrorKind::NoResponders)
 }
 
 fn no_jetstream() -> Failure {

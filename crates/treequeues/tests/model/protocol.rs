@@ -378,7 +378,7 @@ impl Protocol {
             | Pc::G2 { .. }
             | Pc::G3 { .. } => self.end_get(m, me, pc),
             Pc::SP { .. }
-            | Pc::SPN { .. }
+            | Pc::SPNote { .. }
             | Pc::SPWord { .. }
             | Pc::SPMeta { .. }
             | Pc::SPAgain { .. }

@@ -178,13 +178,13 @@ impl Protocol {
                     let passed_by = !mutation.completes_without_raise;
                     let at = Walk { batch, first, t: first, beyond: None, passed_by };
                     if self.arrives && !mutation.completes_without_arrival {
-                        Pc::SPN { p, at }
+                        Pc::SPNote { p, at }
                     } else {
                         Pc::SPWord { p, at }
                     }
                 }
             },
-            Pc::SPN { p, at } => {
+            Pc::SPNote { p, at } => {
                 self.has_arrived(m, at.batch);
                 Pc::SPWord { p, at }
             }

@@ -266,7 +266,7 @@ fn every_step_is_taken() {
         Borrowed L1 L2 Lingering L4 G0 G1 G2 G3 S1 S2 S2Raise S2Cas S3 S4 J \
         NTail N NVersion NLook Enough F1 D0 D \
         RV RT RF RG AF AV LT LF LV S2F S3V NTicket \
-        M2 C1 P1 P1Count P2 P3 J2 Count PN SP SPN SPWord SPMeta SPAgain SPRaise SPCas SPRaiseAgain";
+        M2 C1 P1 P1Count P2 P3 J2 Count PN SP SPNote SPWord SPMeta SPAgain SPRaise SPCas SPRaiseAgain";
     let never: Vec<_> = steps.split_whitespace().filter(|step| !taken.contains(*step)).collect();
     assert!(never.is_empty(), "never taken: {never:?}");
 }

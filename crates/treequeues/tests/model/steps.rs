@@ -251,7 +251,7 @@ pub enum Pc {
     /// Load the entry's word that says what the target was publishing.
     SP { p: Target },
     /// Raise the note of what has arrived to that batch.
-    SPN { p: Target, at: Walk },
+    SPNote { p: Target, at: Walk },
     /// Complete that: load the word of the slot of the walk's ticket.
     SPWord { p: Target, at: Walk },
     /// Load the slot's ticket, delivery count and batch: its holder, who wrote them, is dead.
