@@ -81,11 +81,12 @@ lint: ## Format, lints, types and documentation, warnings as errors.
 	$(BIN)/python -m benchmarks.figures --check README.md
 	cargo publish --dry-run --no-verify --allow-dirty --quiet $(PUBLISHED)
 
-build-tests: # All that the tests need, but what `build-release` makes. Both may run at once: they have locks of their own.
+# Both may run at once: cargo has a lock for each profile.
+build-tests: ## Of that: all that is compiled for tests.
 	@$(RUST)
 	cargo test $(WHOLE_WORKSPACE) --no-run
 
-build-release:
+build-release: ## Of that: the package, and what tries kill points.
 	@$(call ready_in,$(VENV)) --package demo test docs
 	cargo build --release --package treequeues-kill-points
 

@@ -9,7 +9,7 @@ give_up() {
 }
 
 # The core needs less than what goes over a network.
-least=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$here/../Cargo.toml" "$here"/../crates/*/Cargo.toml | sort --version-sort | tail -n 1)
+least=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$here/../Cargo.toml" "$here"/../crates/*/Cargo.toml | sort --version-sort --reverse | head -n 1)
 
 if ! command -v cargo >/dev/null 2>&1; then
     [ -x "$HOME/.cargo/bin/cargo" ] && give_up "Rust is installed, but not on the PATH: . ~/.cargo/env"

@@ -180,7 +180,8 @@ struct Front {
 impl Front {
     fn place(kind: Kind, capacity: usize, participants: u32) -> Option<Self> {
         let (words, hosts) = match kind {
-            Kind::Queue => (words_below_root(capacity), HOSTS),
+            // One for each item is enough.
+            Kind::Queue => (words_below_root(capacity), HOSTS.min(capacity)),
             Kind::Topic => (topic_words::all(capacity, participants)?, 0),
         };
         let mut end = End(0);

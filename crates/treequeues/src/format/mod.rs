@@ -10,7 +10,7 @@
 //!  1152 + 384 * P    64 * capacity    slots: state word and metadata, a cache line each
 //!  ...               8 * words        of a queue its tree: the words below the root, the last level first (`ring::tree`); from 33 slots on.
 //!                                     Of a topic its pins, a word for each slot and participant, then its subscriptions (`topic`)
-//!  ...               64 * 256         of a queue: the names of the hosts that items came from
+//!  ...               64 * hosts       of a queue: the names of the hosts that items came from, as many as slots, and 256 at most
 //!  ...               schema_nbytes    schema: UTF-8 JSON, `Schema::to_json`
 //!  ...                                leaves: one array of rows a leaf, a row a slot. Of a queue it is [capacity, *shape], its base aligned to
 //!                                     64 bytes, to 4096 for a leaf of 64 KiB and more. Of a topic each row is aligned so
@@ -307,7 +307,7 @@ pub(crate) struct HostName(pub(crate) [AtomicU64; HOST_NAME_NBYTES / size_of::<u
 
 /// Linux lets no host have a longer name.
 pub(crate) const HOST_NAME_NBYTES: usize = 64;
-/// Hosts that the items of one queue may come from at a time.
+/// Hosts that the items of one queue may come from at a time, if it has so many slots.
 pub(crate) const HOSTS: usize = 256;
 
 /// The words of a topic beside its slots.

@@ -96,6 +96,17 @@ fn a_name_is_given_up_when_no_item_says_it_any_more() {
 }
 
 #[test]
+fn there_are_as_many_names_as_items() {
+    let queue = local(2);
+    for number in 0..9 {
+        bring(&queue, &format!("host-{number}")).expect("a slot, and so a name");
+        bring(&queue, &format!("host-{}", number + 1)).expect("another one");
+        assert_eq!(host_of_next(&queue), Some(format!("host-{number}")));
+        assert_eq!(host_of_next(&queue), Some(format!("host-{}", number + 1)));
+    }
+}
+
+#[test]
 fn an_arrival_is_told_of_the_last_batch_alone() {
     let queue = local(4);
     assert_eq!(queue.has_arrived(0).expect("sound"), Some(false));
