@@ -62,7 +62,8 @@ class Server:
 
     def _answers(self):
         with contextlib.suppress(OSError), socket.create_connection((ADDRESS, self.port)) as client:
-            return client.recv(4) == b"INFO"
+            # Another server may have the port.
+            return client.recv(4) == b"INFO" and self.process.poll() is None
         return False
 
 

@@ -23,6 +23,7 @@ from treequeues import CorruptedError, SchemaError, ShutDown, TreeQueue
 
 MAXSIZE = 4
 SLOT_BYTES = 64
+HOST_NAME_BYTES = 64
 # Nobody writes this: the phase of its three lowest bits does not exist.
 MEANINGLESS = 0x1FF
 
@@ -71,15 +72,17 @@ class Segment:
             path = next(link for link in links if os.readlink(link).startswith("/memfd:tree"))
         self.fd = os.open(path, os.O_RDWR)
         self.nbytes = os.fstat(self.fd).st_size
-        # The slots lie before the schema, wherever that is in this version of the format.
+        # The slots lie before the schema, wherever that is in this version of the format. Between
+        # them is the name of a host for each slot; few slots need no tree.
         self.schema = os.pread(self.fd, self.nbytes, 0).index(b'{"version"')
-        self.slots = self.schema - SLOT_BYTES * queue.maxsize
+        self.end_of_slots = self.schema - HOST_NAME_BYTES * queue.maxsize
+        self.slots = self.end_of_slots - SLOT_BYTES * queue.maxsize
 
     def write(self, place, data):
         os.pwrite(self.fd, data, place)
 
     def write_states(self, word):
-        for slot in range(self.slots, self.schema, SLOT_BYTES):
+        for slot in range(self.slots, self.end_of_slots, SLOT_BYTES):
             self.write(slot, struct.pack("<Q", word))
 
 

@@ -51,6 +51,13 @@ pub enum Command {
     Bench(Bench),
     /// Run a small pipeline to look at, with `top` in another terminal
     Demo(Demo),
+    /// Carry a queue's items to or from other hosts: starts `treequeues-relay`
+    #[command(disable_help_flag = true)]
+    Relay {
+        /// What `treequeues-relay` is asked for: push, pull, --help
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+        arguments: Vec<OsString>,
+    },
     /// Print a completion script for a shell
     #[command(after_help = "\
 Examples:

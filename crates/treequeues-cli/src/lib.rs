@@ -20,6 +20,7 @@
 //! | `top` | looks again and again: a model, its drawing, and the loop around both |
 //! | `stop` | the signals that end a command |
 //! | `helper` | this command started again, as another process |
+//! | `relay` | the relay, which is a program of its own |
 //! | `demo`, `bench` | queues to look at; what this machine can do |
 #![forbid(unsafe_code)]
 
@@ -36,6 +37,7 @@ mod ls;
 mod output;
 mod peek;
 mod prometheus;
+mod relay;
 mod stop;
 mod top;
 mod tree;
@@ -83,6 +85,7 @@ fn dispatch(command: Command, restart: &[OsString], out: &mut dyn Write) -> Resu
         Command::Peek(asked) => peek::run(&asked, out),
         Command::Bench(asked) => bench::run(&asked, restart, out),
         Command::Demo(asked) => demo::run(&asked, restart, out),
+        Command::Relay { arguments } => relay::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "treequeues", &mut script);

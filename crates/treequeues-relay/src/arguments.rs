@@ -35,8 +35,11 @@ pub struct Pull {
     #[command(flatten)]
     pub common: Common,
     /// How long another pull host that says nothing keeps its messages: 30s
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "30s")]
+    #[arg(long, value_name = "TIME", value_parser = patience, default_value = "30s")]
     pub ack_wait: Duration,
+    /// Shut the queue here down when the queues of so many origins were shut down and are drained
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub producers: Option<u32>,
 }
 
 /// What push and pull have in common.
@@ -69,7 +72,7 @@ pub struct Common {
     #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub window: u16,
     /// What this host is called; its own name, unless said
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = host)]
     pub host: Option<String>,
 }
 
@@ -109,6 +112,16 @@ fn time(text: &str) -> Result<Duration, String> {
     });
     let seconds = seconds.filter(|seconds| (0.0..=86_400.0).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "a time is like 500us, 2ms, 30s or 1min".to_owned())
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    let time = time(text)?;
+    if time < Duration::from_secs(1) { Err("1s is the least".to_owned()) } else { Ok(time) }
+}
+
+fn host(text: &str) -> Result<String, String> {
+    let is_name = (1..=64).contains(&text.len()) && !text.contains('\0');
+    is_name.then(|| text.to_owned()).ok_or_else(|| "a host's name has 1 to 64 bytes".to_owned())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use treequeues::SegmentId;
 const ORIGIN: &str = "Treequeues-Origin";
 const NUMBER: &str = "Treequeues-Number";
 const AFTER: &str = "Treequeues-After";
+const END: &str = "Treequeues-End";
 
 /// Which message of which origin it is (Y2).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Envelope {
     pub number: u64,
     /// The server had all messages of lower numbers than this when it was published.
     pub after: u64,
+    /// It has no items: none will come any more from this origin.
+    pub is_end: bool,
 }
 
 /// A segment's id, as text: 32 hexadecimal digits.
@@ -34,6 +37,9 @@ impl Envelope {
         headers.insert(ORIGIN, self.origin.as_str());
         headers.insert(NUMBER, self.number.to_string());
         headers.insert(AFTER, self.after.to_string());
+        if self.is_end {
+            headers.insert(END, "1");
+        }
         headers
     }
 
@@ -48,6 +54,7 @@ impl Envelope {
             origin: origin.to_owned(),
             number,
             after,
+            is_end: headers.get(END).is_some(),
         })
     }
 }

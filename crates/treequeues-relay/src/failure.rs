@@ -32,6 +32,8 @@ pub enum Failure {
     Unsendable(#[from] Unsendable),
     #[error("{0}")]
     System(#[from] io::Error),
+    #[error("a note cannot be written: {0}")]
+    Note(#[from] serde_json::Error),
 }
 
 impl Failure {

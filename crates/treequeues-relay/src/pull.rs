@@ -4,16 +4,17 @@
 //!
 //! L1. The messages of an origin are put by their numbers, each once. One that was put is known again: when its items are released it is
 //!     acknowledged, however often it comes. One ahead of its turn is kept until those before it have come. Those that the server had
-//!     before it was published (`Envelope::after`) have come before it, or never will: others have taken them.
+//!     before it was published (`Envelope::after`) have come before it, or others have taken them: they are not waited for.
 //! L2. The note says which messages are put, and of those that may not be acknowledged yet, under which tickets. Before each commit it says
 //!     what is about to be put, and under which. A successor asks the queue whether that came (`Queue::has_arrived`) before it does
 //!     anything else.
-//! L3. At the beginning, and after each loss of the connection, the consumer is set back to the first message that is not acknowledged: so they
-//!     come in order.
+//! L3. At the beginning, after each loss of the connection, and when the numbers of deliveries have a gap, the consumer is set back to the first
+//!     message that is not acknowledged: so they come in order, and none that was on its way is passed over.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Ordering as CmpOrdering;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -42,6 +43,8 @@ use crate::{local, say};
 const CONSUMER: &str = "pull";
 /// Between two looks at what consumers have released: from the first to the second, while nothing is.
 const LOOKS: [Duration; 2] = [Duration::from_micros(500), Duration::from_millis(20)];
+/// Messages that the note has beyond those that may not be acknowledged.
+const FEW: usize = 16;
 /// Between two looks for what a dead relay was putting.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -51,18 +54,32 @@ struct Note {
     /// The segment that it was put into.
     here: String,
     origins: BTreeMap<String, Progress>,
+    /// Those of which nothing more comes.
+    #[serde(default)]
+    ended: BTreeSet<String>,
     /// What was put, and may not be acknowledged yet.
     put: VecDeque<Put>,
     /// What is about to be put.
     about: Option<About>,
+    /// How many of `put` there are at the next look for those that are released.
+    #[serde(skip)]
+    looks_at: usize,
 }
 
 /// How far the messages of an origin have come.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Progress {
     /// The number whose turn it is.
     next: u64,
-    /// How many of its items are put, and under which tickets.
+    /// Those before it that have not come. If one does, it is put late.
+    missing: Ranges,
+    /// Messages of which some items are put.
+    parts: BTreeMap<u64, Part>,
+}
+
+/// What is put of a message.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Part {
     items: usize,
     tickets: Ranges,
 }
@@ -135,8 +152,11 @@ pub async fn pull(command: &Pull, ending: &Ending) -> Result<(), Failure> {
             queue: Arc::clone(&queue),
             desk,
             note,
-            ahead: BTreeMap::new(),
+            ahead: Ahead::new(),
+            waiting: BTreeMap::new(),
             patience: command.ack_wait,
+            producers: command.producers,
+            ends: Vec::new(),
             ending: ending.clone(),
         };
         let thread = thread::spawn(move || putter.run(incoming, &outcomes));
@@ -146,7 +166,9 @@ pub async fn pull(command: &Pull, ending: &Ending) -> Result<(), Failure> {
             queue: &queue,
             command,
             ending,
+            seat: &seat,
             deliveries: AtomicU64::new(0),
+            has_begun: AtomicBool::new(false),
         };
         // Given up when all else is done.
         let has_ended = Ending::new();
@@ -186,7 +208,9 @@ struct Receiver<'r> {
     queue: &'r Queue,
     command: &'r Pull,
     ending: &'r Ending,
+    seat: &'r Seat,
     deliveries: AtomicU64,
+    has_begun: AtomicBool,
 }
 
 /// Deliveries that are not acknowledged, by their numbers.
@@ -209,11 +233,19 @@ impl Receiver<'_> {
         let mut has_said = false;
         // Until the relay ends, or the thread does.
         while !self.ending.is_over() && !to_thread.is_closed() {
-            match self.receive(&to_thread, &mut from_thread, &mut pending).await {
-                Ok(()) => {
-                    back_off = BackOff::new();
-                    has_said = false;
-                }
+            let mut next = None;
+            let deliveries = self.deliveries.load(Ordering::Relaxed);
+            let received = self.receive(&to_thread, &mut from_thread, &mut pending, &mut next).await;
+            if let Some(Incoming { delivery, .. }) = next {
+                // It comes again.
+                pending.remove(&delivery);
+            }
+            if self.deliveries.load(Ordering::Relaxed) > deliveries {
+                back_off = BackOff::new();
+                has_said = false;
+            }
+            match received {
+                Ok(()) => {}
                 Err(why) => {
                     if !std::mem::replace(&mut has_said, true) {
                         say(format_args!("nothing is received ({why}); it is tried again"));
@@ -229,7 +261,31 @@ impl Receiver<'_> {
         while let Some(outcome) = from_thread.recv().await {
             self.note_outcome(outcome, &mut pending).await;
         }
-        self.acknowledge(&mut pending).await?;
+        // What is put is released by and by, if the queue is shut down and drains.
+        pending.retain(|_, delivery| delivery.tickets.is_some());
+        let mut progressed = Instant::now();
+        let mut looked = Instant::now();
+        loop {
+            self.acknowledge(&mut pending).await?;
+            if pending.is_empty() || self.ending.is_over() {
+                break;
+            }
+            if looked.elapsed() >= Duration::from_secs(1) {
+                looked = Instant::now();
+                // Nobody is left to take them.
+                if self.queue.stats()?.participants.len() < 2 {
+                    break;
+                }
+            }
+            if progressed.elapsed() >= self.command.ack_wait / 3 {
+                progressed = Instant::now();
+                for delivery in pending.values() {
+                    // If this does not reach the server, the message comes again.
+                    let _ = delivery.acker.ack_with(AckKind::Progress).await;
+                }
+            }
+            tokio::time::sleep(LOOKS[1]).await;
+        }
         let _ = self.link.client.flush().await;
         Ok(())
     }
@@ -240,16 +296,24 @@ impl Receiver<'_> {
         to_thread: &mpsc::Sender<Incoming>,
         from_thread: &mut mpsc::UnboundedReceiver<Outcome>,
         pending: &mut Pending,
+        next: &mut Option<Incoming>,
     ) -> Result<(), String> {
         let mut losses = self.link.losses.clone();
         losses.mark_unchanged();
+        // Another host that has it now would lose what it has under way.
+        self.seat.renew(self.ending).await?;
+        if !self.has_begun.swap(true, Ordering::Relaxed) {
+            // With it go the requests of another host, which may be stopped: the server would go on to send there.
+            let _ = self.stream.delete_consumer(CONSUMER).await;
+        }
         let mut consumer = self.consumer().await?;
-        consumer.reset(None).await.map_err(|error| error.to_string())?;
+        let reset = consumer.reset(None).await.map_err(|error| error.to_string())?;
+        let mut delivered = reset.info.delivered.consumer_sequence;
         let window = usize::from(self.command.common.window);
         let messages = consumer.stream().max_messages_per_batch(window).heartbeat(Duration::from_secs(5));
         let mut messages = messages.messages().await.map_err(|error| error.to_string())?;
-        let mut next = None;
         let mut look = LOOKS[0];
+        let mut next_look = tokio::time::Instant::now();
         let progress_each = self.command.ack_wait / 3;
         let mut progressed = Instant::now();
         loop {
@@ -266,7 +330,14 @@ impl Receiver<'_> {
                     Err(_) => return Ok(()),
                 },
                 message = messages.next(), if next.is_none() => match message {
-                    Some(Ok(message)) => next = Some(self.open(message, pending)),
+                    Some(Ok(message)) => {
+                        let sequence = message.info().map_err(|error| error.to_string())?.consumer_sequence;
+                        if sequence != delivered + 1 {
+                            return Err(format!("delivery {} has not come", delivered + 1));
+                        }
+                        delivered = sequence;
+                        *next = Some(self.open(message, pending));
+                    }
                     Some(Err(error)) => return Err(error.to_string()),
                     None => return Err("the subscription has ended".to_owned()),
                 },
@@ -274,12 +345,17 @@ impl Receiver<'_> {
                     Some(outcome) => {
                         self.note_outcome(outcome, pending).await;
                         look = LOOKS[0];
+                        next_look = next_look.min(tokio::time::Instant::now() + look);
                     }
                     None => return Ok(()),
                 },
-                () = tokio::time::sleep(look), if is_waiting => {
-                    let some = self.acknowledge(pending).await.map_err(|error| error.to_string())?;
-                    look = if some { LOOKS[0] } else { (look * 2).min(LOOKS[1]) };
+                () = tokio::time::sleep_until(next_look), if is_waiting => {
+                    match self.acknowledge(pending).await {
+                        Ok(true) => look = LOOKS[0],
+                        Ok(false) => look = (look * 2).min(LOOKS[1]),
+                        Err(failure) => self.ending.fail(failure),
+                    }
+                    next_look = tokio::time::Instant::now() + look;
                 }
                 () = tokio::time::sleep(progress_each), if !is_waiting => {}
                 _ = losses.changed() => return Err("the connection was lost".to_owned()),
@@ -297,7 +373,7 @@ impl Receiver<'_> {
             max_ack_pending: -1,
             ..pull::Config::default()
         };
-        self.stream.get_or_create_consumer(CONSUMER, config).await.map_err(|error| error.to_string())
+        self.stream.create_consumer(config).await.map_err(|error| error.to_string())
     }
 
     fn open(&self, message: jetstream::Message, pending: &mut Pending) -> Incoming {
@@ -348,6 +424,14 @@ impl Receiver<'_> {
     }
 }
 
+/// Messages by origin and number.
+type Ahead = BTreeMap<(String, u64), Incoming>;
+
+fn first_of(ahead: &Ahead, origin: &str) -> Option<u64> {
+    let all = (origin.to_owned(), 0)..=(origin.to_owned(), u64::MAX);
+    ahead.range(all).next().map(|((_, number), _)| *number)
+}
+
 /// The thread that puts.
 struct Putter {
     queue: Arc<Queue>,
@@ -355,9 +439,15 @@ struct Putter {
     desk: Desk,
     note: Note,
     /// Messages ahead of their turn, by origin and number.
-    ahead: BTreeMap<(String, u64), Incoming>,
-    /// How long nothing comes until those go on that are ahead of their turn.
+    ahead: Ahead,
+    /// Since when an origin has some ahead of their turn, and nothing of it was put.
+    waiting: BTreeMap<String, Instant>,
+    /// How long that may be until they go on.
     patience: Duration,
+    /// How many origins must have ended until the queue is shut down.
+    producers: Option<u32>,
+    /// Deliveries of messages that say so: not acknowledged before the last one, so that another pull host has them too.
+    ends: Vec<u64>,
     ending: Ending,
 }
 
@@ -393,8 +483,13 @@ impl Putter {
         incoming: &mut mpsc::Receiver<Incoming>,
         outcomes: &mpsc::UnboundedSender<Outcome>,
     ) -> Result<(), Failure> {
-        self.find_out_what_came()?;
+        if !self.find_out_what_came()? {
+            return Ok(());
+        }
         while let Some(message) = self.next(incoming) {
+            if self.ending.is_over() {
+                break;
+            }
             let envelope = message.envelope.clone();
             let Some(envelope) = envelope else {
                 let why = "no push relay has made it".to_owned();
@@ -411,86 +506,154 @@ impl Putter {
         Ok(())
     }
 
-    /// The next message, or one ahead of its turn that has waited for too long.
+    /// The next message, or one ahead of its turn whose origin has waited for too long.
     ///
     /// That happens if others have taken those before it, and its origin has published nothing since. So this time decides nothing while
     /// there is one pull host.
     fn next(&mut self, incoming: &mut mpsc::Receiver<Incoming>) -> Option<Incoming> {
-        if self.ahead.is_empty() {
-            return incoming.blocking_recv();
-        }
-        let began = Instant::now();
-        while began.elapsed() < self.patience {
+        loop {
+            self.waiting.retain(|origin, _| first_of(&self.ahead, origin).is_some());
+            if self.ahead.is_empty() {
+                return incoming.blocking_recv();
+            }
+            for (origin, _) in self.ahead.keys() {
+                self.waiting.entry(origin.clone()).or_insert_with(Instant::now);
+            }
+            let is_late = |since: &Instant| since.elapsed() >= self.patience;
+            let late =
+                self.waiting.iter().find(|(_, since)| is_late(since)).map(|(origin, _)| origin.clone());
+            if let Some(origin) = late
+                && let Some(number) = first_of(&self.ahead, &origin)
+            {
+                say(format_args!(
+                    "message {number} of {origin} goes on: those before it have not come for {:?}, and others may have them",
+                    self.patience
+                ));
+                self.note.skip_to(&origin, number);
+                self.waiting.remove(&origin);
+                return self.ahead.remove(&(origin, number));
+            }
             match incoming.try_recv() {
                 Ok(message) => return Some(message),
                 Err(mpsc::error::TryRecvError::Disconnected) => return None,
                 Err(mpsc::error::TryRecvError::Empty) => thread::sleep(PAUSE),
             }
         }
-        let ((origin, number), message) = self.ahead.pop_first()?;
-        say(format_args!(
-            "message {number} of {origin} goes on: those before it have not come for {:?}, and others may have them",
-            self.patience
-        ));
-        self.note.skip_to(&origin, number);
-        Some(message)
     }
 
-    /// L2, after the death of the relay before.
-    fn find_out_what_came(&mut self) -> Result<(), Failure> {
-        let Some(about) = self.note.about.take() else { return Ok(()) };
+    /// L2, after the death of the relay before. False if the relay is to end before that is known.
+    fn find_out_what_came(&mut self) -> Result<bool, Failure> {
+        let Some(about) = self.note.about.clone() else { return Ok(true) };
         while !self.ending.is_over() {
             match self.queue.has_arrived(about.first_ticket)? {
-                Some(true) => {
-                    self.note.has_come(about);
+                Some(has_come) => {
+                    self.note.about = None;
+                    if has_come {
+                        self.note.has_come(about);
+                    }
                     self.desk.leave_note(&self.note)?;
-                    return Ok(());
+                    return Ok(true);
                 }
-                Some(false) => return Ok(()),
                 None => {
                     self.queue.sweep()?;
                     thread::sleep(PAUSE);
                 }
             }
         }
-        Ok(())
+        Ok(false)
     }
 
-    /// Puts a message, and those behind it whose turn it is then; or knows it, or keeps it for later (L1).
+    /// Puts a message, and those ahead of their turn whose turn it is then; or knows it, or keeps it for later (L1).
     fn take(
         &mut self,
         envelope: Envelope,
         message: Incoming,
         outcomes: &mpsc::UnboundedSender<Outcome>,
     ) -> Result<(), Stopped> {
-        let origin = envelope.origin.clone();
-        let mut next = Some((envelope, message));
-        while let Some((envelope, message)) = next.take() {
-            let delivery = message.delivery;
-            match self.note.turn_of(&envelope) {
-                Turn::Known(tickets) => tell(outcomes, Outcome::Put { delivery, tickets }),
-                Turn::Ahead => {
-                    if let Some(again) = self.ahead.insert((origin, envelope.number), message) {
-                        tell(outcomes, Outcome::Again { delivery: again.delivery });
-                    }
-                    return Ok(());
-                }
-                Turn::Now => match self.put(&envelope, &message.payload) {
-                    Ok(tickets) => tell(outcomes, Outcome::Put { delivery, tickets }),
-                    Err(Stopped::Refused(why)) => {
-                        // Those behind it are not to wait for it.
-                        self.note.go_on(&origin);
-                        self.desk.leave_note(&self.note)?;
-                        tell(outcomes, Outcome::Refused { delivery, why });
-                    }
-                    Err(stopped) => return Err(stopped),
-                },
+        let (origin, after) = (envelope.origin.clone(), envelope.after);
+        self.note.see(&envelope);
+        // The server had all before `after`, and what of that has not come by now never will: others have it.
+        while let Some(next) = first_of(&self.ahead, &origin).filter(|next| *next < after) {
+            self.note.skip_to(&origin, next);
+            self.take_those_whose_turn_it_is(&origin, outcomes)?;
+        }
+        if self.note.origins[&origin].next < after {
+            self.note.skip_to(&origin, after);
+        }
+        self.take_one(envelope, message, outcomes)?;
+        self.take_those_whose_turn_it_is(&origin, outcomes)
+    }
+
+    fn take_those_whose_turn_it_is(
+        &mut self,
+        origin: &str,
+        outcomes: &mpsc::UnboundedSender<Outcome>,
+    ) -> Result<(), Stopped> {
+        loop {
+            let turn = self.note.origins[origin].next;
+            let Some(message) = self.ahead.remove(&(origin.to_owned(), turn)) else { return Ok(()) };
+            if let Some(envelope) = message.envelope.clone() {
+                self.take_one(envelope, message, outcomes)?;
             }
-            let turn = self.note.origins[&origin].next;
-            next = self
-                .ahead
-                .remove(&(origin.clone(), turn))
-                .and_then(|message| Some((message.envelope.clone()?, message)));
+        }
+    }
+
+    fn take_one(
+        &mut self,
+        envelope: Envelope,
+        message: Incoming,
+        outcomes: &mpsc::UnboundedSender<Outcome>,
+    ) -> Result<(), Stopped> {
+        let delivery = message.delivery;
+        let turn = self.note.turn_of(&envelope);
+        if !matches!(turn, Turn::Ahead)
+            && let Some(again) = self.ahead.remove(&(envelope.origin.clone(), envelope.number))
+        {
+            tell(outcomes, Outcome::Again { delivery: again.delivery });
+        }
+        match turn {
+            Turn::Known(_) if envelope.is_end => self.end(delivery, outcomes)?,
+            Turn::Known(tickets) => tell(outcomes, Outcome::Put { delivery, tickets }),
+            Turn::Ahead => {
+                if let Some(again) = self.ahead.insert((envelope.origin, envelope.number), message) {
+                    tell(outcomes, Outcome::Again { delivery: again.delivery });
+                }
+            }
+            Turn::Now if envelope.is_end => {
+                self.note.go_on(&envelope.origin, envelope.number);
+                self.note.ended.insert(envelope.origin);
+                self.desk.leave_note(&self.note)?;
+                self.end(delivery, outcomes)?;
+            }
+            Turn::Now => match self.put(&envelope, &message.payload) {
+                Ok(tickets) => {
+                    self.waiting.remove(&envelope.origin);
+                    tell(outcomes, Outcome::Put { delivery, tickets });
+                }
+                Err(Stopped::Refused(why)) => {
+                    // Those behind it are not to wait for it.
+                    self.note.go_on(&envelope.origin, envelope.number);
+                    self.desk.leave_note(&self.note)?;
+                    tell(outcomes, Outcome::Refused { delivery, why });
+                }
+                Err(stopped) => return Err(stopped),
+            },
+        }
+        Ok(())
+    }
+
+    /// An origin has ended: the last of them ends the queue here.
+    fn end(&mut self, delivery: u64, outcomes: &mpsc::UnboundedSender<Outcome>) -> Result<(), Failure> {
+        self.ends.push(delivery);
+        let awaited = self.producers.map_or(0, |producers| producers as usize);
+        if self.note.ended.len() < awaited {
+            return Ok(());
+        }
+        if self.producers.is_some() {
+            self.queue.shutdown(false)?;
+        }
+        for delivery in self.ends.drain(..) {
+            tell(outcomes, Outcome::Put { delivery, tickets: Ranges::default() });
         }
         Ok(())
     }
@@ -513,7 +676,7 @@ impl Putter {
         let queue = Arc::clone(&self.queue);
         let mut has_said = false;
         loop {
-            let done = self.note.origins[&envelope.origin].items;
+            let done = self.note.items_put(envelope);
             let Some(left) = origins.len().checked_sub(done).filter(|left| *left > 0) else {
                 return Err(Stopped::Refused(format!(
                     "{done} of its items were put, and now it has {}",
@@ -553,6 +716,9 @@ impl Putter {
                     return Err(Stopped::Refused(format!("{name:?} is no name of a host")));
                 }
                 Err(error @ ArrivalError::TooManyHosts) => {
+                    if self.ending.is_over() {
+                        return Err(Stopped::Over);
+                    }
                     if !std::mem::replace(&mut has_said, true) {
                         say(format_args!("{error}; it is waited for"));
                     }
@@ -586,60 +752,84 @@ enum Turn {
 }
 
 impl Note {
-    fn turn_of(&mut self, envelope: &Envelope) -> Turn {
-        let Envelope { origin, number, after } = envelope;
-        let new = || Progress { next: *after, items: 0, tickets: Ranges::default() };
-        let progress = self.origins.entry(origin.clone()).or_insert_with(new);
-        if progress.next < *after {
-            // The server had all before these, and they have not come: others have them.
-            *progress = new();
+    /// Some message of an origin has come, maybe its first.
+    fn see(&mut self, envelope: &Envelope) {
+        if !self.origins.contains_key(&envelope.origin) {
+            self.origins.insert(envelope.origin.clone(), Progress::default());
+            self.skip_to(&envelope.origin, envelope.after);
         }
-        if *number == progress.next {
-            return Turn::Now;
-        }
-        if *number > progress.next {
-            return Turn::Ahead;
-        }
-        let is_it = |put: &&Put| put.origin == *origin && put.number == *number;
-        Turn::Known(self.put.iter().find(is_it).map(|put| put.tickets.clone()).unwrap_or_default())
     }
 
-    /// Some items of the message whose turn it is were put. The tickets of all of them, if these are the last.
+    fn turn_of(&self, envelope: &Envelope) -> Turn {
+        let Envelope { origin, number, .. } = envelope;
+        let progress = &self.origins[origin];
+        match number.cmp(&progress.next) {
+            CmpOrdering::Equal => Turn::Now,
+            CmpOrdering::Greater => Turn::Ahead,
+            CmpOrdering::Less if progress.missing.contains(*number) => Turn::Now,
+            CmpOrdering::Less => {
+                let is_it = |put: &&Put| put.origin == *origin && put.number == *number;
+                Turn::Known(self.put.iter().find(is_it).map(|put| put.tickets.clone()).unwrap_or_default())
+            }
+        }
+    }
+
+    /// How many items of a message are put that is not put to its end.
+    fn items_put(&self, envelope: &Envelope) -> usize {
+        self.origins[&envelope.origin].parts.get(&envelope.number).map_or(0, |part| part.items)
+    }
+
+    /// Some items of a message were put. The tickets of all of them, if these are the last.
     fn has_come(&mut self, about: About) -> Option<Ranges> {
-        let progress = self.origins.get_mut(&about.origin).expect("it was its turn");
-        progress.items += about.items;
-        about.tickets.iter().for_each(|ticket| progress.tickets.insert(ticket));
+        let progress = self.origins.get_mut(&about.origin).expect("it was seen");
+        let part = progress.parts.entry(about.number).or_default();
+        part.items += about.items;
+        about.tickets.iter().for_each(|ticket| part.tickets.insert(ticket));
         if !about.is_last {
             return None;
         }
-        let tickets = self.go_on(&about.origin);
+        let tickets = self.go_on(&about.origin, about.number);
         self.put.push_back(Put { origin: about.origin, number: about.number, tickets: tickets.clone() });
         Some(tickets)
     }
 
-    /// It is the next one's turn. The tickets of what was put.
-    fn go_on(&mut self, origin: &str) -> Ranges {
-        let progress = self.origins.get_mut(origin).expect("it was its turn");
-        progress.next += 1;
-        progress.items = 0;
-        std::mem::take(&mut progress.tickets)
-    }
-
-    fn skip_to(&mut self, origin: &str, number: u64) {
-        self.origins
-            .insert(origin.to_owned(), Progress { next: number, items: 0, tickets: Ranges::default() });
-    }
-
-    /// What was put and is released: if it comes again, it is acknowledged at once.
-    fn forget_released(&mut self, queue: &Queue) -> Result<(), Failure> {
-        while let Some(put) = self.put.front() {
-            for ticket in put.tickets.iter() {
-                if !queue.is_released(ticket)? {
-                    return Ok(());
-                }
-            }
-            self.put.pop_front();
+    /// A message is done with. The tickets of what was put of it.
+    fn go_on(&mut self, origin: &str, number: u64) -> Ranges {
+        let progress = self.origins.get_mut(origin).expect("it was seen");
+        if number == progress.next {
+            progress.next += 1;
+        } else {
+            progress.missing.remove(number);
         }
+        progress.parts.remove(&number).unwrap_or_default().tickets
+    }
+
+    /// Those before this number are not waited for any more.
+    fn skip_to(&mut self, origin: &str, number: u64) {
+        let progress = self.origins.get_mut(origin).expect("it was seen");
+        if progress.next < number {
+            progress.missing.append(progress.next, number);
+            progress.next = number;
+        }
+    }
+
+    /// What was put and is released: if it comes again, it is acknowledged at once. Looks at all of them whenever they have doubled.
+    fn forget_released(&mut self, queue: &Queue) -> Result<(), Failure> {
+        if self.put.len() < self.looks_at {
+            return Ok(());
+        }
+        let mut kept = VecDeque::new();
+        for put in self.put.drain(..) {
+            let mut is_released = true;
+            for ticket in put.tickets.iter() {
+                is_released &= queue.is_released(ticket)?;
+            }
+            if !is_released {
+                kept.push_back(put);
+            }
+        }
+        self.looks_at = FEW + 2 * kept.len();
+        self.put = kept;
         Ok(())
     }
 }

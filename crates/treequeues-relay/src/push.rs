@@ -4,11 +4,13 @@
 //! the server has it.
 //!
 //! P1. Before a message is handed on, the note says which tickets it has. A message stays in the note until its items are released.
-//! P2. A successor makes the messages of the note again, under the same numbers, before any other. One of which an item is released was
-//!     acknowledged: its other items are released, and it is not published again.
-//! P3. Messages are published in order. When one fails, those after it that are under way are waited for; then all that failed are published
+//! P2. A successor makes the messages of the note again, under the same numbers, before any other. What is released of one is left out: then
+//!     the server has the message, or somebody else took those items.
+//! P3. When the queue is shut down and drained, a last message says so. A successor may say it again.
+//! P4. Messages are published in order. When one fails, those after it that are under way are waited for; then all that failed are published
 //!     again, one after the other, before any other.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::error::Error;
 use std::io;
@@ -21,10 +23,13 @@ use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, ErrorCode};
 use bytes::Bytes;
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-use treequeues::{BatchSize, BorrowError, Hold, Queue, ReadBatch, SegmentId, Wait};
-use treequeues_wire::{ItemNote, Kind, Origin, Wire};
+use treequeues::{
+    BatchSize, BorrowError, Hold, ItemInfo, Queue, ReadBatch, ReadLoan, Schema, SegmentId, Wait,
+};
+use treequeues_wire::{ItemNote, Kind, Origin, Rows, Wire};
 
 use crate::arguments::Push;
 use crate::desk::Desk;
@@ -88,7 +93,8 @@ impl Notes {
 struct Taken {
     envelope: Envelope,
     payload: Bytes,
-    hold: Hold,
+    /// None of the one that says that nothing more comes.
+    holds: Vec<Hold>,
 }
 
 pub async fn push(command: &Push, ending: &Ending) -> Result<(), Failure> {
@@ -99,6 +105,11 @@ pub async fn push(command: &Push, ending: &Ending) -> Result<(), Failure> {
     while let Some(queue) = local::next_queue(&common.name, last, ending).await? {
         last = Some(queue.id());
         let folder = queue.folder().expect("it has a name").to_owned();
+        if let Some(deaths) = queue.max_deliveries() {
+            return Err(Failure::refused(format!(
+                "the queue drops an item that {deaths} takers died with, and a relay that is killed is one: make it without max_deliveries"
+            )));
+        }
         let desk = Desk::take(&folder, &common.name, "push")?;
         let wanted = Wanted {
             queue: &common.name,
@@ -106,14 +117,14 @@ pub async fn push(command: &Push, ending: &Ending) -> Result<(), Failure> {
             replicas: common.replicas,
             max_bytes: common.max_bytes,
         };
-        let Some(_stream) = wanted.stream(&context, ending).await? else { break };
+        let Some(stream) = wanted.stream(&context, ending).await? else { break };
         let max_payload = link.client.server_info().max_payload;
         let origin = Origin {
             kind: Kind::Queue,
             host: local::host_name(common.host.as_deref()),
             segment: text_of(queue.id()),
         };
-        let items = items_a_message(&queue, max_payload)?;
+        let items = items_a_message(&queue, max_payload, stream.cached_info().config.max_bytes)?;
         let notes = Arc::new(Notes { note: Mutex::new(note_of(&desk, queue.id())?), desk });
         let (sender, taken) = mpsc::channel(1);
         let taker = Taker {
@@ -153,7 +164,7 @@ fn note_of(desk: &Desk, id: SegmentId) -> Result<Note, Failure> {
 }
 
 /// How many items go into one message at most: a quarter of the queue, so that its producers go on meanwhile.
-fn items_a_message(queue: &Queue, max_payload: usize) -> Result<usize, Failure> {
+fn items_a_message(queue: &Queue, max_payload: usize, max_bytes: i64) -> Result<usize, Failure> {
     let item = queue.schema().item_nbytes().max(1);
     // The notes of an item in the message: four numbers.
     let with_notes = item + 96;
@@ -163,6 +174,15 @@ fn items_a_message(queue: &Queue, max_payload: usize) -> Result<usize, Failure> 
             "an item has {item} bytes, and the server takes messages of {max_payload}: raise `max_payload` in its configuration"
         )));
     }
+    // Some messages are to fit into the stream at a time; none of its own is without a limit.
+    let stream = usize::try_from(max_bytes).ok().filter(|max_bytes| *max_bytes > 0).unwrap_or(usize::MAX);
+    let header = 2 * queue.schema().to_json().len() + 2048;
+    if with_notes + header > stream {
+        return Err(Failure::refused(format!(
+            "an item has {item} bytes, and the stream holds {stream} in all: remove it, and make it with a larger --max-bytes"
+        )));
+    }
+    let room = room.min((stream / 4).saturating_sub(header).max(with_notes));
     let by_size = (FULL_NBYTES / item).clamp(1, room / with_notes);
     Ok(by_size.min(queue.capacity().div_ceil(4)).max(1))
 }
@@ -193,9 +213,15 @@ impl Taker {
         let of_the_one_before = self.notes.lock().messages.clone();
         for noted in of_the_one_before {
             match self.take_again(&noted)? {
-                Again::Message(batch) => {
-                    let taken = self.message(&wire, batch, noted.number, &noted.deliveries)?;
+                Again::Message(loans) => {
+                    let taken = self.message_again(&wire, loans, &noted)?;
                     if sender.blocking_send(taken).is_err() {
+                        return Ok(());
+                    }
+                }
+                // It has no items that could tell whether it was acknowledged.
+                Again::Released if noted.tickets.is_empty() => {
+                    if sender.blocking_send(self.end(noted.number)).is_err() {
                         return Ok(());
                     }
                 }
@@ -212,10 +238,26 @@ impl Taker {
             let taken = self.message(&wire, batch, number, &deliveries)?;
             self.notes.add(Noted { number, tickets, deliveries })?;
             if sender.blocking_send(taken).is_err() {
-                break;
+                return Ok(());
             }
         }
+        if !self.ending.is_over() {
+            let number = self.notes.lock().next;
+            self.notes.add(Noted { number, tickets: Vec::new(), deliveries: Vec::new() })?;
+            // Where nobody publishes any more, a successor says it.
+            let _ = sender.blocking_send(self.end(number));
+        }
         Ok(())
+    }
+
+    /// The last message (P3).
+    fn end(&self, number: u64) -> Taken {
+        let envelope = Envelope { is_end: true, ..self.envelope(number) };
+        Taken { envelope, payload: Bytes::new(), holds: Vec::new() }
+    }
+
+    fn envelope(&self, number: u64) -> Envelope {
+        Envelope { origin: self.origin.segment.clone(), number, after: number, is_end: false }
     }
 
     /// The next items; `None` when there are no more, or the relay is to end.
@@ -250,32 +292,34 @@ impl Taker {
         }
     }
 
-    /// The items of a message of the relay before (P2), once a sweep has brought them back.
+    /// The items of a message of the relay before (P2), once a sweep has brought them back. Others that come first are held meanwhile.
     fn take_again(&self, noted: &Noted) -> Result<Again<'_>, Failure> {
-        let is_released = |ticket: &u64| self.queue.is_released(*ticket);
+        let (mut found, mut others) = (Vec::new(), Vec::new());
         while !self.ending.is_over() {
-            let mut left = Vec::new();
+            let mut missing = 0;
             for ticket in &noted.tickets {
-                if !is_released(ticket)? {
-                    left.push(*ticket);
-                }
+                let is_found = found.iter().any(|loan: &ReadLoan<'_>| loan.ticket() == *ticket);
+                missing += usize::from(!is_found && !self.queue.is_released(*ticket)?);
             }
-            let Some(size) = (!left.is_empty()).then(|| BatchSize::exactly(left.len())) else {
-                return Ok(Again::Released);
-            };
-            // What comes again comes first, lowest ticket first.
-            if let Ok(batch) = self.queue.try_borrow_batch(size) {
-                if batch.infos().map(|info| info.ticket).eq(left.iter().copied()) {
-                    if left.len() == noted.tickets.len() {
-                        return Ok(Again::Message(batch));
-                    }
-                    batch.release()?;
-                    return Ok(Again::Released);
+            if missing == 0 {
+                for loan in others {
+                    ReadLoan::give_back(loan)?;
                 }
-                batch.give_back()?;
+                found.sort_unstable_by_key(ReadLoan::ticket);
+                return Ok(if found.is_empty() { Again::Released } else { Again::Message(found) });
             }
-            self.queue.sweep()?;
-            thread::sleep(PAUSE);
+            match self.queue.try_borrow() {
+                Ok(loan) if noted.tickets.contains(&loan.ticket()) => found.push(loan),
+                Ok(loan) => others.push(loan),
+                Err(BorrowError::Empty | BorrowError::ShutDown(_)) => {
+                    self.queue.sweep()?;
+                    thread::sleep(PAUSE);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for loan in found.into_iter().chain(others) {
+            loan.give_back()?;
         }
         Ok(Again::Over)
     }
@@ -287,26 +331,67 @@ impl Taker {
         number: u64,
         deliveries: &[u32],
     ) -> Result<Taken, Failure> {
-        let notes: Vec<_> = batch
-            .infos()
-            .zip(deliveries)
-            .map(|(info, deliveries)| ItemNote {
-                ticket: info.ticket,
-                put_time_ns: info.put_time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64,
-                producer_pid: info.producer_pid,
-                delivery_count: *deliveries,
-            })
-            .collect();
-        let payload = wire.encode(&self.origin, &notes, &batch)?.into();
-        let envelope = Envelope { origin: self.origin.segment.clone(), number, after: number };
-        Ok(Taken { envelope, payload, hold: batch.into_hold() })
+        let notes: Vec<_> =
+            batch.infos().zip(deliveries).map(|(info, count)| note_of_item(&info, *count)).collect();
+        match wire.encode(&self.origin, &notes, &batch) {
+            Ok(payload) => {
+                let holds = vec![batch.into_hold()];
+                Ok(Taken { envelope: self.envelope(number), payload: payload.into(), holds })
+            }
+            Err(error) => {
+                batch.give_back()?;
+                Err(error.into())
+            }
+        }
+    }
+
+    fn message_again(&self, wire: &Wire, loans: Vec<ReadLoan<'_>>, noted: &Noted) -> Result<Taken, Failure> {
+        let count_of =
+            |ticket| noted.tickets.iter().position(|it| *it == ticket).map_or(0, |at| noted.deliveries[at]);
+        let notes: Vec<_> =
+            loans.iter().map(|loan| note_of_item(&loan.info(), count_of(loan.ticket()))).collect();
+        match wire.encode(&self.origin, &notes, &Loans(&loans)) {
+            Ok(payload) => {
+                let holds = loans.into_iter().map(ReadLoan::into_hold).collect();
+                Ok(Taken { envelope: self.envelope(noted.number), payload: payload.into(), holds })
+            }
+            Err(error) => {
+                for loan in loans {
+                    loan.give_back()?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+}
+
+fn note_of_item(info: &ItemInfo, delivery_count: u32) -> ItemNote {
+    ItemNote {
+        ticket: info.ticket,
+        put_time_ns: info.put_time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64,
+        producer_pid: info.producer_pid,
+        delivery_count,
+    }
+}
+
+/// Rows of loans that lie anywhere, at least one.
+struct Loans<'l, 'q>(&'l [ReadLoan<'q>]);
+
+impl Rows for Loans<'_, '_> {
+    fn schema(&self) -> Option<&Schema> {
+        self.0.first().map(ReadLoan::schema)
+    }
+
+    fn rows(&self, leaf: usize) -> Cow<'_, [u8]> {
+        let rows: Vec<_> = self.0.iter().map(|loan| loan.leaf_bytes(leaf)).collect();
+        rows.concat().into()
     }
 }
 
 enum Again<'q> {
-    /// As it was.
-    Message(ReadBatch<'q>),
-    /// It was acknowledged.
+    /// What is left of it.
+    Message(Vec<ReadLoan<'q>>),
+    /// Nothing is left of it.
     Released,
     /// The relay is to end.
     Over,
@@ -370,7 +455,7 @@ impl Publisher<'_> {
         async move { sent?.await.map(drop) }
     }
 
-    /// P3. False if the relay is to end, and gives up what is not acknowledged.
+    /// P4. False if the relay is to end, and gives up what is not acknowledged.
     async fn publish_again(
         &self,
         first: Taken,
@@ -378,12 +463,12 @@ impl Publisher<'_> {
         under_way: &mut VecDeque<UnderWay>,
     ) -> bool {
         let mut failed = VecDeque::from([first]);
-        while !under_way.is_empty() {
-            let outcome = first_ack(under_way).await;
-            let next = under_way.pop_front().expect("one");
+        // All at once: each waits as long as the server is given time for one.
+        let (taken, acks): (Vec<_>, Vec<_>) = under_way.drain(..).map(|it| (it.taken, it.ack)).unzip();
+        for (taken, outcome) in taken.into_iter().zip(join_all(acks).await) {
             match outcome {
-                Ok(()) => self.release(next.taken),
-                Err(_) => failed.push_back(next.taken),
+                Ok(()) => self.release(taken),
+                Err(_) => failed.push_back(taken),
             }
         }
         // Each is published when all before it are acknowledged.
@@ -436,9 +521,11 @@ impl Publisher<'_> {
 
     /// The server has the message.
     fn release(&self, taken: Taken) {
-        let Taken { envelope, mut hold, .. } = taken;
-        if let Err(error) = hold.release() {
-            return self.ending.fail(error.into());
+        let Taken { envelope, holds, .. } = taken;
+        for mut hold in holds {
+            if let Err(error) = hold.release() {
+                return self.ending.fail(error.into());
+            }
         }
         self.notes.is_released(envelope.number);
     }

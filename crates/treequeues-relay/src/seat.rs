@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::kv::{self, Operation, Store, UpdateErrorKind};
 use async_nats::jetstream::{self, kv::CreateErrorKind};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use crate::ending::Ending;
 use crate::failure::Failure;
@@ -38,8 +39,8 @@ struct Holder {
 pub struct Seat {
     store: Store,
     key: String,
-    holder: Holder,
-    revision: u64,
+    value: Vec<u8>,
+    revision: Mutex<u64>,
     patience: Duration,
 }
 
@@ -62,7 +63,9 @@ impl Seat {
         loop {
             match Self::attempt(context, &key, &holder, replicas, &mut seen, patience).await {
                 Ok(Attempt::Taken { store, revision }) => {
-                    return Ok(Some(Self { store: *store, key, holder, revision, patience }));
+                    let value = serde_json::to_vec(&holder)?;
+                    let revision = Mutex::new(revision);
+                    return Ok(Some(Self { store: *store, key, value, revision, patience }));
                 }
                 Ok(Attempt::Held(by)) => {
                     back_off = BackOff::new();
@@ -132,30 +135,43 @@ impl Seat {
     }
 
     /// Signs of life, until all is done; then gives it up. If another host has it, the relay is to end.
-    pub async fn keep(mut self, ending: &Ending, done: &Ending) {
-        let value = serde_json::to_vec(&self.holder).expect("texts and numbers are JSON");
+    pub async fn keep(&self, ending: &Ending, done: &Ending) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.patience / SIGNS) => {}
                 () = done.over() => break,
             }
-            match self.store.update(&self.key, value.clone().into(), self.revision).await {
-                Ok(revision) => self.revision = revision,
-                Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {
-                    // Its own last sign may have come, and its acknowledgement not.
-                    match self.store.entry(&self.key).await {
-                        Ok(Some(entry)) if entry.value == value => self.revision = entry.revision,
-                        Ok(_) => ending.fail(Failure::refused(
-                            "another host pulls this queue now: there was no sign of life from here for too long",
-                        )),
-                        Err(_) => {}
-                    }
+            // The connection tells by itself that it is lost.
+            let _ = self.renew(ending).await;
+        }
+        let revision = *self.revision.lock().await;
+        let _ = self.store.delete_expect_revision(&self.key, Some(revision)).await;
+    }
+
+    /// One sign of life. Fails if the server does not take it, and if another host has the seat.
+    pub async fn renew(&self, ending: &Ending) -> Result<(), String> {
+        let mut revision = self.revision.lock().await;
+        let error = match self.store.update(&self.key, self.value.clone().into(), *revision).await {
+            Ok(next) => {
+                *revision = next;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        if error.kind() == UpdateErrorKind::WrongLastRevision {
+            // Its own last sign may have come, and its acknowledgement not.
+            match self.store.entry(&self.key).await {
+                Ok(Some(entry)) if entry.value == self.value => {
+                    *revision = entry.revision;
+                    return Ok(());
                 }
-                // The connection tells that by itself.
+                Ok(_) => ending.fail(Failure::refused(
+                    "another host pulls this queue now: there was no sign of life from here for too long",
+                )),
                 Err(_) => {}
             }
         }
-        let _ = self.store.delete_expect_revision(&self.key, Some(self.revision)).await;
+        Err(error.to_string())
     }
 }
 

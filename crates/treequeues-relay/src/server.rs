@@ -243,12 +243,12 @@ impl Wanted<'_> {
                     match context.create_stream(config).await {
                         Ok(stream) => return Ok(Ok(stream)),
                         Err(error) => match error.kind() {
-                            CreateStreamErrorKind::JetStream(error) => return Err(in_words(&error)),
+                            CreateStreamErrorKind::JetStream(error) => return in_words(&error),
                             _ => return Ok(Err(error.to_string())),
                         },
                     }
                 }
-                GetStreamErrorKind::JetStream(error) => return Err(in_words(&error)),
+                GetStreamErrorKind::JetStream(error) => return in_words(&error),
                 // One that has it may not be ready yet; and another server may have it.
                 _ if is_nobodys(&error) && !context.client().server_info().jetstream => {
                     return Err(no_jetstream());
@@ -318,10 +318,17 @@ fn no_jetstream() -> Failure {
     )
 }
 
-/// What a server's refusal means here.
-fn in_words(error: &jetstream::Error) -> Failure {
+/// What a server's refusal means here: the inner error is one that may be over soon.
+fn in_words<T>(error: &jetstream::Error) -> Result<Result<T, String>, Failure> {
+    /// What a server says that is not ready, or has no leader.
+    const UNAVAILABLE: usize = 503;
     match error.error_code() {
-        ErrorCode::JETSTREAM_NOT_ENABLED | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => no_jetstream(),
-        _ => Failure::refused(format!("the server refuses the stream: {error}")),
+        ErrorCode::JETSTREAM_NOT_ENABLED | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
+            Err(no_jetstream())
+        }
+        // Another relay was faster.
+        ErrorCode::STREAM_NAME_EXIST => Ok(Err(error.to_string())),
+        _ if error.code() == UNAVAILABLE => Ok(Err(error.to_string())),
+        _ => Err(Failure::refused(format!("the server refuses the stream: {error}"))),
     }
 }

@@ -3,11 +3,12 @@
 //! H1. A slot's word of origin is written by the slot's holder, as all that is said of an item: 0 of an item that was put here, else the
 //!     number of its host plus one, and above 16 bits how often the item was delivered there.
 //! H2. One process at a time brings items (`ring::publish` U5), and one thread of it at a time. It alone writes names, each before any slot
-//!     says its number, and over another name only if no slot that has an item says that one's. Whoever reads a name holds such an item.
+//!     says its number, and over another name only if no slot says that one's
+//!     that has an item, or may come to have one. Whoever reads a name holds such an item.
 
 use std::sync::Arc;
 
-use super::ring::{Ring, phase_of};
+use super::ring::{Claim, Ring, phase_of};
 use crate::error::{ArrivalError, Corrupted};
 use crate::format::word::Phase;
 use crate::format::{HOST_NAME_NBYTES, HOSTS, HostName, Slot};
@@ -65,14 +66,19 @@ impl Hosts<'_> {
         Some(String::from_utf8_lossy(&bytes).into())
     }
 
-    /// The number of a host, which is given one if it has none (H2).
-    pub(super) fn number_of(self, name: &str, ring: &Ring<'_>) -> Result<usize, ArrivalError> {
+    /// The number of a host, which is given one if it has none (H2). `claims` are those of the items that are to say it.
+    pub(super) fn number_of(
+        self,
+        name: &str,
+        ring: &Ring<'_>,
+        claims: &[Claim],
+    ) -> Result<usize, ArrivalError> {
         let wanted = as_words(name).ok_or_else(|| ArrivalError::HostName(name.to_owned()))?;
         let number_of = |words| self.0.iter().position(|entry| words_of(entry) == words);
         if let Some(host) = number_of(wanted) {
             return Ok(host);
         }
-        let free = number_of(EMPTY).map_or_else(|| self.unused(ring), |host| Ok(Some(host)))?;
+        let free = number_of(EMPTY).map_or_else(|| self.unused(ring, claims), |host| Ok(Some(host)))?;
         let host = free.ok_or(ArrivalError::TooManyHosts)?;
         for (word, bytes) in self.0[host].0.iter().zip(wanted) {
             // Relaxed: published by the commit of the first item that says the number.
@@ -81,13 +87,14 @@ impl Hosts<'_> {
         Ok(host)
     }
 
-    /// One that no item says.
+    /// One that no item says, nor a slot that is being written: a sweep may complete what a dead one has put there.
     #[cold]
-    fn unused(self, ring: &Ring<'_>) -> Result<Option<usize>, Corrupted> {
+    fn unused(self, ring: &Ring<'_>, claims: &[Claim]) -> Result<Option<usize>, Corrupted> {
         let mut is_used = vec![false; self.0.len()];
         for (index, (word, slot)) in ring.words().zip(ring.slots()).enumerate() {
-            let has_item = matches!(phase_of(index, word)?, Phase::Ready | Phase::Reading | Phase::Returned);
-            let host = FromHost::of(slot).host().filter(|_| has_item);
+            let may_have_item = !matches!(phase_of(index, word)?, Phase::Free | Phase::Lingering);
+            let is_own = || claims.iter().any(|claim| claim.slot == index);
+            let host = FromHost::of(slot).host().filter(|_| may_have_item && !is_own());
             if let Some(is_used) = host.and_then(|host| is_used.get_mut(host)) {
                 *is_used = true;
             }

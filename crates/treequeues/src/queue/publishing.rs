@@ -66,7 +66,7 @@ impl Attached {
     ) -> Result<(), ArrivalError> {
         debug_assert!(claims.is_sorted_by_key(|claim| claim.ticket), "tickets are used up in order");
         let turn = self.publishing_turn();
-        let number = match self.structure().hosts().number_of(host, self.ring()) {
+        let number = match self.structure().hosts().number_of(host, self.ring(), &claims) {
             Ok(number) => number,
             Err(error) => {
                 self.end_all(claims, Attached::abort)?;
