@@ -45,10 +45,12 @@ def block(typed: str, printed: str) -> str:
 
 
 def subcommands(own_help: str) -> list[str]:
-    """Those that the command's help lists, but for `help`: it says the same."""
+    """Those that the command's help lists, but for `help`, which says the same, and `relay`, which
+    hands all that it is asked on to another program."""
     listed = re.search(r"^Commands:\n((?: +.*\n)+)", own_help, re.MULTILINE)
     assert listed, f"no list of commands:\n{own_help}"
-    return [name for name in re.findall(r"^  (\w+)", listed[1], re.MULTILINE) if name != "help"]
+    names = re.findall(r"^  (\w+)", listed[1], re.MULTILINE)
+    return [name for name in names if name not in ("help", "relay")]
 
 
 def help_of(*subcommand: str) -> str:

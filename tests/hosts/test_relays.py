@@ -43,9 +43,7 @@ def two(hosts):
 
 def test_items_come_in_order_and_say_where_they_were_put(two):
     _, near, far = two
-    producer = threading.Thread(
-        target=lambda: [near.put(item(n)) for n in range(500)], daemon=True
-    )
+    producer = threading.Thread(target=lambda: [near.put(item(n)) for n in range(500)], daemon=True)
     before = time.time()
     producer.start()
     for n in range(500):
