@@ -126,6 +126,7 @@ soak: kill-points fuzz ## The long part: all kill points, KILLS kills, the big m
 	LOOM_MAX_PREEMPTIONS=8 LOOM_MAX_DURATION=$(LOOM_SECONDS) $(LOOM) --release interleave
 	TREEQUEUES_BATCH_KILLS=1000 $(BIN)/python -m pytest tests/processes/test_whole_batches.py
 	TREEQUEUES_HOSTILE=$(ROUNDS) cargo test --release --package treequeues --lib hostile
+	TREEQUEUES_HOST_KILLS=1000 $(BIN)/python -m pytest tests/hosts -k kills
 	TREEQUEUES_OVERFLOW=1000000 $(BIN)/python -m pytest tests/processes/test_overflow_between_processes.py
 	for round in $$(seq $(ROUNDS)); do \
 		TREEQUEUES_KILLS=200 $(BIN)/python -m pytest $(addprefix tests/processes/test_,kill.py fork.py batches_and_kills.py named_queues.py) || exit 1; \

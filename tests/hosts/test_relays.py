@@ -100,6 +100,7 @@ def test_a_full_stream_holds_the_producers_and_loses_nothing(hosts):
     assert [far.get(timeout=WATCHDOG_S)["n"] for _ in range(put)] == list(range(put))
 
 
+@pytest.mark.timeout(180 + 2 * KILLS)
 @pytest.mark.parametrize("maxsize", [16, 256])
 def test_kills_of_relays_and_server_lose_nothing_repeat_nothing_and_keep_the_order(
     hosts, figure, maxsize

@@ -52,7 +52,13 @@ pub enum Command {
     /// Run a small pipeline to look at, with `top` in another terminal
     Demo(Demo),
     /// Carry a queue's items to or from other hosts: starts `treequeues-relay`
-    #[command(disable_help_flag = true)]
+    #[command(
+        disable_help_flag = true,
+        after_help = "\
+Examples:
+  treequeues relay push steps --server nats://hub:4222    on hosts with producers
+  treequeues relay pull steps --server nats://hub:4222    on the host with consumers"
+    )]
     Relay {
         /// What `treequeues-relay` is asked for: push, pull, --help
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
