@@ -65,7 +65,7 @@ camera: ## A camera, a display of the newest frame, and a recorder of all.
 	$(BIN)/python examples/camera.py $(ARGS)
 
 # The parts find all ready, once `build-release` has made the package.
-test: ## All that must hold, in a quarter of an hour on 2 cores from nothing.
+test: ## All that must hold, in some 16 minutes on 2 cores from nothing.
 	@$(READY) demo test docs
 	@MAKE='$(MAKE)' $(BIN)/python -Es tools/parts.py READY=true
 
