@@ -41,7 +41,7 @@ KILL_POINTS := cargo run --release --package treequeues-kill-points --
 .PHONY: help demo simulator weights camera test build-tests build-release soak kill-points fuzz asan tsan instructions recovery package bench bench-kills docs lint test-rust \
 	test-cargo test-loom test-kill-points test-python clean
 .DELETE_ON_ERROR:
-# Two builds at a time only wait for each other; cargo and pytest use all cores by themselves.
+# Two builds of one profile at a time only wait for each other; cargo and pytest use all cores by themselves.
 .NOTPARALLEL:
 
 help: ## This list.

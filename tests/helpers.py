@@ -109,11 +109,11 @@ class Nursery:
 
 
 def rust_program(name: str) -> Path:
-    """A program of the crate in examples/simulator, as `make test-python` builds it."""
+    """A program of this checkout, as `make test-python` builds it."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     program = ROOT / target / "debug" / name
     if not program.exists():
-        pytest.fail("cargo build --profile test --package treequeues-simulator makes this program")
+        pytest.fail("cargo build --profile test --workspace --all-features --bins makes this program")
     return program
 
 

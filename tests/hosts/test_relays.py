@@ -53,7 +53,7 @@ def test_items_come_in_order_and_say_where_they_were_put(two):
         assert (info.host, info.producer_pid, info.delivery_count) == ("near", os.getpid(), 1)
         assert before <= info.put_time <= time.time()
     producer.join()
-    assert f"host='{'near'}'" in repr(info)
+    assert "host='near'" in repr(info)
     assert info._replace(ticket=3).host == "near"
     far.put(item(7))
     assert far.get(info=True)[1].host is None

@@ -1,5 +1,6 @@
 //! The named queue of this host: a relay waits for it, and never makes one.
 
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use treequeues::{AttachError, Queue, SegmentId};
@@ -31,6 +32,14 @@ pub async fn next_queue(
             () = tokio::time::sleep(PAUSE) => {}
             () = ending.over() => return Ok(None),
         }
+    }
+}
+
+/// What the thread at the queue came to, once it has ended.
+pub async fn outcome_of(thread: JoinHandle<Result<(), Failure>>) -> Result<(), Failure> {
+    match tokio::task::spawn_blocking(move || thread.join()).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) | Err(_) => Err(Failure::refused("the thread at the queue has panicked")),
     }
 }
 

@@ -130,13 +130,7 @@ pub async fn pull(command: &Pull, ending: &Ending) -> Result<(), Failure> {
         last = Some(queue.id());
         let folder = queue.folder().expect("it has a name").to_owned();
         let desk = Desk::take(&folder, &common.name, "pull")?;
-        let wanted = Wanted {
-            queue: &common.name,
-            schema: queue.schema(),
-            replicas: common.replicas,
-            max_bytes: common.max_bytes,
-        };
-        let Some(stream) = wanted.stream(&context, ending).await? else { break };
+        let Some(stream) = Wanted::of(common, &queue).stream(&context, ending).await? else { break };
         let host = local::host_name(common.host.as_deref());
         let stream_name = stream_name(&common.name);
         let replicas = common.replicas.unwrap_or(1);
@@ -179,10 +173,7 @@ pub async fn pull(command: &Pull, ending: &Ending) -> Result<(), Failure> {
         };
         let (received, ()) = tokio::join!(received, seat.keep(ending, &has_ended));
         received?;
-        match tokio::task::spawn_blocking(move || thread.join()).await {
-            Ok(Ok(outcome)) => outcome?,
-            Ok(Err(_)) | Err(_) => return Err(Failure::refused("the thread that puts items has panicked")),
-        }
+        local::outcome_of(thread).await?;
         if ending.is_over() {
             break;
         }

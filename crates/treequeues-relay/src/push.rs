@@ -111,13 +111,7 @@ pub async fn push(command: &Push, ending: &Ending) -> Result<(), Failure> {
             )));
         }
         let desk = Desk::take(&folder, &common.name, "push")?;
-        let wanted = Wanted {
-            queue: &common.name,
-            schema: queue.schema(),
-            replicas: common.replicas,
-            max_bytes: common.max_bytes,
-        };
-        let Some(stream) = wanted.stream(&context, ending).await? else { break };
+        let Some(stream) = Wanted::of(common, &queue).stream(&context, ending).await? else { break };
         let max_payload = link.client.server_info().max_payload;
         let origin = Origin {
             kind: Kind::Queue,
@@ -144,10 +138,7 @@ pub async fn push(command: &Push, ending: &Ending) -> Result<(), Failure> {
             ending,
         };
         publisher.run(taken).await;
-        match tokio::task::spawn_blocking(move || thread.join()).await {
-            Ok(Ok(outcome)) => outcome?,
-            Ok(Err(_)) | Err(_) => return Err(Failure::refused("the thread that takes items has panicked")),
-        }
+        local::outcome_of(thread).await?;
         if ending.is_over() {
             break;
         }
@@ -459,7 +450,7 @@ impl Publisher<'_> {
     async fn publish_again(
         &self,
         first: Taken,
-        mut error: PublishError,
+        error: PublishError,
         under_way: &mut VecDeque<UnderWay>,
     ) -> bool {
         let mut failed = VecDeque::from([first]);
@@ -473,46 +464,38 @@ impl Publisher<'_> {
         }
         // Each is published when all before it are acknowledged.
         failed.iter_mut().for_each(|taken| taken.envelope.after = taken.envelope.number);
-        let mut said = None;
+        let (mut said, mut give_up_at) = (None, None);
         let mut back_off = BackOff::new();
-        let mut give_up_at = None;
+        let mut error = Some(error);
         while let Some(first) = failed.front() {
-            if error.kind() == PublishErrorKind::MaxPayloadExceeded {
-                let why = format!("{error}: raise `max_payload` in the server's configuration");
-                self.ending.fail(Failure::refused(why));
-            }
-            let why = in_words(&error);
-            if said.as_ref() != Some(&why) {
-                say(&why);
-                said = Some(why);
-            }
-            if !back_off.pause(self.ending).await {
-                let give_up_at = *give_up_at.get_or_insert_with(|| Instant::now() + LAST_PATIENCE);
-                if self.ending.has_failed() || Instant::now() > give_up_at {
-                    say(format_args!(
-                        "{} messages are not acknowledged; their items stay in the queue",
-                        failed.len()
-                    ));
-                    return false;
+            if let Some(error) = error.take() {
+                if error.kind() == PublishErrorKind::MaxPayloadExceeded {
+                    let why = format!("{error}: raise `max_payload` in the server's configuration");
+                    self.ending.fail(Failure::refused(why));
                 }
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                let why = in_words(&error);
+                if said.as_ref() != Some(&why) {
+                    say(&why);
+                    said = Some(why);
+                }
+                if !back_off.pause(self.ending).await {
+                    let give_up_at = *give_up_at.get_or_insert_with(|| Instant::now() + LAST_PATIENCE);
+                    if self.ending.has_failed() || Instant::now() > give_up_at {
+                        let left = failed.len();
+                        say(format_args!(
+                            "{left} messages are not acknowledged; their items stay in the queue"
+                        ));
+                        return false;
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
             }
             match self.publish(first).await.await {
                 Ok(()) => {
                     self.release(failed.pop_front().expect("one"));
                     back_off = BackOff::new();
-                    // What follows failed of the same: at once, and if it fails again, for a reason of its own.
-                    while let Some(next) = failed.front() {
-                        match self.publish(next).await.await {
-                            Ok(()) => self.release(failed.pop_front().expect("one")),
-                            Err(again) => {
-                                error = again;
-                                break;
-                            }
-                        }
-                    }
                 }
-                Err(again) => error = again,
+                Err(again) => error = Some(again),
             }
         }
         say("the server takes messages again");

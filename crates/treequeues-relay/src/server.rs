@@ -13,7 +13,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use async_nats::jetstream::{self, ErrorCode};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
 use tokio::sync::watch;
-use treequeues::Schema;
+use treequeues::{Queue, Schema};
 
 use crate::arguments::Common;
 use crate::ending::Ending;
@@ -171,10 +171,10 @@ fn notice(event: &Event, ending: &Ending) {
 
 /// What a queue's stream is to be.
 pub struct Wanted<'w> {
-    pub queue: &'w str,
-    pub schema: &'w Schema,
-    pub replicas: Option<usize>,
-    pub max_bytes: Option<u64>,
+    queue: &'w str,
+    schema: &'w Schema,
+    replicas: Option<usize>,
+    max_bytes: Option<u64>,
 }
 
 /// Names of queues may have dots, those of streams may not.
@@ -186,7 +186,12 @@ pub fn subject(queue: &str) -> String {
     format!("treequeues.{}", queue.replace('.', "_"))
 }
 
-impl Wanted<'_> {
+impl<'w> Wanted<'w> {
+    pub fn of(common: &'w Common, queue: &'w Queue) -> Self {
+        let Common { name, replicas, max_bytes, .. } = common;
+        Self { queue: name, schema: queue.schema(), replicas: *replicas, max_bytes: *max_bytes }
+    }
+
     fn config(&self) -> Config {
         let schema = self.schema.to_json();
         let mut metadata = HashMap::from([

@@ -3,8 +3,8 @@
 //! H1. A slot's word of origin is written by the slot's holder, as all that is said of an item: 0 of an item that was put here, else the
 //!     number of its host plus one, and above 16 bits how often the item was delivered there.
 //! H2. One process at a time brings items (`ring::publish` U5), and one thread of it at a time. It alone writes names, each before any slot
-//!     says its number, and over another name only if no slot says that one's
-//!     that has an item, or may come to have one. Whoever reads a name holds such an item.
+//!     says its number, and over another name only if no slot says that one's that has an item or may come to have one. Whoever reads a
+//!     name holds such an item.
 
 use std::sync::Arc;
 
