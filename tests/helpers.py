@@ -113,7 +113,7 @@ def rust_program(name: str) -> Path:
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     program = ROOT / target / "debug" / name
     if not program.exists():
-        pytest.fail("cargo build --profile test --workspace --all-features --bins makes this program")
+        pytest.fail("cargo build --profile test --workspace --bins makes this program")
     return program
 
 

@@ -46,6 +46,15 @@ pub(crate) struct LeafPlace {
 pub(crate) struct Layout {
     pub(crate) capacity: usize,
     pub(crate) participants: u32,
+    pub(crate) front: Front,
+    pub(crate) schema_nbytes: usize,
+    pub(crate) leaves: Box<[LeafPlace]>,
+    pub(crate) total_nbytes: usize,
+}
+
+/// The parts before the schema, and where that begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Front {
     pub(crate) control_offset: usize,
     pub(crate) entries_offset: usize,
     pub(crate) slots_offset: usize,
@@ -55,9 +64,6 @@ pub(crate) struct Layout {
     pub(crate) hosts_offset: usize,
     pub(crate) hosts: usize,
     pub(crate) schema_offset: usize,
-    pub(crate) schema_nbytes: usize,
-    pub(crate) leaves: Box<[LeafPlace]>,
-    pub(crate) total_nbytes: usize,
 }
 
 /// The parts do not fit the address space, or their numbers are out of range.
@@ -98,17 +104,8 @@ impl Layout {
         participants: u32,
     ) -> Option<Self> {
         let front = Front::place(kind, capacity, participants)?;
-        let Front {
-            control_offset,
-            entries_offset,
-            slots_offset,
-            words_offset,
-            words,
-            hosts_offset,
-            hosts,
-            mut end,
-        } = front;
-        let schema_offset = end.take(1, schema_nbytes, 1)?;
+        let mut end = End(front.schema_offset);
+        end.take(1, schema_nbytes, 1)?;
         let leaves = leaves
             .iter()
             .map(|leaf| {
@@ -125,27 +122,13 @@ impl Layout {
             .collect::<Option<_>>()?;
         let total_nbytes =
             end.0.checked_next_multiple_of(PAGE_NBYTES).filter(|&total| total <= isize::MAX as usize)?;
-        Some(Self {
-            capacity,
-            participants,
-            control_offset,
-            entries_offset,
-            slots_offset,
-            words_offset,
-            words,
-            hosts_offset,
-            hosts,
-            schema_offset,
-            schema_nbytes,
-            leaves,
-            total_nbytes,
-        })
+        Some(Self { capacity, participants, front, schema_nbytes, leaves, total_nbytes })
     }
 
     /// Where the schema begins: to be known before the schema is.
     pub(crate) fn schema_offset(kind: Kind, capacity: u64, participants: u64) -> Option<usize> {
         let front = Front::place(kind, usize::try_from(capacity).ok()?, u32::try_from(participants).ok()?)?;
-        Some(front.end.0)
+        Some(front.schema_offset)
     }
 
     /// How many bits of an owner word hold a participant's id; the others hold its generation.
@@ -163,18 +146,6 @@ pub(crate) fn capacities(kind: Kind) -> RangeInclusive<u64> {
         // The newest item stays while the next one is written.
         Kind::Topic => 2..=MAX_TOPIC_CAPACITY,
     }
-}
-
-/// The parts before the schema.
-struct Front {
-    control_offset: usize,
-    entries_offset: usize,
-    slots_offset: usize,
-    words_offset: usize,
-    words: usize,
-    hosts_offset: usize,
-    hosts: usize,
-    end: End,
 }
 
 impl Front {
@@ -199,7 +170,7 @@ impl Front {
             words,
             hosts_offset,
             hosts,
-            end,
+            schema_offset: end.0,
         })
     }
 }
@@ -255,12 +226,12 @@ mod tests {
             let layout = layout(kind, &schema, capacity, participants);
             let mut parts = vec![
                 (0, size_of::<Header>(), align_of::<Header>()),
-                (layout.control_offset, size_of::<Control>(), align_of::<Control>()),
-                (layout.entries_offset, layout.participants as usize * size_of::<Entry>(), align_of::<Entry>()),
-                (layout.slots_offset, layout.capacity * size_of::<Slot>(), align_of::<Slot>()),
-                (layout.words_offset, layout.words * 8, 64),
-                (layout.hosts_offset, layout.hosts * size_of::<HostName>(), 64),
-                (layout.schema_offset, layout.schema_nbytes, 1),
+                (layout.front.control_offset, size_of::<Control>(), align_of::<Control>()),
+                (layout.front.entries_offset, layout.participants as usize * size_of::<Entry>(), align_of::<Entry>()),
+                (layout.front.slots_offset, layout.capacity * size_of::<Slot>(), align_of::<Slot>()),
+                (layout.front.words_offset, layout.front.words * 8, 64),
+                (layout.front.hosts_offset, layout.front.hosts * size_of::<HostName>(), 64),
+                (layout.front.schema_offset, layout.schema_nbytes, 1),
             ];
             for (place, &nbytes) in layout.leaves.iter().zip(&leaves) {
                 let align = if nbytes >= PAGE_ALIGNED_FROM { PAGE_NBYTES } else { LEAF_ALIGN };
@@ -275,7 +246,7 @@ mod tests {
                 end = offset + nbytes;
             }
             prop_assert!(end <= layout.total_nbytes);
-            prop_assert_eq!(Layout::schema_offset(kind, capacity, participants), Some(layout.schema_offset));
+            prop_assert_eq!(Layout::schema_offset(kind, capacity, participants), Some(layout.front.schema_offset));
         }
 
         #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::error::AttachError;
-use crate::format::layout::Layout;
+use crate::format::layout::{Front, Layout};
 use crate::format::name::QueueName;
 use crate::format::{Control, Entry, FLAG_KEEP, Kind, Slot};
 use crate::item::schema::Schema;
@@ -108,18 +108,18 @@ impl Observed {
     }
 
     pub(super) fn entries(&self) -> Result<Vec<EntryValues>, AttachError> {
-        let Layout { entries_offset, participants, .. } = *self.layout();
+        let Layout { front: Front { entries_offset, .. }, participants, .. } = *self.layout();
         let entries = self.read(entries_offset, participants as usize * size_of::<Entry>())?;
         Ok(entries.chunks_exact(size_of::<Entry>()).map(EntryValues::parse).collect())
     }
 
     pub(super) fn control(&self) -> Result<Vec<u8>, AttachError> {
-        self.read(self.layout().control_offset, size_of::<Control>())
+        self.read(self.layout().front.control_offset, size_of::<Control>())
     }
 
     /// Some slots from `first` on.
     pub(super) fn slots(&self, first: usize, count: usize) -> Result<Vec<SlotValues>, AttachError> {
-        let offset = self.layout().slots_offset + first * size_of::<Slot>();
+        let offset = self.layout().front.slots_offset + first * size_of::<Slot>();
         let slots = self.read(offset, count * size_of::<Slot>())?;
         Ok(slots.chunks_exact(size_of::<Slot>()).map(SlotValues::parse).collect())
     }

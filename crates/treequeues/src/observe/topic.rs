@@ -82,9 +82,10 @@ impl TopicObserver {
     /// If the segment is damaged, or cannot be read.
     pub fn look(&self) -> Result<TopicStats, AttachError> {
         let look = || {
-            let words = self.read(self.layout().words_offset, self.layout().words * size_of::<u64>())?;
+            let words =
+                self.read(self.layout().front.words_offset, self.layout().front.words * size_of::<u64>())?;
             let words: Vec<_> =
-                (0..self.layout().words).map(|word| u64_at(&words, word * size_of::<u64>())).collect();
+                (0..self.layout().front.words).map(|word| u64_at(&words, word * size_of::<u64>())).collect();
             let (entries, slots, control) =
                 (self.entries()?, self.slots(0, self.capacity())?, self.control()?);
             TopicStats::of(
@@ -95,7 +96,7 @@ impl TopicObserver {
                 |id| self.is_alive(id),
             )
         };
-        if TopicStats::is_long(self.layout().words) { self.seen.get(look) } else { look() }
+        if TopicStats::is_long(self.layout().front.words) { self.seen.get(look) } else { look() }
     }
 
     /// The newest item, as it is now. `None` if there is none, or if publishers were faster each time.

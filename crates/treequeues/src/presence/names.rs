@@ -207,7 +207,8 @@ fn has_dead(file: &Descriptor) -> Result<Option<bool>, AttachError> {
 
 /// The participants' entries, as they are in the file.
 fn entry_states(file: &Descriptor, layout: &Layout) -> Result<Vec<EntryState>, AttachError> {
-    let bytes = read_at(file, layout.entries_offset, size_of::<Entry>() * layout.participants as usize)?;
+    let bytes =
+        read_at(file, layout.front.entries_offset, size_of::<Entry>() * layout.participants as usize)?;
     let states = bytes.chunks_exact(size_of::<Entry>()).map(|entry| {
         let state = entry[offset_of!(Entry, state)..][..size_of::<u64>()].try_into().expect("8 bytes");
         EntryState::unpack(u64::from_le_bytes(state))

@@ -278,16 +278,18 @@ impl Segment {
         let at = |offset| place_in(base, layout, offset);
         // SAFETY: S1 and L1 put the offset in bounds, L2 aligns it, S3 makes shared references sound. The segment hands
         // them out for no longer than it lives itself.
-        let control: &'static Control = unsafe { at(layout.control_offset).cast().as_ref() };
-        let first = at(layout.slots_offset).cast::<Slot>();
+        let control: &'static Control = unsafe { at(layout.front.control_offset).cast().as_ref() };
+        let first = at(layout.front.slots_offset).cast::<Slot>();
         // SAFETY: as above, for `capacity` consecutive slots.
         let slots: &'static [Slot] = unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.capacity) };
-        let first = at(layout.words_offset).cast::<AtomicU64>();
+        let first = at(layout.front.words_offset).cast::<AtomicU64>();
         // SAFETY: as above, for as many consecutive words as the layout has placed.
-        let words: &'static [AtomicU64] = unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.words) };
-        let first = at(layout.hosts_offset).cast::<HostName>();
+        let words: &'static [AtomicU64] =
+            unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.front.words) };
+        let first = at(layout.front.hosts_offset).cast::<HostName>();
         // SAFETY: as above, for as many names.
-        let hosts: &'static [HostName] = unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.hosts) };
+        let hosts: &'static [HostName] =
+            unsafe { std::slice::from_raw_parts(first.as_ptr(), layout.front.hosts) };
         let reading_base = backing.reading_base();
         let parts = Parts { control, slots, words, hosts, participants: layout.participants };
         Self { parts, base, reading_base, facts, backing }
@@ -455,7 +457,7 @@ impl Segment {
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {
-        let first = self.at(self.facts.layout.entries_offset).cast::<Entry>();
+        let first = self.at(self.facts.layout.front.entries_offset).cast::<Entry>();
         // SAFETY: as in `new`, for `participants` consecutive entries.
         unsafe { std::slice::from_raw_parts(first.as_ptr(), self.facts.layout.participants as usize) }
     }
@@ -556,7 +558,7 @@ impl Segment {
         .with_checksum();
         // SAFETY: S1; nobody else sees the fresh region yet, and L1 and L2 leave the header's place to it alone.
         unsafe { base.cast().write(header) };
-        let schema_place = base.as_ptr().wrapping_add(layout.schema_offset);
+        let schema_place = base.as_ptr().wrapping_add(layout.front.schema_offset);
         // SAFETY: S1, L1 and L2: `schema_nbytes` bytes of the fresh region; the JSON lies elsewhere.
         unsafe { std::ptr::copy_nonoverlapping(json.as_ptr(), schema_place, json.len()) };
         let folder = match &backing {

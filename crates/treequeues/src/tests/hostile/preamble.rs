@@ -40,7 +40,7 @@ fn sound() -> (Vec<u8>, std::ops::Range<usize>) {
     let mut bytes = vec![0; layout.total_nbytes];
     let file = File::from(segment.fd().expect("a file").try_clone_to_owned().expect("a descriptor"));
     file.read_exact_at(&mut bytes, 0).expect("as long");
-    (bytes, layout.schema_offset..layout.schema_offset + layout.schema_nbytes)
+    (bytes, layout.front.schema_offset..layout.front.schema_offset + layout.schema_nbytes)
 }
 
 /// A sealed memory file of these bytes, and zeros up to a length.

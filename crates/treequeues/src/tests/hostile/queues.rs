@@ -59,12 +59,12 @@ impl Victim {
     fn of(queue: &Queue) -> Self {
         let segment = queue.attachment().segment();
         let layout = segment.layout();
-        let entries = layout.entries_offset;
+        let entries = layout.front.entries_offset;
         Self {
             file: File::from(segment.fd().expect("a file").try_clone_to_owned().expect("a descriptor")),
-            control: layout.control_offset,
+            control: layout.front.control_offset,
             entries: entries..entries + layout.participants as usize * size_of::<Entry>(),
-            slots: layout.slots_offset..layout.words_offset,
+            slots: layout.front.slots_offset..layout.front.words_offset,
             nbytes: layout.total_nbytes,
         }
     }
